@@ -1,0 +1,154 @@
+"""Which devices compute, can their numbers be trusted, and how is one seed's function spread over them?"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+# XLA:CPU of jaxlib 0.10.2 fuses some reductions wrongly (github.com/jax-ml/jax/issues/39103).
+# Without these fusions the numbers are right, and training is as fast or faster.
+_CPU_GUARD = {"xla_cpu_experimental_ynn_fusion_type": ""}
+
+
+class DeviceError(RuntimeError):
+    """The devices at hand cannot be used."""
+
+
+def use_host_cores(n: int | None = None) -> None:
+    """Makes the host's cores ``n`` JAX devices (default: all cores this process may use).
+
+    A single small model cannot keep several cores busy, but several seeds can: one device each. Has no
+    effect once JAX has started its devices, or where XLA_FLAGS already sets their number.
+    """
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    try:
+        jax.config.update("jax_num_cpu_devices", n or available_cores())
+    except RuntimeError:  # the backend has started: what it has is what there is
+        return
+
+
+def available_cores() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@functools.cache
+def compiler_options() -> Mapping[str, str]:
+    """Options every program is compiled with on the current backend."""
+    if jax.default_backend() != "cpu":
+        return {}
+    try:
+        jax.jit(lambda x: x + 1, compiler_options=dict(_CPU_GUARD))(np.float32(0))
+    except jax.errors.JaxRuntimeError:  # a jaxlib that does not know the option
+        return {}
+    return _CPU_GUARD
+
+
+def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """``jax.jit`` with the options that keep the numbers right on this backend."""
+    return jax.jit(function, compiler_options=dict(compiler_options()), **options)
+
+
+def self_test(options: Mapping[str, str] | None = None) -> None:
+    """Checks a known miscompilation on the devices at hand; costs some ten milliseconds.
+
+    Args:
+        options: compiler options to test; by default those that ``compiled`` uses.
+
+    Raises:
+        DeviceError: the compiled program returns a wrong number.
+    """
+    rows = np.stack([np.arange(32_769), np.zeros(32_769), np.zeros(32_769)], axis=1).astype(np.float32)
+    eye = jnp.eye(3)
+    used = dict(compiler_options() if options is None else options)
+    squares = jax.jit(lambda x: jax.vmap(lambda row: jnp.sum((eye @ row) ** 2))(x), compiler_options=used)
+    seen, expected = float(squares(rows)[-1]), 32_768.0**2
+    version = importlib.metadata.version("jaxlib")
+    if not abs(seen - expected) <= 1e-6 * expected:
+        raise DeviceError(
+            f"XLA on {jax.devices()[0].device_kind} (jaxlib {version}) returns {seen:.0f} where "
+            f"{expected:.0f} is right: a fused reduction is miscompiled (jax issue 39103). "
+            "Install another jaxlib; results from this one would be wrong."
+        )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where seeds are computed.
+
+    Attributes:
+        devices: seeds are shared out evenly over these.
+        width: how many seeds a device computes side by side (vmap); further ones follow in turn.
+    """
+
+    devices: tuple[jax.Device, ...]
+    width: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.devices:
+            raise ValueError("devices=(): at least one is needed")
+        if self.width < 1:
+            raise ValueError(f"width={self.width}: must be at least 1")
+
+    @property
+    def multiple(self) -> int:
+        """Numbers of seeds that fit this layout are multiples of this."""
+        return len(self.devices) * self.width
+
+    @property
+    def sharding(self) -> NamedSharding:
+        """Sharding of an array whose leading axis is the seed."""
+        return NamedSharding(self._mesh, P("seed"))
+
+    @property
+    def _mesh(self) -> Mesh:
+        return Mesh(np.array(self.devices), ("seed",))
+
+
+def over_seeds(
+    one: Callable[..., Any], layout: Layout, *, mapped: int = 1, shared: int = 0, donate: tuple[int, ...] = ()
+) -> Callable[..., Any]:
+    """Compiles a function of one seed into one program for many, without communication between them.
+
+    Args:
+        one: takes ``mapped`` trees of one seed, then ``shared`` scalars that are the same for all.
+        layout: which devices, and how many seeds side by side on each.
+        mapped: number of leading arguments whose leaves carry the axis S.
+        shared: number of further arguments.
+        donate: arguments whose memory the result may take over.
+
+    Returns:
+        Jitted function; every leaf of its result carries the axis S, a multiple of ``layout.multiple``.
+    """
+
+    def on_one_device(*arguments: Any) -> Any:
+        trees, scalars = arguments[:mapped], arguments[mapped:]
+
+        def member(tree: Any) -> Any:
+            return one(*tree, *scalars)
+
+        seeds = jax.tree.leaves(trees)[0].shape[0]
+        if layout.width == 1:
+            return jax.lax.map(member, trees)
+        if layout.width == seeds:
+            return jax.vmap(member)(trees)
+        return jax.lax.map(member, trees, batch_size=layout.width)
+
+    specs = (P("seed"),) * mapped + (P(),) * shared
+    spread = jax.shard_map(
+        on_one_device, mesh=layout._mesh, in_specs=specs, out_specs=P("seed"), check_vma=False
+    )
+    return compiled(spread, donate_argnums=donate)
