@@ -1,0 +1,88 @@
+"""What does a task have to say, so that a population can learn it and be scored on it?
+
+A task describes *one* example. Packing examples into full contexts, batching, and drawing different
+data for every seed and step is the library's work.
+"""
+
+from __future__ import annotations
+
+import abc
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Int
+
+    from jaxemerge.types import Key
+
+
+class Example(NamedTuple):
+    """One training example, padded to the task's ``max_length``.
+
+    Attributes:
+        tokens: token ids; whatever stands at or after ``length`` is ignored.
+        weights: loss weight of each token *as a prediction target* (0: not learnt). The first token
+            of a context is never predicted, so its weight never counts.
+        length: number of tokens that are part of the example.
+    """
+
+    tokens: Int[Array, " L"]
+    weights: Float[Array, " L"]
+    length: Int[Array, ""]
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationSet:
+    """Reference texts on which every seed is scored; never depends on a seed.
+
+    Attributes:
+        split: name of the split, for example ``test``.
+        length: what the items of this set have in common (answer length, ...), or None.
+        tokens: int32 ids, one item per row, each starting at position 0. Shorter items are padded
+            at their end; a causal model cannot see the padding.
+        scored: True where the model's prediction of that token counts. Exact match asks for all of
+            an item's scored tokens. Position 0 is never predicted and must be False.
+    """
+
+    split: str
+    length: int | None
+    tokens: Int[np.ndarray, "E L"]
+    scored: Bool[np.ndarray, "E L"]
+
+
+class Task(abc.ABC):
+    """One source of examples; subclass it as a frozen dataclass of plain fields.
+
+    ``check_task(task)`` says whether a task keeps this contract, and what to fix where it does not.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name in results and reports; by default the class name in snake case."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    @property
+    @abc.abstractmethod
+    def vocabulary(self) -> int:
+        """Number of token ids; every token lies in [0, vocabulary)."""
+
+    @property
+    @abc.abstractmethod
+    def min_length(self) -> int:
+        """Tokens in the shortest training example; decides how many are drawn to fill a context."""
+
+    @property
+    @abc.abstractmethod
+    def max_length(self) -> int:
+        """Tokens in the longest training example; the static length of ``sample``'s arrays."""
+
+    @abc.abstractmethod
+    def sample(self, key: Key) -> Example:
+        """Draws one training example; pure, traceable by ``jax.jit`` and ``jax.vmap``."""
+
+    @abc.abstractmethod
+    def evaluation_sets(self) -> tuple[EvaluationSet, ...]:
+        """All items on which the model is scored, as NumPy arrays, in a fixed order."""

@@ -1,0 +1,151 @@
+"""Does a task keep the contract? One call tells its author what to fix.
+
+>>> check_task(Count())
+()
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxemerge.tasks.base import EvaluationSet, Example, Task
+
+if TYPE_CHECKING:
+    from jaxemerge.types import Key
+
+_DRAWS = 256
+
+
+def check_task(task: Task) -> tuple[str, ...]:
+    """Lists every way in which a task breaks its contract.
+
+    Draws a few hundred examples, compiled and mapped as in training, and reads all evaluation sets.
+
+    Args:
+        task: an instance of a Task subclass.
+
+    Returns:
+        One sentence per problem, each saying what was seen and what to do; empty if there is none.
+    """
+    for stage in (_declaration, _signature, _examples, _evaluation):
+        problems = tuple(stage(task))
+        if problems:  # later stages rest on earlier ones
+            return problems
+    return ()
+
+
+def _declaration(task: Task) -> Iterator[str]:
+    if not isinstance(task, Task):
+        yield f"{type(task).__name__} is no Task: subclass jaxemerge.Task"
+        return
+    if not dataclasses.is_dataclass(task) or not _hashable(task):
+        yield f"{type(task).__name__} is not hashable: use @dataclass(frozen=True), and tuples for lists"
+    for name in ("vocabulary", "min_length", "max_length"):
+        value = getattr(task, name)
+        if type(value) is not int or value < 1:
+            yield f"{name} is {value!r}: return a positive int"
+            return
+    if task.min_length > task.max_length:
+        yield f"min_length={task.min_length} is above max_length={task.max_length}: swap or correct them"
+
+
+def _hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _signature(task: Task) -> Iterator[str]:
+    try:
+        example = jax.eval_shape(task.sample, jax.random.key(0))
+    except Exception as error:  # whatever the author's code raises is the finding
+        yield f"sample(key) fails under jax.jit: {type(error).__name__}: {str(error).splitlines()[0]}"
+        return
+    if not isinstance(example, Example):
+        yield f"sample returns {type(example).__name__}: return Example(tokens, weights, length)"
+        return
+    for name, shape, kind, word in (
+        ("tokens", (task.max_length,), jnp.integer, "integers"),
+        ("weights", (task.max_length,), jnp.floating, "floats"),
+        ("length", (), jnp.integer, "integer"),
+    ):
+        array = getattr(example, name)
+        if array.shape != shape:
+            yield f"sample's {name} have shape {array.shape}: pad to {shape}, as max_length says"
+        elif not jnp.issubdtype(array.dtype, kind):
+            yield f"sample's {name} are {array.dtype}: use {word}"
+
+
+def _examples(task: Task) -> Iterator[str]:
+    keys = jax.random.split(jax.random.key(0), _DRAWS)
+    tokens, weights, lengths = first = _drawn(task, keys)
+    if task.max_length > 1 and np.all(tokens == tokens[0]) and np.all(lengths == lengths[0]):
+        yield f"sample ignores its key: {_DRAWS} keys gave the same example; draw with jax.random"
+    if not all(np.array_equal(a, b) for a, b in zip(first, _drawn(task, keys), strict=True)):
+        yield "sample gives another example for the same key: use no randomness or state but the key"
+    if lengths.min() < task.min_length or lengths.max() > task.max_length:
+        yield (
+            f"sample's lengths run from {lengths.min()} to {lengths.max()}: they must lie within "
+            f"min_length={task.min_length} and max_length={task.max_length}"
+        )
+        return
+    inside = np.arange(task.max_length) < lengths[:, None]
+    yield from _token_range("sample's tokens", tokens[inside], task.vocabulary)
+    if not np.all(np.isfinite(weights)) or weights.min() < 0:
+        yield "sample's weights are negative or not finite: use 0 for tokens not learnt, 1 for others"
+    elif np.any(weights[~inside] != 0):
+        yield "sample's weights are not 0 beyond the example's length: set them to 0 there"
+    elif not np.any(weights[:, 1:] > 0):
+        yield "sample's weights are all zero: give the tokens to be learnt a positive weight"
+
+
+def _drawn(task: Task, keys: Key) -> list[np.ndarray]:
+    """Examples of many keys; traced anew each time, so that hidden state shows."""
+    return [np.asarray(x) for x in jax.jit(jax.vmap(lambda key: task.sample(key)))(keys)]
+
+
+def _evaluation(task: Task) -> Iterator[str]:
+    try:
+        sets = task.evaluation_sets()
+    except Exception as error:  # whatever the author's code raises is the finding
+        yield f"evaluation_sets() fails: {type(error).__name__}: {error}"
+        return
+    if not isinstance(sets, tuple) or not sets or not all(isinstance(s, EvaluationSet) for s in sets):
+        yield "evaluation_sets() must return a tuple of one or more EvaluationSet"
+        return
+    names = [(s.split, s.length) for s in sets]
+    for name in {n for n in names if names.count(n) > 1}:
+        yield f"two evaluation sets are called {name}: give each its own split or length"
+    for one in sets:
+        yield from _evaluation_set(task, one)
+
+
+def _evaluation_set(task: Task, one: EvaluationSet) -> Iterator[str]:
+    where = f"evaluation set {one.split!r}"
+    where += "" if one.length is None else f" of length {one.length}"
+    tokens, scored = np.asarray(one.tokens), np.asarray(one.scored)
+    if tokens.ndim != 2 or not len(tokens) or not np.issubdtype(tokens.dtype, np.integer):
+        yield f"{where}: tokens are {tokens.dtype} of shape {tokens.shape}: give integers [items, positions]"
+    elif scored.shape != tokens.shape or scored.dtype != bool:
+        yield f"{where}: scored is {scored.dtype} of shape {scored.shape}: give bool {tokens.shape}"
+    else:
+        yield from _token_range(f"{where}: tokens", tokens, task.vocabulary)
+        if scored[:, 0].any():
+            yield f"{where}: position 0 is scored, but nothing comes before it to predict it from"
+        unscored = int((~scored.any(axis=1)).sum())
+        if unscored:
+            yield f"{where}: {unscored} items have no scored token: score at least one"
+
+
+def _token_range(what: str, tokens: np.ndarray, vocabulary: int) -> Iterator[str]:
+    low, high = int(tokens.min()), int(tokens.max())
+    if low < 0 or high >= vocabulary:
+        yield f"{what} run from {low} to {high}: they must lie in [0, vocabulary={vocabulary})"
