@@ -1,0 +1,60 @@
+"""How large is a model and what does it cost? By formula, without building it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jaxemerge.models.transformer import Transformer
+
+
+def block_parameters(spec: Transformer) -> int:
+    """Weights of one block: matrices, biases and norms."""
+    width, hidden = spec.width, spec.mlp_width
+    up = hidden * (1 if spec.mlp == "gelu" else 2)
+    matrices = 4 * width**2 + width * up + hidden * width
+    biases = (3 * width + width + up + width) if spec.bias else 0
+    norms = 2 * width * (2 if spec.norm == "layer" else 1)
+    return matrices + biases + norms
+
+
+def non_embedding_parameters(spec: Transformer) -> int:
+    """All weights but the embedding and the output projection: the N of scaling laws."""
+    return spec.depth * block_parameters(spec) + spec.width * (2 if spec.norm == "layer" else 1)
+
+
+def total_parameters(spec: Transformer, vocabulary: int) -> int:
+    """All weights, embedding and output projection included (once if they are tied)."""
+    return non_embedding_parameters(spec) + vocabulary * spec.width * (1 if spec.tied else 2)
+
+
+def training_flops_per_token(spec: Transformer, vocabulary: int, context: int) -> float:
+    """Floating-point operations to train on one token: every matrix product, forward and backward.
+
+    Each weight of a matrix is multiplied and added once forward and twice backward (6 operations);
+    attention scores and mixtures cost 12 * context * D per block, the masked half included.
+
+    References:
+        Chowdhery et al. (2022), "PaLM", appendix B.
+    """
+    width, hidden = spec.width, spec.mlp_width
+    up = hidden * (1 if spec.mlp == "gelu" else 2)
+    matrices = spec.depth * (4 * width**2 + width * up + hidden * width) + vocabulary * width
+    return 6.0 * matrices + 12.0 * spec.depth * context * width
+
+
+def state_bytes(spec: Transformer, vocabulary: int) -> int:
+    """Bytes of one seed between steps: float32 weights and two moments."""
+    return 3 * 4 * total_parameters(spec, vocabulary)
+
+
+def activation_bytes(spec: Transformer, vocabulary: int, batch: int, context: int) -> int:
+    """Estimated bytes that a step of one seed needs beside its state.
+
+    Gradients; what the backward pass keeps, about 14 widths, three MLP widths and three attention maps
+    per block and position; and three float32 copies of the logits.
+    """
+    size = 2 if spec.dtype == "bfloat16" else 4
+    up = spec.mlp_width * (1 if spec.mlp == "gelu" else 2)
+    kept = spec.depth * (14 * spec.width + 2 * up + spec.mlp_width + 3 * spec.heads * context)
+    return 4 * total_parameters(spec, vocabulary) + batch * context * (kept * size + 12 * vocabulary)

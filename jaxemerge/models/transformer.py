@@ -1,0 +1,176 @@
+"""The decoder-only transformer: its specification, its initial weights, its forward pass.
+
+One module covers the architectures of the studies: GPT-NeoX-style blocks (Black et al. 2022) and
+Llama-style blocks (Touvron et al. 2023) are presets of the same specification.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxemerge.models.layers import Block, embedding, normalisation, project
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Int
+
+    from jaxemerge.types import Key, Params
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "residual": ("sequential", "parallel"),
+    "norm": ("rms", "layer"),
+    "mlp": ("gelu", "geglu", "swiglu"),
+    "dtype": ("float32", "bfloat16"),
+}
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """What a decoder-only transformer is made of; frozen, hashable, JSON-serialisable.
+
+    Attributes:
+        depth: number of blocks.
+        width: model width D.
+        heads: attention heads; each has width D / heads.
+        residual: ``sequential`` adds attention, then the MLP of the sum; ``parallel`` adds both to
+            the same input (GPT-J, GPT-NeoX).
+        norm: RMSNorm or LayerNorm.
+        rotary_fraction: share of each head's width that is rotated by position (Su et al. 2021).
+        mlp: GELU, or GELU / SiLU gated by a second projection (Shazeer 2020).
+        mlp_ratio: MLP width F as a multiple of D.
+        tied: whether the output projection is the transposed embedding.
+        bias: whether linear layers have biases.
+        norm_epsilon: added to the variance (LayerNorm) or mean square (RMSNorm).
+        rotary_base: the slowest rotation is about one turn in 2 pi * base positions.
+        init_std: standard deviation of the normal distribution all matrices are drawn from.
+        dtype: precision of the computation; weights are always float32.
+
+    Raises:
+        ValueError: a field is out of range; the message says its value and what is allowed.
+    """
+
+    depth: int
+    width: int
+    heads: int
+    residual: Literal["sequential", "parallel"] = "parallel"
+    norm: Literal["rms", "layer"] = "layer"
+    rotary_fraction: float = 0.25
+    mlp: Literal["gelu", "geglu", "swiglu"] = "gelu"
+    mlp_ratio: float = 4.0
+    tied: bool = False
+    bias: bool = True
+    norm_epsilon: float = 1e-5
+    rotary_base: float = 10_000.0
+    init_std: float = 0.02
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("depth", "width", "heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        if self.width % self.heads:
+            raise ValueError(f"heads={self.heads} does not divide width={self.width}")
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r}: must be one of {', '.join(allowed)}")
+        if not 0 <= self.rotary_fraction <= 1:
+            raise ValueError(f"rotary_fraction={self.rotary_fraction}: must lie in [0, 1]")
+        if self.rotary_width % 2:
+            raise ValueError(
+                f"rotary_fraction={self.rotary_fraction} rotates {self.rotary_width} of head width "
+                f"{self.head_width}: must be an even number"
+            )
+        if self.mlp_width < 1:
+            raise ValueError(f"mlp_ratio={self.mlp_ratio}: the MLP must be at least 1 wide")
+        for name in ("norm_epsilon", "rotary_base", "init_std"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)}: must be positive")
+
+    @property
+    def head_width(self) -> int:
+        """K, the width of one attention head."""
+        return self.width // self.heads
+
+    @property
+    def rotary_width(self) -> int:
+        """How many of a head's K dimensions are rotated."""
+        return int(self.head_width * self.rotary_fraction)
+
+    @property
+    def mlp_width(self) -> int:
+        """F, the width of the MLP's hidden layer."""
+        return round(self.width * self.mlp_ratio)
+
+    @property
+    def compute_dtype(self) -> Any:
+        """The JAX dtype of the computation."""
+        return jnp.dtype(self.dtype)
+
+
+def neox(depth: int, width: int, heads: int, **changes: Any) -> Transformer:
+    """GPT-NeoX-style: parallel residual, LayerNorm, a quarter of the head rotated, GELU, untied."""
+    return Transformer(depth, width, heads, **changes)
+
+
+def llama(depth: int, width: int, heads: int, **changes: Any) -> Transformer:
+    """Llama-style: sequential residual, RMSNorm, full rotation, gated SiLU of 8/3 D, no biases, untied."""
+    preset = {
+        "residual": "sequential",
+        "norm": "rms",
+        "rotary_fraction": 1.0,
+        "mlp": "swiglu",
+        "mlp_ratio": 8 / 3,
+        "bias": False,
+    }
+    return Transformer(depth, width, heads, **{**preset, **changes})
+
+
+class Decoder(nnx.Module):
+    """Token ids in, next-token logits out."""
+
+    def __init__(self, spec: Transformer, vocabulary: int, *, rngs: nnx.Rngs) -> None:
+        init = nnx.initializers.normal(spec.init_std)
+        self.embedding = nnx.Param(init(rngs.params(), (vocabulary, spec.width)))
+        self.blocks = nnx.List([Block(spec, rngs=rngs) for _ in range(spec.depth)])
+        self.norm = normalisation(spec, rngs=rngs)
+        self.head = None if spec.tied else nnx.Param(init(rngs.params(), (vocabulary, spec.width)))
+        self.dtype = spec.compute_dtype
+
+    def __call__(self, tokens_BL: Int[Array, "B L"]) -> Float[Array, "B L V"]:
+        batch, length = tokens_BL.shape
+        # Positions of the whole batch are kept in one axis P: all weight products are then plain
+        # two-dimensional ones, whose gradients are too. On CPU this is the fast path.
+        x_PD = embedding(self.embedding[...], tokens_BL.reshape(-1)).astype(self.dtype)
+        for block in self.blocks:
+            x_PD = block(x_PD, length)
+        head_VD = self.embedding[...] if self.head is None else self.head[...]
+        logits_PV = project(self.norm(x_PD), head_VD.astype(self.dtype))
+        return logits_PV.reshape(batch, length, -1)
+
+
+def init(spec: Transformer, vocabulary: int, key: Key) -> Params:
+    """Draws initial float32 weights as nested dicts of arrays; a pure function of its arguments."""
+    return nnx.to_pure_dict(nnx.state(Decoder(spec, vocabulary, rngs=nnx.Rngs(params=key)), nnx.Param))
+
+
+def apply(
+    spec: Transformer, vocabulary: int, params: Params, tokens: Int[Array, "B L"]
+) -> Float[Array, "B L V"]:
+    """Logits of the next token at every position, float32 [B, L, V]."""
+    return nnx.merge(_structure(spec, vocabulary), params)(tokens)
+
+
+@functools.cache
+def _structure(spec: Transformer, vocabulary: int) -> nnx.GraphDef[Decoder]:
+    """The module without its weights."""
+    return nnx.split(nnx.eval_shape(lambda: Decoder(spec, vocabulary, rngs=nnx.Rngs(0))))[0]
+
+
+def parameter_shapes(spec: Transformer, vocabulary: int) -> Params:
+    """Shapes and dtypes of the weights, without drawing them."""
+    return jax.eval_shape(lambda: init(spec, vocabulary, jax.random.key(0)))
