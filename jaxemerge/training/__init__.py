@@ -1,0 +1,16 @@
+"""How one seed is trained, and how hundreds are at once."""
+
+from .optimizer import AdamW as AdamW
+from .plan import Plan as Plan
+from .plan import make_plan as make_plan
+from .population import Program as Program
+from .population import Snapshot as Snapshot
+from .population import program as program
+from .population import train_population as train_population
+from .state import Members as Members
+from .state import Seed as Seed
+from .state import TrainState as TrainState
+from .state import check_seeds as check_seeds
+from .state import crossed as crossed
+from .state import members as members
+from .state import paired as paired

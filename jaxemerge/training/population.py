@@ -1,0 +1,177 @@
+"""Many seeds in one program: compile once per cell, then train any number of chunks with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxemerge.devices import Layout, over_seeds
+from jaxemerge.training.state import Members, TrainState
+from jaxemerge.training.step import Recipe, StepInfo, initial_state, train_step
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+    from jaxemerge.models import Transformer
+    from jaxemerge.tasks import Task
+    from jaxemerge.training.optimizer import AdamW
+
+LOSS_WINDOW = 50  # steps before an evaluation over which its training loss is averaged
+
+
+class DispatchInfo(NamedTuple):
+    """What the steps of one dispatch saw; leading axis S in a population.
+
+    Attributes:
+        loss_sum: training losses summed over the dispatch's steps at or after ``tally_from``.
+        last: loss and gradient norm of the dispatch's last step.
+    """
+
+    loss_sum: Float[Array, "*S"]
+    last: StepInfo
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A cell's compiled functions; every array of a state or of members has the leading axis S.
+
+    Attributes:
+        layout: devices and width these were compiled for.
+        init: members -> state.
+        advance: (state, members, start, stop, tally_from) -> (state, DispatchInfo). Takes over the
+            memory of the state it is given. One compilation serves any number of steps.
+    """
+
+    layout: Layout
+    init: Callable[[Members], TrainState]
+    advance: Callable[[TrainState, Members, int, int, int], tuple[TrainState, DispatchInfo]]
+
+    def place(self, members: Members) -> Members:
+        """Members as arrays on this program's devices."""
+        return jax.device_put(members, self.layout.sharding)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fixed:
+    """The part of a recipe that a program is compiled for: a hashable ``Recipe``."""
+
+    task: Task
+    model: Transformer
+    optimizer: AdamW
+    steps: int
+    batch: int
+    context: int
+
+
+def program(recipe: Recipe, layout: Layout) -> Program:
+    """The training program of a cell; cells that differ in members' hyperparameters share it."""
+    optimizer = dataclasses.replace(recipe.optimizer, learning_rate=1.0, weight_decay=0.0)
+    fixed = _Fixed(recipe.task, recipe.model, optimizer, recipe.steps, recipe.batch, recipe.context)
+    return _program(fixed, layout)
+
+
+@functools.lru_cache(maxsize=32)
+def _program(fixed: _Fixed, layout: Layout) -> Program:
+    # Initial weights are always drawn one seed after the other: they are then the same to the last
+    # bit whatever the layout.
+    one_by_one = Layout(layout.devices, 1)
+    return Program(
+        layout=layout,
+        init=over_seeds(lambda member: initial_state(fixed, member), one_by_one),
+        advance=over_seeds(functools.partial(advance, fixed), layout, mapped=2, shared=3, donate=(0,)),
+    )
+
+
+def advance(
+    recipe: Recipe, state: TrainState, member: Members, start: Any, stop: Any, tally_from: Any
+) -> tuple[TrainState, DispatchInfo]:
+    """Trains one seed from step ``start`` up to, not including, step ``stop``."""
+
+    def body(step: Array, carry: tuple[TrainState, DispatchInfo]) -> tuple[TrainState, DispatchInfo]:
+        state, info = carry
+        state, seen = train_step(recipe, state, member, step)
+        counted = jnp.where(step >= tally_from, seen.loss, 0.0)
+        return state, DispatchInfo(info.loss_sum + counted, seen)
+
+    zero = jnp.zeros((), jnp.float32)
+    return jax.lax.fori_loop(start, stop, body, (state, DispatchInfo(zero, StepInfo(zero, zero))))
+
+
+class Snapshot(NamedTuple):
+    """A population after a dispatch.
+
+    Attributes:
+        step: updates made so far.
+        state: weights and optimizer, leading axis S; valid until the next snapshot is asked for.
+        due: whether ``step`` is one of the evaluation steps.
+        train_loss: at an evaluation step t > 0 the mean over the batches of the last
+            ``LOSS_WINDOW`` steps since the previous evaluation, each before its update; at
+            step 0 the loss of the first batch under the initial weights. Else of the last batch.
+        gradient_norm: of the last batch, before clipping (of the first batch at step 0).
+    """
+
+    step: int
+    state: TrainState
+    due: bool
+    train_loss: Float[np.ndarray, " S"]
+    gradient_norm: Float[np.ndarray, " S"]
+
+
+def dispatches(evaluation_steps: Sequence[int], longest: int) -> list[tuple[int, int]]:
+    """Cuts training into (start, stop) ranges that end at evaluations and are at most ``longest`` steps."""
+    cuts: list[tuple[int, int]] = []
+    for start, stop in itertools.pairwise(evaluation_steps):
+        n = -(-(stop - start) // longest)
+        edges = [start + (stop - start) * i // n for i in range(n + 1)]
+        cuts += itertools.pairwise(edges)
+    return cuts
+
+
+def train_population(
+    built: Program, members: Members, evaluation_steps: Sequence[int], *, longest_dispatch: int = 100
+) -> Iterator[Snapshot]:
+    """Trains a chunk of seeds and pauses after every dispatch.
+
+    Args:
+        built: the cell's program.
+        members: S of them, a multiple of ``built.layout.multiple``.
+        evaluation_steps: increasing, from 0 to the last step of training.
+        longest_dispatch: most steps between two snapshots.
+
+    Yields:
+        A Snapshot at step 0 and after every dispatch.
+    """
+    placed = built.place(members)
+    state = built.init(placed)
+    due = set(evaluation_steps)
+    yield _first_snapshot(built, placed, state)
+    previous, total = 0, np.zeros(len(members.init_seed))
+    for start, stop in dispatches(evaluation_steps, longest_dispatch):
+        following = next(step for step in evaluation_steps if step >= stop)
+        tally_from = max(previous, following - LOSS_WINDOW)
+        state, info = built.advance(state, placed, start, stop, tally_from)
+        loss, norm = _on_host(info.last)
+        total = total + np.asarray(info.loss_sum, np.float64)
+        if stop in due:
+            yield Snapshot(stop, state, True, total / (stop - tally_from), norm)
+            previous, total = stop, np.zeros_like(total)
+        else:
+            yield Snapshot(stop, state, False, loss, norm)
+
+
+def _first_snapshot(built: Program, placed: Members, state: TrainState) -> Snapshot:
+    """Looks at the first batch with a copy of the initial state, which training then starts from anew."""
+    copy = jax.tree.map(jnp.copy, state)
+    _, info = built.advance(copy, placed, 0, 1, 0)
+    return Snapshot(0, state, True, *_on_host(info.last))
+
+
+def _on_host(info: StepInfo) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(info.loss), np.asarray(info.gradient_norm)

@@ -1,0 +1,106 @@
+"""Who is being trained, and what is carried from step to step?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, UInt32
+
+    from jaxemerge.types import Key, Params
+
+_LARGEST_SEED = 2**32 - 1
+_INIT, _DATA = 0, 1  # independent streams of random numbers from one root key
+
+
+class Members(NamedTuple):
+    """What sets one member of a population apart from another; leading axis S.
+
+    Hyperparameters are here and not in the compiled program, so they may differ per member and
+    change without recompiling.
+
+    Attributes:
+        init_seed: decides the initial weights.
+        data_seed: decides the training data of every step.
+        learning_rate: peak learning rate.
+        weight_decay: decoupled weight decay.
+    """
+
+    init_seed: UInt32[Array, " S"]
+    data_seed: UInt32[Array, " S"]
+    learning_rate: Float[Array, " S"]
+    weight_decay: Float[Array, " S"]
+
+
+class TrainState(NamedTuple):
+    """All that training changes; leading axis S when it is a population.
+
+    Attributes:
+        params: float32 weights.
+        optimizer: optax state.
+        diverged: whether a loss or gradient was ever not finite.
+    """
+
+    params: Params
+    optimizer: optax.OptState
+    diverged: Bool[Array, "*S"]
+
+
+Seed = tuple[int, int]  # (init_seed, data_seed)
+
+
+def paired(seeds: Iterable[int]) -> tuple[Seed, ...]:
+    """Each seed decides both the initial weights and the data."""
+    return tuple((int(s), int(s)) for s in seeds)
+
+
+def crossed(init_seeds: Iterable[int], data_seeds: Iterable[int]) -> tuple[Seed, ...]:
+    """Every initialisation with every data order, to tell the two sources of variance apart."""
+    orders = tuple(data_seeds)
+    return tuple((int(i), int(d)) for i in init_seeds for d in orders)
+
+
+def check_seeds(seeds: Iterable[Seed]) -> None:
+    """Raises ValueError if there is no seed, a duplicate, or one that is no 32-bit unsigned integer."""
+    seen: set[Seed] = set()
+    for seed in seeds:
+        if seed in seen:
+            name = seed[0] if seed[0] == seed[1] else seed
+            raise ValueError(f"seeds: {name} is given twice; every seed must be different")
+        if any(not 0 <= part <= _LARGEST_SEED for part in seed):
+            raise ValueError(f"seeds: {seed} must be integers of 0 to {_LARGEST_SEED}")
+        seen.add(seed)
+    if not seen:
+        raise ValueError("seeds: none given; at least 1 is needed")
+
+
+def members(seeds: Iterable[Seed], learning_rate: float, weight_decay: float) -> Members:
+    """Members that share their hyperparameters; replace a field to let it differ."""
+    pairs = np.asarray(tuple(seeds), np.uint32).reshape(-1, 2)
+    return Members(
+        init_seed=jnp.asarray(pairs[:, 0]),
+        data_seed=jnp.asarray(pairs[:, 1]),
+        learning_rate=jnp.full(len(pairs), learning_rate, jnp.float32),
+        weight_decay=jnp.full(len(pairs), weight_decay, jnp.float32),
+    )
+
+
+def init_key(init_seed: UInt32[Array, ""]) -> Key:
+    """Key of a member's initial weights."""
+    return jax.random.fold_in(_stream(_INIT), init_seed)
+
+
+def data_key(data_seed: UInt32[Array, ""], step: Array | int) -> Key:
+    """Key of a member's batch at a step: training can stop and go on anywhere without an iterator."""
+    return jax.random.fold_in(jax.random.fold_in(_stream(_DATA), data_seed), step)
+
+
+def _stream(stream: int) -> Key:
+    # threefry whatever the default: the rbg generators draw all of a vmap from its first key.
+    return jax.random.fold_in(jax.random.key(0, impl="threefry2x32"), stream)

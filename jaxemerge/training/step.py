@@ -1,0 +1,80 @@
+"""One step of one seed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxemerge.models import apply, init
+from jaxemerge.tasks import Task, pack_batch
+from jaxemerge.training.objective import loss
+from jaxemerge.training.state import Members, TrainState, data_key, init_key
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+    from jaxemerge.models import Transformer
+    from jaxemerge.tasks import Batch
+    from jaxemerge.training.optimizer import AdamW
+
+
+class Recipe(Protocol):
+    """What a compiled training program is made from; ``Experiment`` is one."""
+
+    @property
+    def task(self) -> Task: ...
+    @property
+    def model(self) -> Transformer: ...
+    @property
+    def optimizer(self) -> AdamW: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def context(self) -> int: ...
+
+
+class StepInfo(NamedTuple):
+    """What a step saw, before its update.
+
+    Attributes:
+        loss: mean training loss of its batch, in nats.
+        gradient_norm: global norm of the gradient before clipping.
+    """
+
+    loss: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
+
+
+def initial_state(recipe: Recipe, member: Members) -> TrainState:
+    """Weights and empty optimizer state of one member."""
+    params = init(recipe.model, recipe.task.vocabulary, init_key(member.init_seed))
+    optimizer = recipe.optimizer.transformation(member.weight_decay).init(params)
+    return TrainState(params, optimizer, jnp.zeros((), bool))
+
+
+def training_batch(recipe: Recipe, member: Members, step: Any) -> Batch:
+    """The context windows of one member at one step: a pure function of (data_seed, step)."""
+    return pack_batch(recipe.task, data_key(member.data_seed, step), recipe.batch, recipe.context)
+
+
+def train_step(recipe: Recipe, state: TrainState, member: Members, step: Any) -> tuple[TrainState, StepInfo]:
+    """Draws a batch, and moves one member's weights by one step of AdamW."""
+    batch = training_batch(recipe, member, step)
+
+    def objective(params: Any) -> Array:
+        logits = apply(recipe.model, recipe.task.vocabulary, params, batch.tokens)
+        return loss(logits, batch.tokens, batch.weights)
+
+    value, gradients = jax.value_and_grad(objective)(state.params)
+    info = StepInfo(value, optax.tree.norm(gradients))
+    transformation = recipe.optimizer.transformation(member.weight_decay)
+    updates, optimizer = transformation.update(gradients, state.optimizer, state.params)
+    rate = member.learning_rate * recipe.optimizer.schedule(step, recipe.steps)
+    params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
+    finite = jnp.isfinite(info.loss) & jnp.isfinite(info.gradient_norm)
+    return TrainState(params, optimizer, state.diverged | ~finite), info
