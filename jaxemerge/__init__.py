@@ -1,0 +1,32 @@
+"""jaxemerge: train hundreds of small transformers at once and study what they learn as a distribution.
+
+The parts that need Polars or Altair (``jaxemerge.analysis``, ``jaxemerge.charts``,
+``jaxemerge.report``, ``jaxemerge.runner.store``) are imported by name; importing this package, and
+training, need only JAX, Flax and Optax.
+"""
+
+from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
+from importlib.metadata import version as _version
+
+from .devices import self_test as self_test
+from .devices import use_host_cores as use_host_cores
+from .models import Transformer as Transformer
+from .models import families as families
+from .models import llama as llama
+from .models import neox as neox
+from .runner.spec import Experiment as Experiment
+from .runner.train import Population as Population
+from .runner.train import train as train
+from .tasks import Count as Count
+from .tasks import EvaluationSet as EvaluationSet
+from .tasks import Example as Example
+from .tasks import Task as Task
+from .tasks import check_task as check_task
+from .training import AdamW as AdamW
+from .training import crossed as crossed
+from .training import paired as paired
+
+try:
+    __version__ = _version("jaxemerge")
+except _PackageNotFoundError:  # used from a source folder that was not installed
+    __version__ = "0+unknown"

@@ -1,0 +1,157 @@
+"""What a person sees while a study runs: live bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from jaxemerge.evaluation import sheet
+
+if TYPE_CHECKING:
+    from jaxemerge.runner.study import Job
+    from jaxemerge.runner.train import Evaluation
+    from jaxemerge.runner.train import Progress as Seen
+
+_PLAIN_INTERVAL = 10.0  # seconds between two lines where output is no terminal
+
+
+class Display:
+    """Follows a study's progress; use as a context manager around it."""
+
+    def __init__(self, console: Console, jobs: Sequence[Job], threshold: float) -> None:
+        self._console = console
+        self._threshold = threshold
+        self._total = sum(job.flops for job in jobs)
+        self._finished = 0.0  # FLOPs of finished chunks
+        self._began = self._last_line = time.monotonic()
+        self._rate = 0.0  # FLOP/s, smoothed over dispatches
+        self._successes = ""
+        self._bars: Progress | None = None
+        if console.is_terminal:
+            self._bars = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=24),
+                TextColumn("{task.percentage:>3.0f} %"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[left]}", markup=False),
+                console=console,
+            )
+            self._study = self._bars.add_task("study", total=self._total or 1.0, left="")
+
+    def __enter__(self) -> Display:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def start_chunk(self, job: Job, number: int, label: str) -> None:
+        """A chunk's program is being compiled."""
+        self._job = job
+        self._label = f"{label}, seeds {number + 1}/{len(job.chunks)}" if len(job.chunks) > 1 else label
+        self._step, self._mark = 0, time.monotonic()
+        self._successes = ""
+        self._items = sheet(job.experiment.task)
+        if self._bars:
+            self._chunk = self._bars.add_task(
+                f"{self._label}: compiling", total=job.experiment.steps, left=""
+            )
+        else:
+            self.line(f"{self._label}: compiling for {len(job.chunks[number])} seeds")
+
+    def update(self, seen: Seen) -> None:
+        """A dispatch of the current chunk has ended."""
+        now = time.monotonic()
+        if seen.step > self._step and self._step > 0:  # the first dispatch includes compilation
+            rate = (seen.step - self._step) * self._job.flops_per_step / (now - self._mark)
+            self._rate = rate if not self._rate else 0.7 * self._rate + 0.3 * rate
+        self._step, self._mark = seen.step, now
+        if seen.evaluation is not None:
+            self._successes = self._success_text(seen.evaluation)
+        if self._bars:
+            self._bars.update(self._study, completed=self._done(), left=self._left())
+            text = f"{self._label}: {self._status(seen)}"
+            self._bars.update(self._chunk, completed=seen.step, description=text)
+        elif now - self._last_line >= _PLAIN_INTERVAL or seen.step == self._job.experiment.steps:
+            self._last_line = now
+            self.line(
+                f"{self._label}: {self._status(seen)} | {self._done() / self._total:.0%} {self._left()}"
+            )
+
+    def finish_chunk(self) -> None:
+        """The current chunk's results are stored."""
+        self._finished += self._job.flops_per_step * self._job.experiment.steps
+        self._step = 0
+        if self._bars:
+            self._bars.update(self._study, completed=self._finished)
+            self._bars.remove_task(self._chunk)
+            self.line(f"{self._label}: {self._successes}")
+
+    def line(self, text: str) -> None:
+        """Prints a line, above the bars where there are any."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def _done(self) -> float:
+        return self._finished + self._step * self._job.flops_per_step
+
+    def _left(self) -> str:
+        if not self._rate:
+            return ""
+        return f"{duration((self._total - self._done()) / self._rate)} left"
+
+    def _status(self, seen: Seen) -> str:
+        experiment = self._job.experiment
+        parts = [f"step {seen.step}/{experiment.steps}"]
+        if self._rate:
+            per_token = self._job.flops_per_step / (
+                self._job.plan.chunk * experiment.batch * experiment.context
+            )
+            parts.append(f"{quantity(self._rate / per_token)} tokens/s")
+        low, middle, high = (
+            np.nanquantile(seen.loss, (0.1, 0.5, 0.9)) if np.isfinite(seen.loss).any() else [np.nan] * 3
+        )
+        parts.append(f"loss {middle:.3f} [{low:.3f}, {high:.3f}]")
+        if self._successes:
+            parts.append(self._successes)
+        return " | ".join(parts)
+
+    def _success_text(self, evaluation: Evaluation) -> str:
+        """How many seeds are above the threshold, for each test length."""
+        shares = evaluation.scores.exact / self._items.items
+        successes = (shares >= self._threshold).sum(axis=0)
+        sets = zip(self._items.splits, self._items.lengths, strict=True)
+        names = "/".join(split if length is None else str(length) for split, length in sets)
+        counts = "/".join(map(str, successes))
+        return f"exact match >= {self._threshold:g} at length {names}: {counts} of {len(shares)} seeds"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words for people: ``42 s``, ``3 min 05 s``, ``2 h 10 min``, ``3.5 days``, ``12 years``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+    if seconds < 86_400:
+        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
+    if seconds < 365 * 86_400:
+        return f"{seconds / 86_400:.1f} days"
+    return f"{seconds / 86_400 / 365.25:,.1f} years"
+
+
+def quantity(value: float) -> str:
+    """A number with a metric prefix: ``3.2k``, ``1.5M``, ``12G``; beyond that in powers of ten."""
+    if value >= 1e12:
+        return f"{value:.2g}"
+    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{prefix}"
+    return f"{value:.3g}"

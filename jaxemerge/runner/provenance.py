@@ -1,0 +1,106 @@
+"""Under what circumstances did a number come about?"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+_PACKAGES = ("jaxemerge", "jax", "jaxlib", "flax", "optax", "numpy", "polars")
+# JAX settings that change random numbers or the precision of products.
+_SETTINGS = ("jax_threefry_partitionable", "jax_default_matmul_precision", "jax_enable_x64")
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, code, device and time of this process, as plain JSON values."""
+    devices = jax.local_devices()
+    return {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "git": git_state(Path(__file__).parent),
+        "platform": platform.platform(terse=True),
+        "processor": processor(),
+        "device": devices[0].device_kind,
+        "backend": devices[0].platform,
+        "devices": len(devices),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "settings": {name: getattr(jax.config, name) for name in _SETTINGS},
+    }
+
+
+def processor() -> str:
+    """Name of the host's processor and its number of cores."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit of the checkout that holds ``folder``, and whether it has uncommitted changes."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # else a copy installed inside some other checkout
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None  # an installed copy, or no git on this machine
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def described(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What finished chunks say about their circumstances, as labels and texts for people."""
+    found = [record["provenance"] for record in records]
+    if not found:
+        return []
+    times = sorted(one["time"] for one in found)
+    seconds = sum(record["seconds"] for record in records)
+    return [
+        ("Started", f"{times[0]} to {times[-1]}"),
+        ("Took", f"{seconds / 60:.1f} minutes with compilation and scoring"),
+        ("Device", _joined(f"{one['devices']} x {one['device']} ({one['processor']})" for one in found)),
+        ("Versions", _joined(_versions(one) for one in found)),
+        ("Code", _joined(_commit(one["git"]) for one in found)),
+        ("Platform", _joined(one["platform"] for one in found)),
+        ("JAX settings", _joined(_settings(one["settings"]) for one in found)),
+        ("XLA_FLAGS", _joined(one["xla_flags"] or "none" for one in found)),
+    ]
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))
+
+
+def _versions(one: Mapping[str, Any]) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in one["packages"].items() if version)
+    return f"Python {one['python']}, {packages}"
+
+
+def _commit(git: Mapping[str, Any] | None) -> str:
+    if git is None:
+        return "installed package, commit unknown"
+    return f"commit {git['commit'][:12]}" + (" with uncommitted changes" if git["dirty"] else "")
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.removeprefix('jax_')} {value}" for name, value in settings.items())

@@ -1,0 +1,173 @@
+"""Training with scores: a chunk of seeds as a stream of progress, or all of an experiment at once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxemerge.devices import Layout, over_seeds, self_test, use_host_cores
+from jaxemerge.evaluation import SetScores, Sheet, scores, sheet
+from jaxemerge.runner.spec import Experiment
+from jaxemerge.tasks import check_task
+from jaxemerge.training import Plan, Seed, Snapshot, make_plan, members, program, train_population
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import polars as pl
+    from jaxtyping import Bool, Float
+
+    from jaxemerge.models import Transformer
+    from jaxemerge.tasks import Task
+    from jaxemerge.types import Params
+
+
+class Evaluation(NamedTuple):
+    """All scores of S seeds at one step, on the host.
+
+    Attributes:
+        step: updates made before it.
+        scores: sums over the items of each evaluation set, [S, M].
+        train_loss, gradient_norm: see ``jaxemerge.training.Snapshot``.
+        diverged: whether a loss or gradient was ever not finite up to this step.
+    """
+
+    step: int
+    scores: SetScores
+    train_loss: Float[np.ndarray, " S"]
+    gradient_norm: Float[np.ndarray, " S"]
+    diverged: Bool[np.ndarray, " S"]
+
+
+class Progress(NamedTuple):
+    """A chunk after a dispatch.
+
+    Attributes:
+        step: updates made so far.
+        loss: training loss of every seed, in nats.
+        evaluation: the scores, if this step is an evaluation step.
+    """
+
+    step: int
+    loss: Float[np.ndarray, " S"]
+    evaluation: Evaluation | None
+
+
+@functools.lru_cache(maxsize=32)
+def scorer(task: Task, model: Transformer, layout: Layout) -> tuple[Sheet, Callable[[Params], SetScores]]:
+    """A task's evaluation sheet, and the program that scores a population on it."""
+    items = sheet(task)
+    one = functools.partial(scores, model, task.vocabulary, items)
+    return items, over_seeds(one, layout)
+
+
+def train_chunk(
+    experiment: Experiment, plan: Plan, seeds: Sequence[Seed]
+) -> Iterator[tuple[Progress, Snapshot]]:
+    """Trains up to ``plan.chunk`` seeds of a cell, scoring them at every evaluation step.
+
+    The chunk is filled up with copies of its last seed; they are left out of what is reported.
+    """
+    filled = [*seeds, *([seeds[-1]] * (plan.chunk - len(seeds)))]
+    optimizer = experiment.optimizer
+    population = members(filled, optimizer.learning_rate, optimizer.weight_decay)
+    _, score = scorer(experiment.task, experiment.model, plan.layout)
+    built = program(experiment, plan.layout)
+    n = len(seeds)
+    for snapshot in train_population(
+        built, population, experiment.evaluation_steps, longest_dispatch=plan.dispatch
+    ):
+        loss = np.asarray(snapshot.train_loss)[:n]
+        evaluation = None
+        if snapshot.due:
+            evaluation = Evaluation(
+                step=snapshot.step,
+                scores=_first(score(snapshot.state.params), n),
+                train_loss=loss,
+                gradient_norm=np.asarray(snapshot.gradient_norm)[:n],
+                diverged=np.asarray(snapshot.state.diverged)[:n],
+            )
+        yield Progress(snapshot.step, loss, evaluation), snapshot
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """A trained population.
+
+    Attributes:
+        experiment: what was trained.
+        params: final weights as NumPy arrays, leading axis S in the order of ``experiment.seeds``.
+        evaluations: scores of all seeds at every evaluation step.
+    """
+
+    experiment: Experiment
+    params: Params
+    evaluations: tuple[Evaluation, ...]
+
+    def frame(self) -> pl.DataFrame:
+        """The results schema: one row per seed, evaluation step, split and metric. Needs Polars."""
+        from jaxemerge.runner.table import results_table
+
+        return results_table(self.experiment, self.experiment.seeds, self.evaluations)
+
+
+def train(experiment: Experiment, *, chunk: int = 0) -> Population:
+    """Trains every seed of an experiment on all local devices and scores them along the way.
+
+    Args:
+        experiment: what to train.
+        chunk: seeds trained at once; 0 takes as many as are good for the devices.
+
+    Returns:
+        Population, its seeds in the order of ``experiment.seeds``.
+
+    Raises:
+        ValueError: the task breaks its contract; the message says how.
+        DeviceError: the devices at hand return wrong numbers.
+    """
+    prepare(experiment)
+    plan = make_plan(experiment, len(experiment.seeds), chunk=chunk)
+    params: list[Params] = []
+    evaluations: list[list[Evaluation]] = []
+    for seeds in chunked(experiment.seeds, plan.chunk):
+        evaluations.append([])
+        for progress, snapshot in train_chunk(experiment, plan, seeds):
+            if progress.evaluation is not None:
+                evaluations[-1].append(progress.evaluation)
+            if progress.step == experiment.steps:
+                params.append(_first(snapshot.state.params, len(seeds)))
+    together = tuple(_joined(parts) for parts in zip(*evaluations, strict=True))
+    return Population(experiment, jax.tree.map(_concatenated, *params), together)
+
+
+def prepare(experiment: Experiment) -> None:
+    """Uses the host's cores, and refuses devices and tasks that would give wrong results."""
+    use_host_cores()
+    self_test()
+    problems = check_task(experiment.task)
+    if problems:
+        raise ValueError(f"task {experiment.task.name}: {'; '.join(problems)}")
+
+
+def chunked(seeds: Sequence[Seed], size: int) -> list[tuple[Seed, ...]]:
+    """Seeds in groups of ``size``; the last may be smaller."""
+    return [tuple(seeds[i : i + size]) for i in range(0, len(seeds), size)]
+
+
+def _first(tree: Any, n: int) -> Any:
+    return jax.tree.map(lambda x: np.asarray(x)[:n], tree)
+
+
+def _concatenated(*parts: np.ndarray) -> np.ndarray:
+    return np.concatenate(parts)
+
+
+def _joined(parts: Sequence[Evaluation]) -> Evaluation:
+    """The same step of several chunks as one evaluation."""
+    arrays = jax.tree.map(_concatenated, *(part[1:] for part in parts))
+    return Evaluation(parts[0].step, *arrays)

@@ -1,0 +1,96 @@
+"""Experiments: validation, evaluation schedule, JSON, stable ids."""
+
+import dataclasses
+import json
+
+import pytest
+
+from jaxemerge import AdamW, Count, Experiment, crossed, llama, neox, paired
+from jaxemerge.runner.spec import log_spaced
+
+
+def small(**changes):
+    fields = {"task": Count(17, 5, (5, 7)), "model": neox(1, 24, 3), "steps": 40, "batch": 3, "context": 23}
+    return Experiment(**{**fields, "seeds": paired(range(3)), **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "steps=0: must be at least 1"),
+        ({"batch": -1}, "batch=-1: must be at least 1"),
+        ({"context": 9}, "context=9 is shorter than the longest example of count: it must be at least 10"),
+        ({"seeds": ()}, "seeds: none given"),
+        ({"seeds": ((3, 3), (3, 3))}, "seeds: 3 is given twice"),
+        ({"seeds": ((1, 2), (1, 2))}, r"seeds: \(1, 2\) is given twice"),
+        ({"seeds": ((-1, 0),)}, r"seeds: \(-1, 0\) must be integers of 0 to 4294967295"),
+        ({"evaluations": 0}, "evaluations=0: must be at least 1"),
+        ({"evaluations": (1, 41)}, "evaluations: step 41 must lie between 0 and steps=40"),
+    ],
+)
+def test_bad_fields_are_named_with_what_is_allowed(changes, message):
+    with pytest.raises(ValueError, match=message):
+        small(**changes)
+
+
+def test_evaluations_always_hold_the_start_and_the_end():
+    assert small(evaluations=(7, 3)).evaluation_steps == (0, 3, 7, 40)
+    assert small(evaluations=1).evaluation_steps == (0, 40)
+
+
+@pytest.mark.parametrize(("steps", "count"), [(10_000, 20), (600, 15), (3, 20), (1, 1)])
+def test_log_spaced_steps_have_equal_ratios_up_to_rounding(steps, count):
+    points = log_spaced(steps, count)
+    assert points[-1] == steps
+    assert list(points) == sorted(set(points))
+    assert len(points) <= count
+    if steps == 10_000:
+        assert points[0] == 100
+        assert len(points) == count
+        ratio = 100 ** (1 / (count - 1))
+        for a, b in zip(points, points[1:], strict=False):
+            assert b / a == pytest.approx(ratio, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        small(),
+        small(model=llama(2, 24, 3, dtype="bfloat16"), optimizer=AdamW(3e-3, warmup=7), evaluations=(3, 11)),
+        small(seeds=crossed(range(2), range(5)), study="s", family="f"),
+    ],
+)
+def test_json_gives_back_an_equal_experiment(experiment):
+    again = Experiment.from_json(experiment.to_json())
+    assert again == experiment
+    assert hash(again) == hash(experiment)
+
+
+def test_json_refuses_what_it_does_not_know():
+    fields = json.loads(small().to_json())
+    with pytest.raises(ValueError, match="task 'Nope' is unknown: must be one of Count"):
+        Experiment.from_json(json.dumps({**fields, "task": {"kind": "Nope"}}))
+    fields["model"]["breadth"] = 3
+    with pytest.raises(ValueError, match="Transformer has no field 'breadth'"):
+        Experiment.from_json(json.dumps(fields))
+
+
+def test_cell_id_names_the_science_and_nothing_else():
+    base = small()
+    assert base.cell == small(seeds=paired([11]), study="other", family="x").cell
+    changed = [small(steps=41), small(optimizer=AdamW(weight_decay=0.0)), small(task=Count(17, 5, (5,)))]
+    assert len({base.cell, *(one.cell for one in changed)}) == 4
+    # The id is how finished cells are found again: it must not move between versions.
+    assert base.cell == "count-depth1-width24-90c6cdd9"
+
+
+def test_crossed_seeds_are_every_pair():
+    assert crossed([1, 2], [5, 7, 9]) == ((1, 5), (1, 7), (1, 9), (2, 5), (2, 7), (2, 9))
+    members = small(seeds=crossed([1, 2], [5, 7, 9])).members
+    assert members.init_seed.tolist() == [1, 1, 1, 2, 2, 2]
+    assert members.data_seed.tolist() == [5, 7, 9, 5, 7, 9]
+
+
+def test_experiments_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        small().steps = 3

@@ -1,0 +1,65 @@
+"""What is left to do, and doing it."""
+
+import dataclasses
+
+import pytest
+
+from jaxemerge import paired
+from jaxemerge.runner.display import duration, quantity
+from jaxemerge.runner.estimate import estimates
+from jaxemerge.runner.store import create_store
+from jaxemerge.runner.study import jobs, run_chunk, training_flops
+
+
+def test_only_missing_seeds_are_trained(tmp_path, tiny, population):
+    store = create_store(tmp_path, "tiny", [tiny])
+    [job] = jobs([tiny.with_seeds(paired([0, 1, 2]))], store, chunk=2)
+    assert [len(seeds) for seeds in job.chunks] == [2, 1]
+    for seeds in job.chunks:
+        steps = [seen.step for seen in run_chunk(job, seeds, store)]
+        assert steps[0] == 0
+        assert steps[-1] == 7
+    [rest] = jobs([tiny], store)
+    assert rest.experiment.seeds == paired([3, 4])
+    for _ in run_chunk(rest, rest.chunks[0], store):
+        pass
+    assert jobs([tiny], store) == []
+    key = ["init_seed", "step", "length", "metric"]
+    rows, expected = store.results().sort(key), population.frame().sort(key)
+    assert rows.drop("value").equals(expected.drop("value"))
+    assert (rows["value"] - expected["value"]).abs().max() < 1e-5
+
+
+def test_an_interrupted_chunk_leaves_no_rows(tmp_path, tiny):
+    store = create_store(tmp_path, "tiny", [tiny])
+    [job] = jobs([tiny], store)
+    running = run_chunk(job, job.chunks[0], store)
+    next(running)
+    running.close()
+    assert store.results().is_empty()
+    assert jobs([tiny], store) == [job]
+
+
+def test_estimates_count_what_is_left(tiny):
+    deeper = dataclasses.replace(tiny, model=dataclasses.replace(tiny.model, depth=2))
+    todo = jobs([tiny, deeper], None)
+    shallow, deep = estimates([tiny, deeper], todo, rate=1e9)
+    assert shallow.seeds == 5
+    assert shallow.chunk >= 5
+    assert shallow.flops == shallow.chunk * training_flops(tiny)
+    assert shallow.seconds == pytest.approx(shallow.flops / 1e9)
+    assert deep.flops > shallow.flops
+    assert deep.parameters > shallow.parameters
+    [nothing, _] = estimates([tiny, deeper], todo[1:], rate=1e9)
+    assert (nothing.seeds, nothing.flops, nothing.bytes) == (0, 0, 0)
+
+
+def test_amounts_in_words():
+    assert [duration(s) for s in (4.4, 65, 3 * 3600 + 61, 90_000, 4e8)] == [
+        "4 s",
+        "1 min 05 s",
+        "3 h 01 min",
+        "1.0 days",
+        "12.7 years",
+    ]
+    assert [quantity(v) for v in (12, 1234, 5.6e6, 7e9, 3.1e13)] == ["12", "1.23k", "5.6M", "7G", "3.1e+13"]
