@@ -1,0 +1,12 @@
+"""Statistics of populations of runs: arrays in, frozen records out. Usable without the rest of jaxemerge."""
+
+from .bootstrap import bootstrap as bootstrap
+from .bootstrap import generator as generator
+from .bootstrap import percentile_interval as percentile_interval
+from .bootstrap import resample_indices as resample_indices
+from .interval import Estimate as Estimate
+from .interval import Interval as Interval
+from .mode import half_sample_mode as half_sample_mode
+from .proportion import success_interval as success_interval
+from .summaries import Summaries as Summaries
+from .summaries import summaries as summaries
