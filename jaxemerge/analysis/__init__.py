@@ -1,0 +1,15 @@
+"""From results to summaries, frame in, frame out: what populations look like, how they move with scale."""
+
+from .curves import curve_quantiles as curve_quantiles
+from .curves import learning_curves as learning_curves
+from .curves import representative_curves as representative_curves
+from .density import density as density
+from .final import final as final
+from .final import final_scores as final_scores
+from .histogram import histogram as histogram
+from .labels import cell_labels as cell_labels
+from .labels import forms_a_curve as forms_a_curve
+from .labels import scale_column as scale_column
+from .labels import scale_title as scale_title
+from .summary import summarise as summarise
+from .two_sided import two_sided as two_sided

@@ -1,0 +1,180 @@
+"""What do the numbers say, in words? Sentences that state what was found in this frame, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import polars as pl
+
+from .curves import curve_quantiles
+from .labels import cell_labels
+from .schema import MEMBER, require
+from .two_sided import two_sided
+
+# Below the first a seed counts as failed in the sentences, above the second as far from failure.
+NEAR_ZERO, FAR = 0.1, 0.3
+# More cells than this are not listed one by one.
+FEW_CELLS = 5
+
+
+def percent(share: float) -> str:
+    """A share of seeds as whole per cent: "50%"."""
+    return f"{share:.0%}"
+
+
+def score(value: float | None) -> str:
+    """A score or loss with two decimals, or two digits if small: "0.43", "0.0021"; "infinite" for none."""
+    if value is None or not math.isfinite(value):
+        return "infinite"
+    return f"{value:.2g}" if 0 < abs(value) < 0.1 else f"{value:.2f}"
+
+
+def population_sentences(frame: pl.DataFrame) -> list[str]:
+    """What was trained, and how many runs diverged.
+
+    Raises:
+        ValueError: if columns are missing.
+    """
+    require(frame, *MEMBER, "step", "diverged")
+    members = frame.group_by(MEMBER).agg(pl.col("diverged").any())
+    sizes = sorted(members.group_by("cell").len()["len"])
+    labels = cell_labels(frame)["label"].to_list()
+    seeds = ("" if sizes[0] == sizes[-1] else f"{sizes[0]} to ") + _count(sizes[-1], "seed")
+    cells = f"of {labels[0]}" if len(labels) == 1 else f"of each of {len(labels)} cells, {_span(labels)},"
+    verb = "was" if sizes[-1] == len(labels) == 1 else "were"
+    diverged = int(members["diverged"].sum())
+    lost = "No run diverged." if not diverged else f"{diverged} of {_count(members.height, 'run')} diverged."
+    return [f"{seeds} {cells} {verb} trained for {_count(max(frame['step']), 'step')}.", lost]
+
+
+def focus(frame: pl.DataFrame, metric: str = "exact_match") -> dict[str, Any]:
+    """The most two-sided cell and test; where none is two-sided, those whose scores spread most.
+
+    Returns:
+        One row of `two_sided`.
+
+    Raises:
+        ValueError: as `two_sided`.
+    """
+    return two_sided(frame, metric, NEAR_ZERO, FAR).row(0, named=True)
+
+
+def two_sided_sentence(found: dict[str, Any]) -> str:
+    """Where seeds differ most: `found` is what `focus` returns."""
+    if not found["failed"] * found["succeeded"]:
+        return (
+            f"No population is two-sided: in no cell and test do some seeds score below {NEAR_ZERO} "
+            f"and others above {FAR}."
+        )
+    return (
+        f"The most two-sided population is {found['label']} at {found['test']}: of its "
+        f"{_count(found['seeds'], 'seed')}, {found['failed']} score below {NEAR_ZERO} and "
+        f"{found['succeeded']} above {FAR}."
+    )
+
+
+def success_sentence(table: pl.DataFrame, test: str) -> str:
+    """P(success) with its interval across scale on one test.
+
+    Args:
+        table: what `summarise` returns.
+        test: one of its tests.
+    """
+    listed = [
+        f"{percent(row['success'])} [{percent(row['success_low'])}, {percent(row['success_high'])}] "
+        f"for {row['label']}"
+        for row in _across(table, test)
+    ]
+    threshold = f"{table['threshold'][0]:g}"
+    return f"At {test} the share of seeds that score {threshold} or more, P(success), is {_listed(listed)}."
+
+
+def split_sentence(sides: pl.DataFrame) -> str:
+    """In how many cells and tests seeds are on both sides, and how many scores are exactly 0.
+
+    Args:
+        sides: what `two_sided` returns.
+    """
+    both = sides.filter(pl.col("failed") > 0, pl.col("succeeded") > 0).height
+    scores, zeros = int(sides["seeds"].sum()), int(sides["zeros"].sum())
+    return (
+        f"In {both} of {_count(sides.height, 'panel')} some seeds score below {NEAR_ZERO} while others "
+        f"score above {FAR}. Of the {_count(scores, 'final score')}, {zeros:,} "
+        f"({percent(zeros / scores)}) are exactly 0."
+    )
+
+
+def centre_sentence(table: pl.DataFrame, test: str) -> str:
+    """Mode and mean across scale on one test; `table` is what `summarise` returns."""
+    listed = [
+        f"{score(row['mode'])} and {score(row['mean'])} for {row['label']}" for row in _across(table, test)
+    ]
+    return f"At {test} the most populated score (mode) and the mean are {_listed(listed)}."
+
+
+def tails_sentence(table: pl.DataFrame, test: str) -> str:
+    """Shares of seeds high up and low down, and the mean of the successes; `table` is `summarise`'s."""
+    listed = [
+        f"{percent(row['above_half'])}, {percent(row['below_tenth'])} and "
+        f"{'no success' if row['success_mean'] is None else score(row['success_mean'])} for {row['label']}"
+        for row in _across(table, test)
+    ]
+    return (
+        f"At {test} the share of seeds above 50%, the share below 10% and the mean of the successful seeds "
+        f"are {_listed(listed)}."
+    )
+
+
+def arrival_sentence(curves: pl.DataFrame, label: str, threshold: float) -> str:
+    """When the seeds of one cell first reach the threshold, and how many stay there.
+
+    Args:
+        curves: what `learning_curves` returns.
+        label: of the cell.
+        threshold: what counts as success.
+    """
+    cell = curves.filter(pl.col("label") == label)
+    seeds = cell.n_unique(MEMBER[1:])
+    reached = cell.filter(pl.col("value") >= threshold)
+    first = sorted(reached.group_by(MEMBER[1:]).agg(pl.col("step").min())["step"])
+    population = f"Of the {_count(seeds, 'seed')} of {label}"
+    if not first:
+        return f"{population}, none ever reaches {threshold:g}."
+    verb, last = ("reach", f" and the last at step {first[-1]:,}") if len(first) > 1 else ("reaches", "")
+    there = reached.filter(pl.col("step") == cell["step"].max()).height
+    return (
+        f"{population}, {len(first)} {verb} {threshold:g} at some evaluation, the first at step "
+        f"{first[0]:,}{last}; {there} of them {'is' if there == 1 else 'are'} there at the end."
+    )
+
+
+def loss_sentence(curves: pl.DataFrame) -> str:
+    """Median and 10-90 % range of the last value by cell; `curves` is what `learning_curves` returns."""
+    last = curve_quantiles(curves).filter(pl.col("step") == pl.col("step").max().over("cell"))
+    listed = [
+        f"{score(row['median'])} [{score(row['low'])}, {score(row['high'])}] for {row['label']}"
+        for row in _ends(last.rows(named=True))
+    ]
+    return f"At the last step the median seed and the middle 80% of the seeds are at {_listed(listed)}."
+
+
+def _across(table: pl.DataFrame, test: str) -> list[dict[str, Any]]:
+    return _ends(table.filter(pl.col("test") == test).rows(named=True))
+
+
+def _ends(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All rows if they are few, else the smallest, the middle and the largest scale."""
+    return rows if len(rows) <= FEW_CELLS else [rows[0], rows[len(rows) // 2], rows[-1]]
+
+
+def _listed(items: list[str]) -> str:
+    return items[0] if len(items) == 1 else f"{'; '.join(items[:-1])}; and {items[-1]}"
+
+
+def _span(labels: list[str]) -> str:
+    return " and ".join(labels) if len(labels) == 2 else f"from {labels[0]} to {labels[-1]}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

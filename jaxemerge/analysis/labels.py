@@ -1,0 +1,152 @@
+"""What is each cell called, what is "scale" in this study, and in which order do cells and tests come?"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+
+from .schema import CELL, SCHEMA, require
+
+ABBREVIATIONS = {"learning_rate": "lr", "task": "", "family": ""}
+TITLES = {
+    "depth": "depth (layers)",
+    "width": "width (units)",
+    "parameters": "non-embedding parameters",
+    "learning_rate": "learning rate",
+}
+# Parameter counts closer than this are one size: a study at a fixed size never hits it exactly.
+SAME_SIZE = 1.1
+# Neighbouring points closer than this on the scale axis cannot be told apart, let alone joined by a line.
+SAME_PLACE = 1.03
+
+
+def scale_column(frame: pl.DataFrame) -> str:
+    """The column that "scale" means in this frame.
+
+    The one of depth and width that varies, if only one does. If neither does, the one swept numeric
+    hyperparameter. Else `parameters` where they differ by more than 10 %, and `depth` where they do not.
+
+    Raises:
+        ValueError: if columns are missing.
+    """
+    require(frame, *CELL)
+    cells = _cells(frame)
+    varying = _varying(cells, ("depth", "width"))
+    if len(varying) == 1:
+        return varying[0]
+    swept = _varying(cells, _swept(cells))
+    numeric = [c for c in swept if cells[c].dtype.is_numeric() and not cells[c].has_nulls()]
+    if not varying and len(swept) == len(numeric) == 1:
+        return swept[0]
+    sizes = cells["parameters"].drop_nulls().to_list()
+    grows = bool(sizes) and max(sizes) > SAME_SIZE * min(sizes)
+    return "parameters" if grows else "depth"
+
+
+def scale_title(column: str) -> str:
+    """Axis title of a scale column, with its unit."""
+    return TITLES.get(column, column.replace("_", " "))
+
+
+def cell_labels(frame: pl.DataFrame) -> pl.DataFrame:
+    """One row per cell, from the smallest to the largest scale.
+
+    Returns:
+        cell, label (short, unique, made of what varies between cells), scale (f64, the value of
+        `scale_column(frame)`), rank (0, 1, ... by scale), depth, width, parameters and the swept columns.
+
+    Raises:
+        ValueError: if columns are missing.
+    """
+    require(frame, *CELL)
+    cells = _cells(frame)
+    scale = scale_column(frame)
+    order = list(dict.fromkeys([scale, "depth", "width", "parameters", *_swept(cells), "cell"]))
+    ordered = cells.sort(order, nulls_last=True)
+    named = ordered.with_columns(
+        pl.Series("label", _unique_labels(ordered), pl.String), scale=pl.col(scale).cast(pl.Float64)
+    )
+    return named.with_row_index("rank").select("cell", "label", "scale", "rank", *CELL[1:], *_swept(cells))
+
+
+def forms_a_curve(labels: pl.DataFrame) -> bool:
+    """Whether the cells lie one after the other along the scale, so that a line may join them.
+
+    False for one or two cells, for grids with several cells at one scale, and for cells of (nearly) one size.
+
+    Args:
+        labels: what `cell_labels` returns.
+    """
+    scales = labels["scale"].drop_nulls().to_list()
+    if len(scales) < max(3, labels.height) or min(scales) < 0:
+        return False
+    return all(b > a * SAME_PLACE for a, b in pairwise(scales))
+
+
+def with_test_label(frame: pl.DataFrame) -> pl.DataFrame:
+    """Adds the column `test`, what was tested: "length 30", or "all items" where length means nothing.
+
+    The split is named only where the frame has several.
+    """
+    test = (pl.lit("length ") + pl.col("length").cast(pl.String)).fill_null("all items")
+    several = frame["split"].n_unique() > 1
+    split = pl.col("split").str.replace_all(r"\s+", " ")
+    return frame.with_columns(test=split + ", " + test if several else test)
+
+
+def _cells(frame: pl.DataFrame) -> pl.DataFrame:
+    """One row per cell with everything that is constant within each of them."""
+    candidates = [c for c in frame.columns if c in ("task", "family") or c not in SCHEMA]
+    spread = frame.group_by("cell").agg(pl.col(candidates).n_unique()).select(pl.col(candidates).max())
+    constant = [c for c in candidates if spread.height and spread[c].item() == 1]
+    columns = list(dict.fromkeys([*CELL, *constant]))
+    return frame.select(columns).unique("cell", keep="first", maintain_order=True)
+
+
+def _swept(cells: pl.DataFrame) -> list[str]:
+    return [c for c in cells.columns if c not in SCHEMA]
+
+
+def _varying(cells: pl.DataFrame, columns: tuple[str, ...] | list[str]) -> list[str]:
+    return [c for c in columns if c in cells.columns and cells[c].n_unique() > 1]
+
+
+def _unique_labels(cells: pl.DataFrame) -> list[str]:
+    columns = _naming_columns(cells)
+    labels = [
+        _one_line(", ".join(_piece(column, row[column]) for column in columns if row[column] is not None))
+        for row in cells.iter_rows(named=True)
+    ]
+    if len(set(labels)) == len(labels) and all(labels):
+        return labels
+    return [_one_line(f"{label} ({cell})") for label, cell in zip(labels, cells["cell"], strict=True)]
+
+
+def _naming_columns(cells: pl.DataFrame) -> list[str]:
+    """Depth and width where they vary, then every other column that tells further cells apart."""
+    named = _varying(cells, ("depth", "width"))
+    for column in _varying(cells, [*_swept(cells), "task", "family"]):
+        if cells.n_unique([*named, column]) > (cells.n_unique(named) if named else 1):
+            named.append(column)
+    return named or ["depth", "width"]
+
+
+def _one_line(text: str) -> str:
+    """Without line breaks of any kind: U+2028 would end a string in the expressions that Vega-Lite writes."""
+    return " ".join(text.split())
+
+
+def _piece(column: str, value: Any) -> str:
+    name = ABBREVIATIONS.get(column, column.replace("_", " "))
+    return f"{name} {_number(value) if isinstance(value, float) else value}".strip()
+
+
+def _number(value: float) -> str:
+    """3e-3 for 0.003, 0.1 for 0.1, 64 for 64.0."""
+    if value == 0 or not math.isfinite(value) or 0.01 <= abs(value) < 1e5:
+        return f"{value:.4g}"
+    mantissa, exponent = f"{value:.3e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"

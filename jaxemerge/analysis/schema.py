@@ -1,0 +1,38 @@
+"""Which columns does a frame of results have, and which rows belong to a metric?"""
+
+from __future__ import annotations
+
+import polars as pl
+
+SCHEMA = (
+    *("study", "cell", "task", "family", "depth", "width", "parameters", "flops", "init_seed", "data_seed"),
+    *("step", "tokens", "split", "length", "metric", "value", "trials", "diverged"),
+)
+MEMBER = ("cell", "init_seed", "data_seed")
+CELL = ("cell", "depth", "width", "parameters")
+RESULT = ("step", "split", "length", "metric", "value", "trials", "diverged")
+
+
+def require(frame: pl.DataFrame, *columns: str) -> None:
+    """Refuses a frame that lacks some of the columns.
+
+    Raises:
+        ValueError: naming every missing column.
+    """
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise ValueError(f"the frame lacks columns {', '.join(missing)}; it has {', '.join(frame.columns)}")
+
+
+def rows_of(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
+    """The rows of one metric.
+
+    Raises:
+        ValueError: if there are none, naming the metrics there are.
+    """
+    require(frame, *CELL, *MEMBER, *RESULT)
+    rows = frame.filter(pl.col("metric") == metric)
+    if rows.is_empty():
+        present = ", ".join(sorted(frame["metric"].unique())) or "no rows"
+        raise ValueError(f"metric={metric!r} is not in the frame, which has {present}")
+    return rows

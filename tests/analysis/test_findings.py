@@ -1,0 +1,112 @@
+"""The report's sentences state the numbers that are in the frame."""
+
+import polars as pl
+import pytest
+from synthetic import population_frame
+
+from jaxemerge.analysis import findings, learning_curves, summarise, two_sided
+
+
+def planted(scores, steps=(0, 7), metric="exact_match"):
+    """Cells of depth 1, 2, ... whose seeds end with these scores, and start at 0 (or at a loss of 9)."""
+    frame = population_frame(
+        [(d + 1, 64) for d in range(len(scores))], len(scores[0]), (30,), steps, diverged=0
+    )
+    rows = frame.filter(pl.col("metric") == metric).sort("depth", "init_seed", "step", maintain_order=True)
+    start = 0.0 if metric == "exact_match" else 9.0
+    values = [v for cell in scores for last in cell for v in [start] * (len(steps) - 1) + [last]]
+    return rows.with_columns(value=pl.Series(values, dtype=pl.Float64))
+
+
+HALF = [0, 0, 0, 0, 0], [0, 0.05, 0.6, 0.7, 0.8], [0.9, 0.9, 1, 1, 1]
+
+
+def test_population():
+    frame = population_frame([(1, 64), (2, 64)], 3, (30,), (0, 1200), diverged=1)
+    assert findings.population_sentences(frame) == [
+        "3 seeds of each of 2 cells, depth 1 and depth 2, were trained for 1,200 steps.",
+        "1 of 6 runs diverged.",
+    ]
+    uneven = frame.filter((pl.col("depth") == 1) | (pl.col("init_seed") < 2))
+    assert findings.population_sentences(uneven)[0].startswith("2 to 3 seeds of each of 2 cells")
+    one = population_frame([(2, 64)], 1, (30,), (0, 1), diverged=0)
+    assert findings.population_sentences(one) == [
+        "1 seed of depth 2, width 64 was trained for 1 step.",
+        "No run diverged.",
+    ]
+    with pytest.raises(ValueError, match="the frame lacks columns diverged; it has study, cell"):
+        findings.population_sentences(frame.drop("diverged"))
+
+
+def test_focus_is_the_most_two_sided_population():
+    found = findings.focus(planted(HALF))
+    assert (found["label"], found["test"]) == ("depth 2", "length 30")
+    assert findings.two_sided_sentence(found) == (
+        "The most two-sided population is depth 2 at length 30: "
+        "of its 5 seeds, 2 score below 0.1 and 3 above 0.3."
+    )
+
+
+def test_focus_without_two_sides_is_where_scores_spread_most():
+    found = findings.focus(planted(([0] * 3, [0.4, 0.6, 1], [0.9] * 3)))
+    assert found["label"] == "depth 2"
+    assert findings.two_sided_sentence(found).startswith("No population is two-sided: in no cell and test")
+
+
+def test_success_across_scale():
+    table = summarise(planted(HALF))
+    assert findings.success_sentence(table, "length 30") == (
+        "At length 30 the share of seeds that score 0.2 or more, P(success), is 0% [0%, 43%] for depth 1; "
+        "60% [23%, 88%] for depth 2; and 100% [57%, 100%] for depth 3."
+    )
+    assert "score 0.75 or more" in findings.success_sentence(
+        summarise(planted(HALF), threshold=0.75), "length 30"
+    )
+
+
+def test_many_cells_are_told_by_the_ends_and_the_middle():
+    table = summarise(planted([[0.1 * d] * 2 for d in range(7)]))
+    sentence = findings.success_sentence(table, "length 30")
+    assert [f"depth {d}" in sentence for d in range(1, 8)] == [d in (1, 4, 7) for d in range(1, 8)]
+
+
+def test_panels_modes_and_tails():
+    frame = planted(HALF)
+    table = summarise(frame)
+    assert findings.split_sentence(two_sided(frame)) == (
+        "In 1 of 3 panels some seeds score below 0.1 while others score above 0.3. "
+        "Of the 15 final scores, 6 (40%) are exactly 0."
+    )
+    assert findings.centre_sentence(table, "length 30") == (
+        "At length 30 the most populated score (mode) and the mean are 0.00 and 0.00 for depth 1; "
+        f"{table['mode'][1]:.2f} and 0.43 for depth 2; and 1.00 and 0.96 for depth 3."
+    )
+    assert findings.tails_sentence(table, "length 30").endswith(
+        "are 0%, 100% and no success for depth 1; 60%, 40% and 0.70 for depth 2; "
+        "and 100%, 0% and 0.96 for depth 3."
+    )
+
+
+def test_arrivals():
+    curves = learning_curves(planted(HALF, steps=(0, 7, 1100)))
+    say = findings.arrival_sentence
+    assert say(curves, "depth 1", 0.2) == "Of the 5 seeds of depth 1, none ever reaches 0.2."
+    assert say(curves, "depth 2", 0.8) == (
+        "Of the 5 seeds of depth 2, 1 reaches 0.8 at some evaluation, the first at step 1,100; "
+        "1 of them is there at the end."
+    )
+    early = curves.with_columns(
+        value=pl.when(pl.col("init_seed") == 4, pl.col("step") == 7).then(1).otherwise("value")
+    )
+    assert say(early, "depth 2", 0.65) == (
+        "Of the 5 seeds of depth 2, 2 reach 0.65 at some evaluation, "
+        "the first at step 7 and the last at step 1,100; 2 of them are there at the end."
+    )
+
+
+def test_losses():
+    losses = [[2.0, 1.0, 0.5], [None, 0.03, 0.02]]
+    assert findings.loss_sentence(learning_curves(planted(losses, metric="train_loss"), "train_loss")) == (
+        "At the last step the median seed and the middle 80% of the seeds are at 1.00 [0.50, 2.00] "
+        "for depth 1; and 0.03 [0.02, infinite] for depth 2."
+    )

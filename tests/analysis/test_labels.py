@@ -1,0 +1,116 @@
+"""What cells are called, what scale is, and what may be joined by a line."""
+
+import polars as pl
+import pytest
+from synthetic import population_frame
+
+from jaxemerge.analysis import cell_labels, final_scores, forms_a_curve, scale_column, scale_title
+
+
+def study(cells, **extra):
+    return population_frame(cells, seeds=2, lengths=(30,), steps=(0, 7), diverged=0, extra=extra)
+
+
+@pytest.mark.parametrize(
+    ("frame", "scale", "labels"),
+    [
+        (study([(8, 64), (1, 64)]), "depth", ["depth 1", "depth 8"]),
+        (study([(4, 128), (4, 64)]), "width", ["width 64", "width 128"]),
+        (
+            study([(2, 128), (4, 64), (1, 64)]),
+            "parameters",
+            ["depth 1, width 64", "depth 4, width 64", "depth 2, width 128"],
+        ),
+        (
+            study([(16, 64), (4, 128), (1, 256)]),
+            "depth",
+            ["depth 1, width 256", "depth 4, width 128", "depth 16, width 64"],
+        ),
+        (study([(4, 64)]), "depth", ["depth 4, width 64"]),
+        (
+            study([(4, 64)] * 3, learning_rate=[0.01, 3e-4, 0.003]),
+            "learning_rate",
+            ["lr 3e-4", "lr 3e-3", "lr 0.01"],
+        ),
+        (
+            study([(4, 64), (2, 64)] * 2, learning_rate=[0.01, 0.01, 0.001, 0.001]),
+            "depth",
+            ["depth 2, lr 1e-3", "depth 2, lr 0.01", "depth 4, lr 1e-3", "depth 4, lr 0.01"],
+        ),
+        (study([(4, 64)] * 2, tied=[True, False]), "depth", ["tied False", "tied True"]),
+        (study([(1, 64), (2, 64)], heads=[1, 2]), "depth", ["depth 1", "depth 2"]),
+        (study([(4, 64)] * 2, weight_decay=[0.1, None]), "depth", ["weight decay 0.1", "cell"]),
+    ],
+)
+def test_names_and_orders_by_what_varies(frame, scale, labels):
+    found = cell_labels(frame)
+    assert scale_column(frame) == scale
+    if labels[-1] == "cell":  # nothing to say of a cell without the field, but its name
+        assert all(label.endswith(f"({cell})") for label, cell in found.select("label", "cell").rows())
+    else:
+        assert found["label"].to_list() == labels
+    assert found["rank"].to_list() == list(range(found.height))
+    assert found["scale"].to_list() == found[scale].cast(pl.Float64).to_list()
+
+
+def test_cells_that_nothing_tells_apart_are_named_by_their_id():
+    frame = study([(4, 64)])
+    other = frame.with_columns(cell=pl.lit("depth4-width64-other"))
+    labels = cell_labels(pl.concat([frame, other]))["label"].to_list()
+    assert sorted(labels)[1] == "depth 4, width 64 (depth4-width64-other)"
+    assert len(set(labels)) == 2
+
+
+def test_tasks_tell_cells_apart():
+    frames = [
+        population_frame([(4, 64)], 2, (30,), (0, 7), diverged=0, task=task) for task in ("count", "add")
+    ]
+    assert cell_labels(pl.concat(frames))["label"].to_list() != ["depth 4, width 64"] * 2
+    assert set(cell_labels(pl.concat(frames))["label"]) == {"count", "add"}
+
+
+def test_a_column_that_varies_within_a_cell_is_no_hyperparameter():
+    frame = study([(1, 64), (2, 64)]).with_row_index("row")
+    assert "row" not in cell_labels(frame).columns
+    assert cell_labels(frame)["label"].to_list() == ["depth 1", "depth 2"]
+
+
+def test_titles_have_units():
+    assert scale_title("depth") == "depth (layers)"
+    assert scale_title("weight_decay") == "weight decay"
+
+
+@pytest.mark.parametrize(
+    ("cells", "curve"),
+    [
+        ([(1, 64), (2, 64), (4, 64)], True),
+        ([(1, 64), (2, 64)], False),
+        ([(1, 64)], False),
+        ([(1, 64), (2, 64), (1, 128), (2, 128), (4, 64)], False),  # 1 x 128 and 4 x 64 have one size
+        ([(16, 64), (4, 128), (1, 256)], True),  # one size, told apart by depth
+    ],
+)
+def test_a_line_joins_only_cells_in_a_row(cells, curve):
+    assert forms_a_curve(cell_labels(study(cells))) is curve
+
+
+def test_cells_without_a_scale_are_not_joined():
+    labels = cell_labels(study([(1, 64), (2, 64), (4, 64)]))
+    assert not forms_a_curve(labels.with_columns(scale=pl.Series([None, 2.0, 4.0])))
+    assert not forms_a_curve(labels.with_columns(scale=pl.Series([-1.0, 2.0, 4.0])))
+    assert not forms_a_curve(labels.with_columns(scale=pl.Series([2.0, 2.05, 4.0])))
+
+
+def test_refuses_a_frame_without_its_columns():
+    frame = study([(1, 64)]).drop("parameters", "depth")
+    for function in (cell_labels, scale_column):
+        with pytest.raises(ValueError, match="the frame lacks columns depth, parameters"):
+            function(frame)
+
+
+def test_names_are_one_line():
+    """Vega-Lite writes names into expressions, where U+2028 ends a string."""
+    frame = study([(4, 64)] * 2, note=["a\u2028b\nc", "d"])
+    assert cell_labels(frame)["label"].to_list() == ["note a b c", "note d"]
+    splits = pl.concat([frame.with_columns(split=pl.lit(name)) for name in ("x\u2029y", "z")])
+    assert {test.split(",")[0] for test in final_scores(splits)["test"]} == {"x y", "z"}
