@@ -1,0 +1,6 @@
+"""Pictures of populations: a frame of results in, an Altair chart out."""
+
+from .curves import learning_curves as learning_curves
+from .histograms import histogram_grid as histogram_grid
+from .scale import success_against_scale as success_against_scale
+from .violins import violins as violins

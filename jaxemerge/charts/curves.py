@@ -1,0 +1,121 @@
+"""How does every seed learn, and the population with them?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from jaxemerge.analysis import curve_quantiles, representative_curves
+from jaxemerge.analysis import learning_curves as curves_of
+
+from .theme import INK, PAGE, PREFIXED, ZERO_COLOUR, in_order, inline, metric_title, themed
+
+SEED, LOST, OUTER, MEDIAN = "one seed", "diverged seed", "10% and 90% quantiles", "median seed"
+KINDS = [SEED, LOST, OUTER, MEDIAN]
+COLOURS = ["#7b8794", ZERO_COLOUR, "#2a78b5", INK]
+WIDTHS, OPACITIES = [0.8, 1.2, 2, 3], [0.55, 0.8, 1, 1]
+# Of larger populations this many seeds are drawn: more would be one grey area.
+MOST = 60
+# Losses that span more than this are told apart only on a log axis.
+LOG_SPAN = 10
+
+
+def learning_curves(
+    frame: pl.DataFrame,
+    metric: str = "exact_match",
+    split: str | None = None,
+    length: int | None = None,
+    most: int = MOST,
+) -> alt.FacetChart:
+    """One panel per cell: seeds as thin lines, the 10, 50 and 90 % quantiles over all seeds as thick ones.
+
+    Args:
+        frame: results.
+        metric: any metric.
+        split: as in `jaxemerge.analysis.learning_curves`.
+        length: likewise.
+        most: of larger populations, this many seeds per cell are drawn, spread over the ranks of their last
+            values.
+
+    Raises:
+        ValueError: as `jaxemerge.analysis.learning_curves`.
+    """
+    curves = curves_of(frame, metric, split, length)
+    seeds = _seed_lines(representative_curves(curves, most))
+    lines = pl.concat([seeds, *_quantile_lines(curve_quantiles(curves))])
+    labels, drawn = in_order(curves, "label"), set(lines["kind"])
+    columns = len(labels) if len(labels) <= 3 else 2 if len(labels) == 4 else 3 if len(labels) <= 9 else 4
+    base = alt.Chart(_packed(lines)).transform_flatten(["step", "value"])
+    panel = (
+        base.mark_line()
+        .encode(
+            x=_step_axis(curves["step"]),
+            y=_value_axis(curves, metric),
+            detail="line:N",
+            color=alt.Color("kind:N", scale=_by_kind(COLOURS, drawn), title=None),
+            strokeWidth=alt.StrokeWidth("kind:N", scale=_by_kind(WIDTHS, drawn), title=None),
+            strokeOpacity=alt.StrokeOpacity("kind:N", scale=_by_kind(OPACITIES, drawn), title=None),
+        )
+        .properties(width=(PAGE - 40) // columns - 50, height=230 if columns <= 3 else 150)
+    )
+    return themed(panel.facet(facet=alt.Facet("label:N", sort=labels, title=None), columns=columns))
+
+
+def _by_kind(values: list[Any], drawn: set[str]) -> alt.Scale:
+    """The value of each kind of line that is drawn, so that the legend names no other."""
+    chosen = {kind: value for kind, value in zip(KINDS, values, strict=True) if kind in drawn}
+    # Without its type the scale would interpolate between the first two values only.
+    return alt.Scale(type="ordinal", domain=list(chosen), range=list(chosen.values()))
+
+
+def _seed_lines(curves: pl.DataFrame) -> pl.DataFrame:
+    name = pl.format("{}/{}", "init_seed", "data_seed")
+    kind = pl.when(pl.col("diverged").any().over("cell", "init_seed", "data_seed")).then(pl.lit(LOST))
+    return curves.select("label", "step", "value", line=name, kind=kind.otherwise(pl.lit(SEED)))
+
+
+def _quantile_lines(quantiles: pl.DataFrame) -> list[pl.DataFrame]:
+    kinds = {"low": OUTER, "high": OUTER, "median": MEDIAN}
+    return [
+        quantiles.select("label", "step", value=name, line=pl.lit(name), kind=pl.lit(kind))
+        for name, kind in kinds.items()
+    ]
+
+
+def _packed(lines: pl.DataFrame) -> alt.InlineData:
+    """One row per line with its steps and values as lists: a tenth of the size of one row per point."""
+    value = pl.when(pl.col("value").is_finite()).then(pl.col("value").round_sig_figs(4))
+    return inline(
+        lines.group_by("label", "kind", "line", maintain_order=True).agg("step", value.alias("value"))
+    )
+
+
+def _step_axis(steps: pl.Series) -> alt.X:
+    """Log above the first step, linear from 0 to it, so that step 0 has a place."""
+    positive = sorted(set(steps.unique()) - {0}) or [1]
+    first, last = positive[0], positive[-1]
+    tens = [10**power for power in range(19) if first <= 10**power <= last]
+    ticks = [0, *tens] if last not in tens and tens and last / tens[-1] < 2 else sorted({0, *tens, last})
+    scale = alt.Scale(type="symlog", constant=first, domain=[0, last], nice=False)
+    return alt.X(
+        "step:Q",
+        title="training step",
+        scale=scale,
+        axis=alt.Axis(values=ticks, labelExpr=PREFIXED, grid=False),
+    )
+
+
+def _value_axis(curves: pl.DataFrame, metric: str) -> alt.Y:
+    title = metric_title(metric)
+    if metric in ("exact_match", "token_accuracy"):
+        return alt.Y("value:Q", title=title, scale=alt.Scale(domain=[0, 1]))
+    values = curves["value"].filter(curves["value"].is_finite()).to_list() or [0.0, 1.0]
+    low, high = min(values), max(values)
+    if low > 0 and high > LOG_SPAN * low:
+        ends = [low * 0.9, high * 1.1]
+        ticks = [m * 10.0**power for power in range(-18, 19) for m in (1, 2, 5)]
+        axis = alt.Axis(values=[tick for tick in ticks if ends[0] <= tick <= ends[1]], format="~g")
+        return alt.Y("value:Q", title=title, scale=alt.Scale(type="log", domain=ends), axis=axis)
+    return alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))

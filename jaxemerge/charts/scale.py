@@ -1,0 +1,106 @@
+"""How do the chance of success and the quality of the successes move with scale?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from jaxemerge.analysis import cell_labels, forms_a_curve, scale_column, scale_title, summarise
+
+from .theme import PAGE, PREFIXED, SCORE_TICKS, by_test, in_order, inline, metric_title, themed
+
+# Span of scales from which doublings read better than differences.
+LOG_SPAN = 4
+# Points per panel from which a panel needs the whole width of the page.
+CROWDED = 40
+
+
+def success_against_scale(
+    frame: pl.DataFrame,
+    metric: str = "exact_match",
+    threshold: float = 0.2,
+    *,
+    key: Any = 0,
+    confidence: float = 0.95,
+) -> alt.ConcatChart:
+    """Four panels against scale, coloured by test.
+
+    P(success), the share of seeds above 50 %, the share below 10 % (Wilson bands) and the mean of the
+    successful seeds (bootstrap band). Where the cells lie one after the other along the scale a line joins
+    them; otherwise (one or two cells, grids, cells of one size) every cell has its place and error bars.
+
+    Raises:
+        ValueError: as `jaxemerge.analysis.summarise`.
+    """
+    table = summarise(frame, metric, threshold, key=key, confidence=confidence)
+    titles = {
+        "success": f"P(success): share of seeds at {threshold:.0%} or more",
+        "above_half": "share of seeds above 50%",
+        "below_tenth": "share of seeds below 10%",
+        "success_mean": f"mean score of the successful seeds ({threshold:.0%} or more)",
+    }
+    curve = forms_a_curve(cell_labels(frame))
+    narrow = curve or table.height <= CROWDED
+    width = PAGE // 2 - 90 if narrow else PAGE - 90
+    scores = metric_title(metric)
+    panels = []
+    for column, title in titles.items():
+        estimate = {"value": column, "low": f"{column}_low", "high": f"{column}_high"}
+        rows = table.select("label", "test", "split", "length", "scale", "seeds", **estimate)
+        axis = scores if column == "success_mean" else "share of seeds"
+        panel = _curve(rows, axis, scale_column(frame)) if curve else _places(rows, axis)
+        panels.append(panel.properties(title=title, width=width, height=210))
+    return themed(alt.concat(*panels, columns=2 if narrow else 1, spacing=22))
+
+
+def _curve(rows: pl.DataFrame, axis: str, scale: str) -> alt.LayerChart | alt.FacetChart:
+    """Lines with bands over a numeric scale axis."""
+    scales = sorted(rows["scale"].unique())
+    doubling = scales[0] > 0 and scales[-1] >= LOG_SPAN * scales[0]
+    # A tick at every cell while there is room for the numbers.
+    shown = scales if len(scales) <= 9 else scales[::2]
+    ticks = alt.Axis(values=shown, labelExpr=PREFIXED if scales[0] >= 1 else "datum.value", grid=False)
+    kind = {"type": "log", "base": 2} if doubling else {"zero": False}
+    x = alt.X(
+        "scale:Q", axis=ticks, title=scale_title(scale), scale=alt.Scale(**kind, padding=12, nice=False)
+    )
+    base = alt.Chart(inline(rows)).encode(x=x, color=by_test(_tests(rows)), tooltip=_tooltip())
+    quiet = {"tooltip": alt.value(None)}
+    band = base.mark_area(opacity=0.13).encode(y=_share("low", axis), y2="high:Q", **quiet)
+    line = base.mark_line(strokeWidth=2).encode(y=_share("value", axis), **quiet)
+    point = base.mark_circle(size=46, opacity=1).encode(y=_share("value", axis))
+    return alt.layer(band, line, point)
+
+
+def _places(rows: pl.DataFrame, axis: str) -> alt.LayerChart | alt.FacetChart:
+    """Points with error bars, one place per cell, tests side by side within it."""
+    tests = _tests(rows)
+    x = alt.X(
+        "label:N",
+        sort=in_order(rows, "label"),
+        title=None,
+        axis=alt.Axis(labelAngle=0 if rows["label"].n_unique() <= 4 else -40, labelLimit=200, grid=False),
+        scale=alt.Scale(paddingInner=0.35, paddingOuter=0.2),
+    )
+    base = alt.Chart(inline(rows)).encode(
+        x=x, xOffset=alt.XOffset("test:N", sort=tests), color=by_test(tests), tooltip=_tooltip()
+    )
+    bar = base.mark_rule(strokeWidth=2, opacity=0.5).encode(y=_share("low", axis), y2="high:Q")
+    point = base.mark_circle(size=50, opacity=1).encode(y=_share("value", axis))
+    return alt.layer(bar, point)
+
+
+def _tests(rows: pl.DataFrame) -> list[str]:
+    return in_order(rows.sort("split", "length"), "test")
+
+
+def _share(column: str, title: str) -> alt.Y:
+    axis = alt.Axis(format="%" if title == "share of seeds" else "~g", values=SCORE_TICKS)
+    return alt.Y(f"{column}:Q", title=title, scale=alt.Scale(domain=[0, 1]), axis=axis)
+
+
+def _tooltip() -> list[Any]:
+    numbers = [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high")]
+    return ["label:N", "test:N", "seeds:Q", *numbers]

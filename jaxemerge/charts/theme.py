@@ -1,0 +1,79 @@
+"""What do all charts look like? One theme, colours that colour-blind readers can tell apart, one width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import polars as pl
+
+# Width in pixels that a whole chart should fill: a report page, with its margins.
+PAGE = 1060
+
+INK, FAINT, RULE = "#1f2933", "#9aa5b1", "#e4e7eb"
+# Okabe and Ito's vermilion and bluish green for the atoms, a quiet blue between them.
+ZERO_COLOUR, BETWEEN_COLOUR, ONE_COLOUR = "#d55e00", "#7a9cc6", "#009e73"
+# Viridis without its pale end, which vanishes on white.
+SEQUENCE = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151")
+FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
+
+SCORE_TICKS = [0, 0.2, 0.4, 0.6, 0.8, 1]
+# Each number in full (0, 128, 1,024), or with its own prefix from 10k on: an axis' format would give all of
+# them the largest one's.
+PREFIXED = "format(datum.value, datum.value < 1e4 ? ',.6~r' : '.3~s')"
+
+SCORES = {
+    "exact_match": "exact match (share of test items)",
+    "token_accuracy": "token accuracy (share of answer tokens)",
+    "answer_nll": "answer loss (nats per token)",
+    "train_loss": "training loss (nats per token)",
+    "grad_norm": "gradient norm",
+}
+
+
+def metric_title(metric: str) -> str:
+    """Axis title of a metric, in words and with its unit."""
+    return SCORES.get(metric, metric.replace("_", " "))
+
+
+def themed(chart: Any) -> Any:
+    """The chart with the shared look. Altair concatenates only charts without one, so this comes last."""
+    text: dict[str, Any] = {"labelColor": INK, "labelFontSize": 11}
+    text |= {"titleColor": INK, "titleFontSize": 12, "titleFontWeight": "normal"}
+    return (
+        chart.configure(font=FONT, background="white", padding=8)
+        .configure_view(stroke=RULE, fill=None)
+        .configure_axis(**text, gridColor=RULE, domainColor=FAINT, tickColor=FAINT, titlePadding=8)
+        .configure_legend(**text, orient="top", symbolStrokeWidth=2.5, titleLimit=400, labelLimit=300)
+        .configure_header(**text, labelFontWeight="bold", labelLimit=260, titlePadding=6)
+        .configure_title(color=INK, fontSize=12, fontWeight="bold", anchor="start", offset=8)
+    )
+
+
+def inline(frame: pl.DataFrame) -> alt.InlineData:
+    """The frame's rows as data inside the chart: no 5,000-row limit, and null for NaN, which JSON lacks."""
+    floats = frame.select(pl.selectors.float()).columns
+    finite = [pl.when(pl.col(c).is_finite()).then(pl.col(c).round_sig_figs(5)).alias(c) for c in floats]
+    return alt.InlineData(values=frame.with_columns(finite).to_dicts())
+
+
+def sequential(n: int) -> list[str]:
+    """n colours from dark violet to light green, spread evenly; one colour if n is 1."""
+    anchors = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in SEQUENCE])
+    places = np.linspace(0, len(anchors) - 1, n) if n > 1 else np.array([2.0])
+    mixed = [[np.interp(place, range(len(anchors)), anchors[:, c]) for c in range(3)] for place in places]
+    return ["#" + "".join(f"{round(part):02x}" for part in colour) for colour in mixed]
+
+
+def by_test(tests: Sequence[str]) -> alt.Color:
+    """Colour by test, in the tests' order."""
+    scale = alt.Scale(domain=list(tests), range=sequential(len(tests)))
+    legend = alt.Legend(title="test", symbolOpacity=1, symbolType="circle")
+    return alt.Color("test:N", scale=scale, sort=list(tests), legend=legend)
+
+
+def in_order(frame: pl.DataFrame, column: str) -> list[str]:
+    """The column's values in the order in which the frame first has them."""
+    return frame[column].unique(maintain_order=True).to_list()

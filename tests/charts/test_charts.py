@@ -1,0 +1,215 @@
+"""Every chart is valid, can be drawn, and holds the numbers that the analysis found."""
+
+import json
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+import vl_convert
+from synthetic import population_frame
+
+from jaxemerge import charts
+from jaxemerge.analysis import final_scores, summarise
+from jaxemerge.charts.theme import in_order, inline, metric_title, sequential
+
+STRANGE = "</script><script>alert(1)</script> \"'] + datum \u2028 & co"
+
+
+def common():
+    return population_frame(seeds=7, steps=(0, 7, 11, 100))
+
+
+def nasty():
+    return population_frame([(2, 64)] * 2, 3, (None,), (0, 7), extra={"note": [STRANGE, "plain"]})
+
+
+FRAMES = {
+    "common": common,
+    "one seed": lambda: population_frame([(2, 64)], 1, (30,), (0, 7), diverged=0),
+    "one diverged seed": lambda: population_frame([(2, 64)], 1, (30,), (0, 7), diverged=1),
+    "only step 0": lambda: population_frame([(2, 64), (3, 64)], 3, (30,), (0,), diverged=0),
+    "two cells": lambda: population_frame([(2, 64), (3, 64)], 5, (10, 15), (0, 7)),
+    "grid": lambda: population_frame([(d, w) for d in (1, 2, 4) for w in (64, 128)], 5, (30, 40, 50), (0, 7)),
+    "strange names": nasty,
+}
+DRAW = {
+    "histogram_grid": charts.histogram_grid,
+    "violins": charts.violins,
+    "success_against_scale": charts.success_against_scale,
+    "learning_curves": lambda frame: charts.learning_curves(frame, length=frame["length"].drop_nulls().min()),
+    "train_loss": lambda frame: charts.learning_curves(frame, "train_loss"),
+}
+
+
+def panels(spec):
+    """Every single view of a specification, wherever it is nested."""
+    parts = [part for key in ("vconcat", "hconcat", "concat", "layer") for part in spec.get(key, [])]
+    parts += [spec["spec"]] if "spec" in spec else []
+    return [view for part in parts for view in panels(part)] or [spec]
+
+
+def values(view, spec):
+    """Inline data of a view, or of the whole chart where the view has none."""
+    data = view.get("data") or spec["data"]
+    return data["values"] if "values" in data else spec["datasets"][data["name"]]
+
+
+@pytest.mark.parametrize("chart", DRAW)
+@pytest.mark.parametrize("frame", FRAMES)
+def test_is_valid_json_and_can_be_drawn(frame, chart):
+    spec = DRAW[chart](FRAMES[frame]()).to_dict()  # Altair checks it against the schema of Vega-Lite
+    text = json.dumps(spec, allow_nan=False)
+    svg = vl_convert.vegalite_to_svg(text, show_warnings=False)
+    assert svg.count("<path") + svg.count("<rect") > 3
+    assert "NaN" not in svg
+    assert "undefined" not in svg
+
+
+def test_more_rows_than_altair_allows_are_no_trouble():
+    frame = population_frame([(1, 64), (2, 64)], 131, (30, 40), range(0, 47))
+    spec = charts.learning_curves(frame, length=30, most=131).to_dict()
+    rows = values(spec["spec"], spec)
+    assert sum(len(row["step"]) for row in rows) == 2 * (131 + 3) * 47 > 5000
+
+
+def test_histograms_hold_every_seed_and_atoms_stand_outside():
+    frame = common()
+    spec = charts.histogram_grid(frame).to_dict()
+    bars = values(spec["spec"], spec)
+    assert sum(bar["count"] for bar in bars) == 4 * 4 * 7
+    outside = {"exactly 0": lambda bar: bar["right"] < 0, "exactly 1": lambda bar: bar["left"] > 1}
+    inside = {"between": lambda bar: 0 <= bar["left"] < bar["right"] <= 1}
+    assert {bar["kind"] for bar in bars} == {*outside, *inside}
+    assert all((outside | inside)[bar["kind"]](bar) for bar in bars)
+    low, high = spec["spec"]["encoding"]["x"]["scale"]["domain"]
+    assert all(low < bar["left"] < bar["right"] < high for bar in bars)
+    colours = spec["spec"]["encoding"]["color"]["scale"]["range"]
+    assert len(set(colours)) == 3
+
+
+def test_histograms_are_in_order_of_scale_and_test():
+    spec = charts.histogram_grid(population_frame([(16, 64), (2, 64)], 3, (100, 30))).to_dict()
+    assert spec["facet"]["row"]["sort"] == ["depth 2", "depth 16"]
+    assert spec["facet"]["column"]["sort"] == ["length 30", "length 100"]
+
+
+def test_violins_bars_are_as_wide_as_their_share():
+    frame = common()
+    scores = final_scores(frame)
+    spec = charts.violins(frame).to_dict()
+    assert len(spec["concat"]) == 4
+    for panel in spec["concat"]:
+        body, bars, dots = (values(layer, spec) for layer in panel["layer"])
+        for number, label in enumerate(in_order(scores, "label")):
+            found = scores.filter(pl.col("label") == label, pl.col("test") == panel["title"])["value"]
+            shares = {"exactly 0": (found == 0).mean(), "exactly 1": (found == 1).mean()}
+            inside = 1 - sum(shares.values())
+            drawn = {bar["kind"]: bar for bar in bars if bar["label"] == label}
+            assert set(drawn) == {kind for kind, share in shares.items() if share}
+            widths = [bar["right"] - bar["left"] for bar in drawn.values()]
+            widths += [max((b["right"] - b["left"] for b in body if b["label"] == label), default=0.0)]
+            expected = [shares[kind] for kind in drawn] + [inside]
+            assert np.array(widths) / 0.86 == pytest.approx(expected, abs=1e-3)
+            assert all(
+                (bar["left"] + bar["right"]) / 2 == pytest.approx(number, abs=1e-3) for bar in drawn.values()
+            )
+            assert sum(dot["label"] == label for dot in dots) == round(inside * len(found))
+
+
+def test_violins_of_many_seeds_have_no_dots():
+    spec = charts.violins(population_frame([(2, 64)], 41, (30,), (0, 7), diverged=0)).to_dict()
+    (panel,) = spec["concat"]
+    assert values(panel["layer"][2], spec) == []
+    assert len(values(panel["layer"][0], spec)) > 0
+
+
+def test_names_cannot_break_out_of_an_expression():
+    spec = charts.violins(nasty()).to_dict()
+    axis = spec["concat"][0]["layer"][0]["encoding"]["x"]["axis"]
+    listed = axis["labelExpr"].removesuffix("[datum.value]")
+    assert any(" ".join(STRANGE.split()) in label for label in json.loads(listed))
+
+
+def test_success_shows_the_summaries():
+    frame = common()
+    table = summarise(frame, threshold=0.4)
+    spec = charts.success_against_scale(frame, threshold=0.4).to_dict()
+    assert "40%" in spec["concat"][0]["title"]
+    for panel, name in zip(
+        spec["concat"], ("success", "above_half", "below_tenth", "success_mean"), strict=True
+    ):
+        rows = values(panel["layer"][0] if "data" in panel["layer"][0] else panel, spec)
+        for end, column in (("value", name), ("low", f"{name}_low"), ("high", f"{name}_high")):
+            drawn = [np.nan if row[end] is None else row[end] for row in rows]
+            assert drawn == pytest.approx(table[column].fill_null(np.nan).to_list(), rel=1e-4, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("cells", "marks", "scale"),
+    [
+        ([(1, 64), (2, 64), (4, 64)], {"area", "line", "circle"}, "log"),
+        ([(3, 64), (4, 64), (5, 64)], {"area", "line", "circle"}, None),
+        ([(1, 64), (2, 64)], {"rule", "circle"}, None),
+        ([(1, 64)], {"rule", "circle"}, None),
+        ([(1, 128), (4, 64), (2, 64), (2, 128)], {"rule", "circle"}, None),
+    ],
+)
+def test_lines_join_only_cells_in_a_row(cells, marks, scale):
+    spec = charts.success_against_scale(population_frame(cells, 3, (30, 40), (0, 7))).to_dict()
+    views = panels(spec)
+    assert {view["mark"]["type"] for view in views} == marks
+    assert views[0]["encoding"]["x"]["scale"].get("type") == scale
+
+
+def test_curves_of_every_seed_under_the_quantiles():
+    frame = population_frame([(1, 64), (2, 64)], 5, (30,), (0, 7, 11))
+    spec = charts.learning_curves(frame).to_dict()
+    rows = values(spec["spec"], spec)
+    for label in ("depth 1", "depth 2"):
+        kinds = [row["kind"] for row in rows if row["label"] == label]
+        assert len(kinds) == 5 + 3
+        assert kinds.count("diverged seed") == (label == "depth 2")
+        assert kinds[-1] == "median seed"  # drawn last, on top
+    assert all(row["step"] == [0, 7, 11] for row in rows)
+    x = spec["spec"]["encoding"]["x"]
+    assert (x["scale"]["type"], x["scale"]["constant"], x["scale"]["domain"]) == ("symlog", 7, [0, 11])
+
+
+def test_a_diverged_loss_ends_its_line():
+    frame = population_frame([(1, 64)], 3, (30,), (0, 7, 11), diverged=1)
+    spec = charts.learning_curves(frame, "train_loss").to_dict()
+    (lost,) = (row for row in values(spec["spec"], spec) if row["kind"] == "diverged seed")
+    assert lost["value"][0] > 0
+    assert lost["value"][1:] == [None, None]
+
+
+def test_widths_of_lines_are_drawn_as_meant():
+    """A scale without its type would interpolate between the first two widths."""
+    svg = vl_convert.vegalite_to_svg(charts.learning_curves(common(), length=30).to_dict())
+    assert {"0.8", "1.2", "2", "3"} <= set(re.findall(r'stroke-width="([\d.]+)"', svg))
+
+
+def test_colours_are_distinct_and_in_order():
+    for n in (1, 2, 3, 8, 15):
+        assert len(set(sequential(n))) == n
+        assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in sequential(n))
+    brightness = [sum(int(colour[i : i + 2], 16) for i in (1, 3, 5)) for colour in sequential(8)]
+    assert brightness == sorted(brightness)
+
+
+def test_titles_say_the_unit():
+    assert metric_title("train_loss") == "training loss (nats per token)"
+    assert metric_title("edit_distance") == "edit distance"
+
+
+def test_inline_data_knows_no_nan():
+    data = inline(pl.DataFrame({"a": [1.0, float("nan"), float("inf"), None, 1 / 3], "b": ["x"] * 5}))
+    assert [row["a"] for row in data["values"]] == [1.0, None, None, None, 0.33333]
+
+
+@pytest.mark.parametrize("draw", DRAW.values())
+def test_refuses_a_metric_that_is_not_there(draw):
+    frame = population_frame([(1, 64)], 2).filter(pl.col("metric") == "answer_nll")
+    with pytest.raises(ValueError, match="is not in the frame, which has answer_nll"):
+        draw(frame)

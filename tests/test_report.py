@@ -1,0 +1,190 @@
+"""The report is one file that needs no network, draws every chart, and says what the frame holds."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+
+import polars as pl
+import pytest
+from synthetic import population_frame
+
+from jaxemerge import report
+from jaxemerge.analysis import summarise
+from jaxemerge.report import write_report
+
+ALL = ["histograms", "violins", "success_against_scale", "learning_curves", "training_loss"]
+ACT = "document.title='broken into'"
+STRANGE = f'</script><script>{ACT}</script><img src=x onerror="{ACT}"> \u2028 & co'
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def text_of(page):
+    """What a reader reads: no scripts, no tags."""
+    body = re.sub(r"<(script|style).*?</\1>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+def specs_of(page):
+    found = re.findall(
+        r'<script type="application/json" id="spec-(\w+)">(.*?)</script>',
+        page.read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+    return {name: json.loads(spec, parse_constant=pytest.fail) for name, spec in found}
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return population_frame([(1, 64), (2, 64), (4, 64)], 7, (30, 40), (0, 5, 11, 100))
+
+
+@pytest.fixture(scope="module")
+def page(frame, tmp_path_factory):
+    details = [("machine", "2 cores"), ("command", "python experiments/run.py")]
+    return write_report(
+        frame, tmp_path_factory.mktemp("report"), title="A study", threshold=0.35, details=details
+    )
+
+
+def test_page_and_pictures_are_written(page):
+    assert page.name == "report.html"
+    assert list(specs_of(page)) == ALL
+    names = {f"{name}.{kind}" for name in ALL for kind in ("png", "svg")}
+    assert {path.name for path in (page.parent / "charts").iterdir()} == names
+    assert {path.name for path in page.parent.iterdir()} == {"report.html", "charts"}
+    for name in ALL:
+        assert (page.parent / "charts" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (page.parent / "charts" / f"{name}.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_text_states_what_was_found(frame, page):
+    text = text_of(page)
+    ends = summarise(frame, threshold=0.35)
+    assert text.startswith(
+        "A study A study 7 seeds of each of 3 cells, from depth 1 to depth 4, were trained for 100"
+    )
+    assert "1 of 21 runs diverged." in text
+    assert "machine 2 cores command python experiments/run.py" in text
+    test = re.search(r"At (length \d+) the share of seeds that score 0.35 or more", text)[1]
+    for row in ends.filter(pl.col("test") == test).rows(named=True):
+        assert (
+            f"{row['success']:.0%} [{row['success_low']:.0%}, {row['success_high']:.0%}] for {row['label']}"
+            in text
+        )
+    for row in ends.rows(named=True):
+        assert f"{row['mean']:.2f} [{row['mean_low']:.2f}, {row['mean_high']:.2f}]" in text
+    assert "The threshold of success is t = 0.35." in text
+    assert "length 30: 1/121, length 40: 1/111." in text
+
+
+def test_page_can_reach_nothing(page):
+    source = page.read_text(encoding="utf-8")
+    addresses = set(re.findall(r"""(?:https?:)?//[\w.-]+\.[a-z]{2,}[^\s"'`)\\;]*""", source))
+    identifiers = ("http://www.w3.org/", "https://vega.github.io/schema/")
+    # Two more are in the text of vega's own code: an editor behind a menu that is off, and a message.
+    unused = ("https://vega.github.io/editor/", "https://github.com/vega/vega-lite/issues/")
+    assert not [address for address in addresses if not address.startswith(identifiers + unused)]
+    assert "actions: false" in source
+    body = re.sub(r"<script.*?</script>", "", source, flags=re.DOTALL)
+    assert not re.findall(r"(?:src|href|action)\s*=|url\(|@import|<link|<iframe", body)
+    assert "default-src 'none'" in body
+
+
+def test_names_are_inert(tmp_path):
+    frame = population_frame(
+        [(2, 64), (2, 64)], 3, (30,), (0, 7), extra={"note": [STRANGE, "plain"]}
+    ).with_columns(study=pl.lit(STRANGE), cell=pl.col("cell") + STRANGE, family=pl.lit(STRANGE))
+    page = write_report(frame, tmp_path, title=STRANGE, details=[(STRANGE, STRANGE)])
+    source = page.read_text(encoding="utf-8")
+    assert source.count("</script>") == source.count("<script") == len(ALL) + 2
+    assert "<img src=x" not in source
+    embedded = "".join(re.findall(r'<script type="application/json".*?</script>', source, re.DOTALL))
+    assert "\u2028" not in embedded
+    assert " ".join(STRANGE.split()) in json.dumps(specs_of(page), ensure_ascii=False).replace('\\"', '"')
+    assert " ".join(STRANGE.split()) in text_of(page)
+    if CHROMIUM:
+        seen = dumped(page, tmp_path)
+        assert html.unescape(re.search(r"<title>(.*?)</title>", seen, re.DOTALL)[1]) == STRANGE
+        assert "<img" not in re.sub(r"<script.*?</script>", "", seen, flags=re.DOTALL)
+        assert seen.count('data-drawn="yes"') == len(ALL)
+
+
+def only(metrics):
+    return lambda frame: frame.filter(pl.col("metric").is_in(metrics))
+
+
+PARTIAL = {
+    "one cell": (lambda f: f.filter(pl.col("depth") == 2), ALL),
+    "one seed": (lambda f: f.filter(pl.col("depth") == 2, pl.col("init_seed") == 0), ALL),
+    "one diverged seed": (lambda f: f.filter("diverged"), ALL),
+    "all diverged": (lambda f: f.with_columns(diverged=True, value=pl.lit(None, pl.Float64)), ALL),
+    "untrained": (lambda f: f.filter(pl.col("step") == 0), ALL),
+    "no loss": (only(["exact_match"]), ALL[:4]),
+    "training alone": (only(["train_loss", "grad_norm"]), ALL[4:]),
+    "nothing to draw": (only(["grad_norm"]), []),
+    "no length": (
+        lambda f: f.filter(pl.col("length").is_null() | (pl.col("length") == 30)).with_columns(
+            length=pl.lit(None, pl.Int32)
+        ),
+        ALL,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PARTIAL)
+def test_partial_results(frame, tmp_path, monkeypatch, case):
+    monkeypatch.setattr(report, "SCALE", 0.25)  # most of the time goes into pixels
+    part, charts = PARTIAL[case]
+    page = write_report(part(frame), tmp_path / "new" / "folder", title=case)
+    assert list(specs_of(page)) == charts
+    assert not re.search(r"\b(nan|None|null)\b", text_of(page))
+    assert ("Exact match was not measured" in text_of(page)) == ("histograms" not in charts)
+
+
+def test_refuses_nothing_and_nonsense(frame, tmp_path):
+    with pytest.raises(ValueError, match="the frame has no rows: there is nothing to report"):
+        write_report(frame.clear(), tmp_path, title="")
+    with pytest.raises(ValueError, match=r"threshold=20 must lie in \(0, 1\]"):
+        write_report(frame, tmp_path, title="", threshold=20)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(report.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        report._write(path, b"new")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("report.html", b"old")]
+
+
+def dumped(page, tmp_path):
+    """The page's elements after its scripts have run, as Chromium sees them from the file system."""
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    command += [
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        page.as_uri(),
+    ]
+    return subprocess.run(command, capture_output=True, timeout=120, check=True, encoding="utf-8").stdout
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the report with")
+def test_chromium_draws_every_chart(page, tmp_path):
+    boxes = re.split(r'(?=<div class="chart)', dumped(page, tmp_path))[1:]
+    assert [re.search(r'data-chart="(\w+)"', box)[1] for box in boxes] == ALL
+    for box in boxes:
+        opening = box[: box.index(">")]
+        assert 'data-drawn="yes"' in opening
+        assert "data-failed" not in opening
+        assert len(re.findall(r"<path[^>]*aria-roledescription", box)) > 5
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the report with")
+def test_chromium_shows_what_went_wrong(page, tmp_path):
+    broken = tmp_path / "broken.html"
+    broken.write_text(page.read_text(encoding="utf-8").replace('"mark":', '"marc":'), encoding="utf-8")
+    assert dumped(broken, tmp_path).count("This chart could not be drawn: ") > 1
