@@ -73,7 +73,7 @@ def sheet(task: Task, block_tokens: int = BLOCK_TOKENS) -> Sheet:
     sets = task.evaluation_sets()
     length = max(s.tokens.shape[1] for s in sets)
     n_items = sum(len(s.tokens) for s in sets)
-    n_blocks = -(-n_items * length // block_tokens)
+    n_blocks = -(-n_items // max(1, block_tokens // length))
     rows = -(-n_items // n_blocks)
 
     def blocks(name: str) -> np.ndarray:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -31,7 +32,7 @@ class Display:
         self._finished = 0.0  # FLOPs of finished chunks
         self._began = self._last_line = time.monotonic()
         self._rate = 0.0  # FLOP/s, smoothed over dispatches
-        self._successes = ""
+        self._status = self._successes = ""
         self._bars: Progress | None = None
         if console.is_terminal:
             self._bars = Progress(
@@ -41,30 +42,35 @@ class Display:
                 TextColumn("{task.percentage:>3.0f} %"),
                 TimeElapsedColumn(),
                 TextColumn("{task.fields[left]}", markup=False),
-                console=console,
             )
             self._study = self._bars.add_task("study", total=self._total or 1.0, left="")
+            self._live = Live(console=console, get_renderable=self._picture, refresh_per_second=4)
 
     def __enter__(self) -> Display:
         if self._bars:
-            self._bars.start()
+            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._bars:
-            self._bars.stop()
+            self._live.stop()
+
+    def _picture(self) -> Group:
+        """The bars, and below them what the seeds are doing."""
+        lines = [text for text in (self._status, self._successes) if text]
+        return Group(
+            *[self._bars] if self._bars else [], *(Text(f"  {line}", no_wrap=True) for line in lines)
+        )
 
     def start_chunk(self, job: Job, number: int, label: str) -> None:
         """A chunk's program is being compiled."""
         self._job = job
         self._label = f"{label}, seeds {number + 1}/{len(job.chunks)}" if len(job.chunks) > 1 else label
         self._step, self._mark = 0, time.monotonic()
-        self._successes = ""
+        self._status = self._successes = ""
         self._items = sheet(job.experiment.task)
         if self._bars:
-            self._chunk = self._bars.add_task(
-                f"{self._label}: compiling", total=job.experiment.steps, left=""
-            )
+            self._chunk = self._bars.add_task(self._label, total=job.experiment.steps, left="compiling")
         else:
             self.line(f"{self._label}: compiling for {len(job.chunks[number])} seeds")
 
@@ -77,24 +83,24 @@ class Display:
         self._step, self._mark = seen.step, now
         if seen.evaluation is not None:
             self._successes = self._success_text(seen.evaluation)
+        self._status = self._status_text(seen)
         if self._bars:
             self._bars.update(self._study, completed=self._done(), left=self._left())
-            text = f"{self._label}: {self._status(seen)}"
-            self._bars.update(self._chunk, completed=seen.step, description=text)
+            self._bars.update(self._chunk, completed=seen.step, left="")
         elif now - self._last_line >= _PLAIN_INTERVAL or seen.step == self._job.experiment.steps:
             self._last_line = now
-            self.line(
-                f"{self._label}: {self._status(seen)} | {self._done() / self._total:.0%} {self._left()}"
-            )
+            progress = f"{self._done() / self._total:.0%}, {self._left()}".rstrip(", ")
+            self.line(" | ".join([f"{self._label}: {self._status}", self._successes, progress]))
 
     def finish_chunk(self) -> None:
         """The current chunk's results are stored."""
         self._finished += self._job.flops_per_step * self._job.experiment.steps
-        self._step = 0
+        self._step, self._status = 0, ""
         if self._bars:
             self._bars.update(self._study, completed=self._finished)
             self._bars.remove_task(self._chunk)
             self.line(f"{self._label}: {self._successes}")
+        self._successes = ""
 
     def line(self, text: str) -> None:
         """Prints a line, above the bars where there are any."""
@@ -108,7 +114,7 @@ class Display:
             return ""
         return f"{duration((self._total - self._done()) / self._rate)} left"
 
-    def _status(self, seen: Seen) -> str:
+    def _status_text(self, seen: Seen) -> str:
         experiment = self._job.experiment
         parts = [f"step {seen.step}/{experiment.steps}"]
         if self._rate:
@@ -116,12 +122,10 @@ class Display:
                 self._job.plan.chunk * experiment.batch * experiment.context
             )
             parts.append(f"{quantity(self._rate / per_token)} tokens/s")
-        low, middle, high = (
-            np.nanquantile(seen.loss, (0.1, 0.5, 0.9)) if np.isfinite(seen.loss).any() else [np.nan] * 3
-        )
+        # A diverged seed's loss counts as infinite: it must not make the others look better.
+        losses = np.where(np.isnan(seen.loss), np.inf, seen.loss)
+        low, middle, high = np.quantile(losses, (0.1, 0.5, 0.9), method="nearest")
         parts.append(f"loss {middle:.3f} [{low:.3f}, {high:.3f}]")
-        if self._successes:
-            parts.append(self._successes)
         return " | ".join(parts)
 
     def _success_text(self, evaluation: Evaluation) -> str:

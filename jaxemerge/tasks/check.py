@@ -67,7 +67,7 @@ def _signature(task: Task) -> Iterator[str]:
     try:
         example = jax.eval_shape(task.sample, jax.random.key(0))
     except Exception as error:  # whatever the author's code raises is the finding
-        yield f"sample(key) fails under jax.jit: {type(error).__name__}: {str(error).splitlines()[0]}"
+        yield f"sample(key) fails under jax.jit: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
         return
     if not isinstance(example, Example):
         yield f"sample returns {type(example).__name__}: return Example(tokens, weights, length)"
@@ -89,7 +89,7 @@ def _examples(task: Task) -> Iterator[str]:
     tokens, weights, lengths = first = _drawn(task, keys)
     if task.max_length > 1 and np.all(tokens == tokens[0]) and np.all(lengths == lengths[0]):
         yield f"sample ignores its key: {_DRAWS} keys gave the same example; draw with jax.random"
-    if not all(np.array_equal(a, b) for a, b in zip(first, _drawn(task, keys), strict=True)):
+    if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, _drawn(task, keys), strict=True)):
         yield "sample gives another example for the same key: use no randomness or state but the key"
     if lengths.min() < task.min_length or lengths.max() > task.max_length:
         yield (
@@ -132,7 +132,7 @@ def _evaluation_set(task: Task, one: EvaluationSet) -> Iterator[str]:
     where = f"evaluation set {one.split!r}"
     where += "" if one.length is None else f" of length {one.length}"
     tokens, scored = np.asarray(one.tokens), np.asarray(one.scored)
-    if tokens.ndim != 2 or not len(tokens) or not np.issubdtype(tokens.dtype, np.integer):
+    if tokens.ndim != 2 or not tokens.size or not np.issubdtype(tokens.dtype, np.integer):
         yield f"{where}: tokens are {tokens.dtype} of shape {tokens.shape}: give integers [items, positions]"
     elif scored.shape != tokens.shape or scored.dtype != bool:
         yield f"{where}: scored is {scored.dtype} of shape {scored.shape}: give bool {tokens.shape}"

@@ -70,7 +70,9 @@ def test_another_experiment_is_refused_and_the_folder_left_alone(tmp_path, tiny)
     create_store(tmp_path, "tiny", [tiny])
     before = (tmp_path / "study.json").read_bytes()
     other = dataclasses.replace(tiny, steps=5, batch=3)
-    with pytest.raises(StoreError, match=r"another experiment: batch is 2 there and 3 here; steps is 7 there and 5"):
+    with pytest.raises(
+        StoreError, match=r"another experiment: batch is 2 there and 3 here; steps is 7 there and 5"
+    ):
         create_store(tmp_path, "tiny", [other])
     assert (tmp_path / "study.json").read_bytes() == before
 

@@ -43,7 +43,9 @@ class Shouting(Count):
 
 def test_a_task_that_breaks_its_contract_is_refused_before_training(tiny):
     broken = tiny.__class__(Shouting(11, 3, (3, 5)), tiny.model, context=13)
-    with pytest.raises(ValueError, match=r"task shouting: sample's tokens run from .* must lie in \[0, vocab"):
+    with pytest.raises(
+        ValueError, match=r"task shouting: sample's tokens run from .* must lie in \[0, vocab"
+    ):
         train(broken)
 
 

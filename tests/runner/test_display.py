@@ -1,0 +1,51 @@
+"""What a person sees while a study runs."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from jaxemerge.evaluation import SetScores
+from jaxemerge.runner.display import Display
+from jaxemerge.runner.study import jobs
+from jaxemerge.runner.train import Evaluation, Progress
+
+
+def seen(step, exact=None, loss=(0.5, 0.7, np.nan)):
+    loss = np.array(loss)
+    if exact is None:
+        return Progress(step, loss, None)
+    exact = np.array(exact)
+    scores = SetScores(exact, exact, exact.astype(float))
+    return Progress(step, loss, Evaluation(step, scores, loss, loss, np.isnan(loss)))
+
+
+def shown(tiny, terminal):
+    """Output of a chunk of three seeds, one of them diverged; 9 items of length 3, 7 of length 5."""
+    [job] = jobs([tiny.with_seeds(tiny.seeds[:3])], None)
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=130)
+    with Display(console, [job], threshold=0.2) as display:
+        display.start_chunk(job, 0, "cell 1/1, depth 1, width 24")
+        display.update(seen(0, [[0, 0], [0, 0], [0, 0]]))
+        display.update(seen(3))
+        display.update(seen(7, [[9, 0], [2, 7], [1, 1]]))
+        display.finish_chunk()
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_names_cell_step_loss_successes_and_time_left(tiny, terminal):
+    text = shown(tiny, terminal)
+    assert "cell 1/1, depth 1, width 24" in text
+    assert "exact match >= 0.2 at length 3/5: 2/1 of 3 seeds" in text
+    assert "100" in text
+    if not terminal:
+        assert "\x1b" not in text
+        assert "step 7/7" in text
+        assert "tokens/s" in text
+        assert "0 s left" in text
+
+
+def test_a_diverged_seed_counts_as_an_infinite_loss(tiny):
+    assert "loss 0.700 [0.500, inf]" in shown(tiny, terminal=False)
