@@ -1,0 +1,243 @@
+"""Train the populations of a study and report their distributions.
+
+python experiments/run.py                       the quick study: minutes on two cores
+python experiments/run.py --seeds 24            the same with 24 seeds; trains only the missing ones
+python experiments/run.py count_fixed_depth --plan      what a study would cost, without training
+python experiments/run.py count_fixed_depth --quick     a small version of a large study
+python experiments/run.py count_quick --set model.depth=6 --set steps=1000 --out results/deep
+python experiments/run.py list                  all studies
+python experiments/run.py status DIR            what is finished in a results folder
+python experiments/run.py report DIR            write its report again
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+
+from jaxemerge.devices import DeviceError, use_host_cores
+from jaxemerge.report import write_report
+from jaxemerge.runner.display import Display
+from jaxemerge.runner.estimate import assumed_rate, estimates
+from jaxemerge.runner.provenance import described
+from jaxemerge.runner.spec import Experiment
+from jaxemerge.runner.store import Store, create_store, open_store
+from jaxemerge.runner.study import Job, jobs, run_chunk
+from jaxemerge.runner.sweep import distinct, override, parse
+from jaxemerge.runner.train import prepare
+from jaxemerge.training import Seed, crossed, paired
+from studies import DEFAULT, STUDIES
+from terminal import plan_table, print_missing, print_summary, status_table
+
+FAILED, INTERRUPTED = 1, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line and exits with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
+
+
+def parser() -> Parser:
+    """The command line."""
+    top = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top.add_argument(
+        "command",
+        nargs="?",
+        default=DEFAULT,
+        metavar="STUDY|list|status|report",
+        help=f"a study's name (default {DEFAULT}), or one of the commands above",
+    )
+    top.add_argument(
+        "folder", nargs="?", type=Path, metavar="DIR", help="results folder, for status and report"
+    )
+    top.add_argument("--quick", action="store_true", help="the study's small version, for a laptop")
+    top.add_argument(
+        "--seeds",
+        metavar="WHICH",
+        help="24: seeds 0 to 23; 8:24: seeds 8 to 23; 3,7,11: just "
+        "these; 10x25: 10 initialisations crossed with 25 data orders",
+    )
+    top.add_argument("--out", type=Path, metavar="DIR", help="results folder (default results/STUDY)")
+    top.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        dest="changes",
+        help="change a field of every cell, as model.depth=6; may be given several times",
+    )
+    top.add_argument("--plan", action="store_true", help="print cells, sizes, cost and time; train nothing")
+    top.add_argument(
+        "--rate",
+        type=float,
+        metavar="FLOPS",
+        help="FLOP/s that --plan reckons with, for another machine (default: measured here)",
+    )
+    top.add_argument(
+        "--threshold",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="exact match from which a seed counts as a success (default 0.2)",
+    )
+    top.add_argument(
+        "--chunk", type=int, default=0, metavar="N", help="seeds trained at once (default: chosen)"
+    )
+    top.add_argument("--devices", type=int, metavar="N", help="CPU devices to use (default: one per core)")
+    return top
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command and returns the exit code."""
+    top = parser()
+    options = top.parse_intermixed_args(arguments)
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    try:
+        check_options(options)
+        if options.command == "list":
+            return list_studies(console)
+        if options.command in ("status", "report"):
+            store = open_store(required_folder(options))
+            return status(store, console) if options.command == "status" else report(store, options, console)
+        return study(options, console)
+    except (ValueError, DeviceError) as error:
+        top.error(str(error))
+    except OSError as error:
+        top.exit(FAILED, f"error: {error}\n")
+    except KeyboardInterrupt:
+        console.print("Interrupted; finished seeds are kept.")
+        return INTERRUPTED
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Refuses numbers out of range, and a folder where none belongs."""
+    if not 0 < options.threshold <= 1:
+        raise ValueError(f"--threshold {options.threshold:g}: must lie in (0, 1]")
+    if options.chunk < 0 or (options.devices is not None and options.devices < 1):
+        raise ValueError("--chunk and --devices: must be at least 1")
+    if options.rate is not None and not options.rate > 0:
+        raise ValueError(f"--rate {options.rate:g}: must be positive")
+    if options.folder and options.command not in ("status", "report"):
+        raise ValueError(f"{options.folder}: only status and report take a folder; choose one with --out")
+
+
+def required_folder(options: argparse.Namespace) -> Path:
+    """The folder that status and report ask for."""
+    if options.folder is None:
+        raise ValueError(
+            f"{options.command}: name a results folder, as in {options.command} results/{DEFAULT}"
+        )
+    return options.folder
+
+
+def list_studies(console: Console) -> int:
+    """Prints every study with the first line of its header."""
+    for name, module in STUDIES.items():
+        summary = (module.__doc__ or "").splitlines()[0]
+        console.print(f"{name:24} {summary}", markup=False)
+    return 0
+
+
+def chosen_cells(options: argparse.Namespace) -> tuple[Experiment, ...]:
+    """The study's cells, with what the command line changes."""
+    if options.command not in STUDIES:
+        raise ValueError(f"unknown study {options.command!r}: must be one of {', '.join(STUDIES)}")
+    cells = STUDIES[options.command].cells(quick=options.quick)
+    changed = [override(cell, dict(parse(cell, text) for text in options.changes)) for cell in cells]
+    if options.seeds is not None:
+        seeds = parse_seeds(options.seeds)
+        changed = [cell.with_seeds(seeds) for cell in changed]
+    return distinct(changed)
+
+
+def parse_seeds(text: str) -> tuple[Seed, ...]:
+    """Reads ``24``, ``8:24``, ``3,7,11`` or ``10x25``."""
+    try:
+        if "x" in text:
+            inits, orders = map(int, text.split("x"))
+            return crossed(range(inits), range(orders))
+        if ":" in text:
+            first, stop = map(int, text.split(":"))
+            return paired(range(first, stop))
+        return paired(map(int, text.split(",")) if "," in text else range(int(text)))
+    except ValueError:
+        raise ValueError(f"--seeds {text}: write 24, 8:24, 3,7,11 or 10x25") from None
+
+
+def study(options: argparse.Namespace, console: Console) -> int:
+    """Trains what is missing of a study, then writes its report."""
+    cells = chosen_cells(options)
+    use_host_cores(options.devices)
+    folder = options.out or Path("results") / (options.command + ("_quick" if options.quick else ""))
+    if options.plan:
+        kept = open_store(folder) if (folder / "study.json").is_file() else None
+        rate = options.rate or assumed_rate(cells[0].model.dtype)
+        todo = jobs(cells, kept, chunk=options.chunk)
+        plan_table(console, estimates(cells, todo, rate), rate, given=options.rate is not None)
+        return 0
+    for cell in cells:
+        prepare(cell)
+    store = create_store(folder, options.command, cells)
+    todo = jobs(cells, store, chunk=options.chunk)
+    if not todo:
+        console.print(f"All {len(cells)} cells are finished in {folder}: nothing to train.", markup=False)
+    elif not train(todo, store, options, console):
+        return INTERRUPTED
+    return report(store, options, console)
+
+
+def train(todo: Sequence[Job], store: Store, options: argparse.Namespace, console: Console) -> bool:
+    """Trains all chunks; False if a person interrupted it."""
+    finished, chunks = 0, sum(len(job.chunks) for job in todo)
+    print_missing(console, todo, store.folder)
+    try:
+        with Display(console, todo, options.threshold) as display:
+            for i, job in enumerate(todo):
+                for number, seeds in enumerate(job.chunks):
+                    display.start_chunk(job, number, f"cell {i + 1}/{len(todo)}, {job.label}")
+                    for seen in run_chunk(job, seeds, store):
+                        display.update(seen)
+                    display.finish_chunk()
+                    finished += 1
+    except KeyboardInterrupt:
+        console.print(
+            f"Interrupted: {finished} of {chunks} chunks are kept in {store.folder}. "
+            "Run the same command again to go on.",
+            markup=False,
+        )
+        return False
+    return True
+
+
+def report(store: Store, options: argparse.Namespace, console: Console) -> int:
+    """Writes the report of a results folder and prints the summary of its distributions."""
+    results = store.results()
+    if results.is_empty():
+        raise ValueError(f"{store.folder} holds no finished seeds yet: nothing to report")
+    path = write_report(
+        results,
+        store.folder,
+        title=store.study,
+        threshold=options.threshold,
+        details=described(store.records()),
+    )
+    print_summary(console, results, options.threshold)
+    console.print(f"Report: {path}", markup=False)
+    return 0
+
+
+def status(store: Store, console: Console) -> int:
+    """Prints how many seeds of every cell are finished."""
+    status_table(console, store)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

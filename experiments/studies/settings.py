@@ -1,0 +1,46 @@
+"""The count task's settings that several studies share: the paper's, and those for a laptop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from jaxemerge import AdamW, Count, Experiment, Transformer, paired
+
+
+def paper(models: Sequence[Transformer], study: str) -> tuple[Experiment, ...]:
+    """Numbers to 150, answers of at most 30 in training; 250 seeds, 10,000 steps of 128 x 256 tokens.
+
+    Zhao, Qin, Alvarez-Melis, Kakade, Saphra (2025), "Random Scaling of Emergent Capabilities",
+    arXiv 2502.17356.
+    """
+    base = Experiment(
+        task=Count(),
+        model=models[0],
+        optimizer=AdamW(learning_rate=1e-3, warmup=500, weight_decay=0.1, clip=1.0),
+        steps=10_000,
+        batch=128,
+        context=256,
+        seeds=paired(range(250)),
+    )
+    return _family(base, models, study)
+
+
+def laptop(models: Sequence[Transformer], study: str) -> tuple[Experiment, ...]:
+    """Numbers to 40, answers of at most 10 in training; 16 seeds, 400 steps of 16 x 64 tokens."""
+    base = Experiment(
+        task=Count(numbers=40, train_length=10, test_lengths=(10, 15, 20, 30)),
+        model=models[0],
+        optimizer=AdamW(learning_rate=3e-3, warmup=30, weight_decay=0.1, clip=1.0),
+        steps=400,
+        batch=16,
+        context=64,
+        seeds=paired(range(16)),
+        evaluations=15,
+    )
+    return _family(base, models, study)
+
+
+def _family(base: Experiment, models: Sequence[Transformer], study: str) -> tuple[Experiment, ...]:
+    """The same experiment for every model."""
+    return tuple(replace(base, model=model, study=study, family=study) for model in models)

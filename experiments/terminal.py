@@ -1,0 +1,100 @@
+"""Tables on the terminal: what a study costs, what is finished, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from jaxemerge.analysis import summarise
+from jaxemerge.runner.display import duration, quantity
+from jaxemerge.runner.estimate import Estimate
+from jaxemerge.runner.store import Store
+from jaxemerge.runner.study import Job
+
+
+def table(*columns: str, left: int = 1) -> Table:
+    """An empty table; the first ``left`` columns are text, the others numbers."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(columns):
+        # Where the terminal is narrow only text may wrap, never a number.
+        made.add_column(name, justify="left" if i < left else "right", no_wrap=i >= left, overflow="fold")
+    return made
+
+
+def plan_table(console: Console, costs: Sequence[Estimate], rate: float, *, given: bool) -> None:
+    """Cells, parameters, FLOPs, memory and time of what is still to be trained."""
+    made = table("cell", "N", "with embeddings", "seeds left", "at once", "FLOPs", "memory", "time")
+    for cost in costs:
+        made.add_row(
+            cost.experiment.cell,
+            quantity(cost.parameters),
+            quantity(cost.total_parameters),
+            str(cost.seeds),
+            str(cost.chunk),
+            f"{cost.flops:.2g}",
+            f"{quantity(cost.bytes)}B",
+            duration(cost.seconds),
+        )
+    console.print(made)
+    source = "as given" if given else "estimated from this machine's matrix-product peak"
+    console.print(
+        f"In all {sum(c.seeds for c in costs)} seeds, {sum(c.flops for c in costs):.2g} FLOPs, about "
+        f"{duration(sum(c.seconds for c in costs))} at {rate:.2g} FLOP/s ({source}), without compilation.",
+        markup=False,
+    )
+
+
+def print_missing(console: Console, todo: Sequence[Job], folder: Path) -> None:
+    """One line on what is about to be trained."""
+    seeds = sum(len(job.experiment.seeds) for job in todo)
+    devices = todo[0].plan.layout.devices
+    console.print(
+        f"Training {seeds} seeds in {len(todo)} cells on {len(devices)} {devices[0].device_kind} "
+        f"device{'s' * (len(devices) > 1)}, into {folder}",
+        markup=False,
+    )
+
+
+def status_table(console: Console, store: Store) -> None:
+    """How many seeds of every cell are finished."""
+    made = table("cell", "steps", "seeds finished", "training time")
+    seconds = dict.fromkeys(store.cells, 0.0)
+    for record in store.records():
+        seconds[record["cell"]] += record["seconds"]
+    for cell, fields in store.cells.items():
+        made.add_row(cell, str(fields["steps"]), str(len(store.finished(cell))), duration(seconds[cell]))
+    console.print(made)
+
+
+def print_summary(console: Console, results: pl.DataFrame, threshold: float) -> None:
+    """Success and its size for every cell and test length."""
+    summary = summarise(results, threshold=threshold)
+    made = table(
+        "cell", "length", "seeds", f"P(>= {threshold:g})", "95 %", "mean of successes", "mean", "mode"
+    )
+    previous = None
+    for row in summary.iter_rows(named=True):
+        made.add_row(
+            "" if row["cell"] == previous else row["cell"],
+            "" if row["length"] is None else str(row["length"]),
+            str(row["seeds"]),
+            share(row["success"]),
+            f"{share(row['success_low'])} to {share(row['success_high'])}",
+            share(row["success_mean"]),
+            share(row["mean"]),
+            share(row["mode"]),
+        )
+        previous = row["cell"]
+    console.print(Text("Exact match over seeds at the end of training", style="bold"))
+    console.print(made)
+
+
+def share(value: float | None) -> str:
+    """A share with two decimals; a dash where there is none."""
+    return "-" if value is None or value != value else f"{value:.2f}"

@@ -1,0 +1,202 @@
+"""The command line: what it prints, what it refuses, what it keeps."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import run
+from jaxemerge import crossed, paired
+from jaxemerge.models import total_parameters
+from studies import STUDIES
+
+PROGRAM = Path(run.__file__)
+TINY = ["--set", "model.depth=1", "--set", "steps=6", "--set", "batch=2", "--set", "evaluations=2"]
+
+
+def fails(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run.main([str(a) for a in arguments])
+    assert stopped.value.code == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    return output.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["count_slow"], "error: unknown study 'count_slow': must be one of count_quick, count_fixed_depth"),
+        (["--set", "model.height=3"], "unknown field model.height: must be one of model.depth"),
+        (["--set", "model.heads=3"], "heads=3 does not divide width=64"),
+        (["--set", "task.test_lengths=10,41"], "test_lengths: 41 is not an answer length of 1 to numbers=40"),
+        (
+            ["--set", "context=14"],
+            "context=14 is shorter than the longest example of count: it must be at least 15",
+        ),
+        (["--seeds", "0"], "seeds: none given; at least 1 is needed"),
+        (["--seeds", "5,5"], "seeds: 5 is given twice"),
+        (["--seeds", "many"], "--seeds many: write 24, 8:24, 3,7,11 or 10x25"),
+        (["--seeds", "-3"], "expected one argument"),
+        (["--threshold", "0"], "--threshold 0: must lie in (0, 1]"),
+        (["--chunk", "-1"], "--chunk and --devices: must be at least 1"),
+        (["--rate", "-1"], "--rate -1: must be positive"),
+        (["--fast"], "unrecognized arguments: --fast"),
+        (["count_quick", "somewhere"], "somewhere: only status and report take a folder"),
+        (["report"], "report: name a results folder"),
+        (["status", "no/such"], "no/such: no such folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in fails(arguments, capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_are_refused_stay_as_they_are(capsys, tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    assert "holds other files and no study" in fails(["--out", tmp_path, *TINY], capsys)
+    assert "cannot be written" in fails(["--out", tmp_path / "thesis.txt" / "x", *TINY], capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert "holds no study" in fails(["report", tmp_path], capsys)
+
+
+def test_list_names_every_study(capsys):
+    assert run.main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(STUDIES)
+    assert all(len(line.split()) > 5 for line in lines)
+
+
+def test_plan_prints_every_cell_and_trains_nothing(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run.main(["count_fixed_parameters", "--plan", "--rate", "4e14"]) == 0
+    output = capsys.readouterr().out
+    for cell in STUDIES["count_fixed_parameters"].cells(quick=False):
+        assert cell.cell in output
+    assert "In all 1250 seeds" in output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_seed_ranges():
+    assert run.parse_seeds("3") == paired([0, 1, 2])
+    assert run.parse_seeds("8:11") == paired([8, 9, 10])
+    assert run.parse_seeds("7,3") == paired([7, 3])
+    assert run.parse_seeds("2x3") == crossed(range(2), range(3))
+
+
+def test_the_studies_are_the_papers_cells():
+    # Total parameters in millions, from the public description of the count study.
+    expected = {
+        "count_fixed_depth": ([4] * 5, [64, 128, 256, 384, 512], None),
+        "count_fixed_width": ([1, 2, 4, 6, 8], [512] * 5, None),
+        "count_fixed_parameters": (
+            [1, 2, 4, 7, 16],
+            [512, 360, 256, 192, 128],
+            [3.31, 3.23, 3.24, 3.17, 3.21],
+        ),
+    }
+    for name, (depths, widths, millions) in expected.items():
+        cells = STUDIES[name].cells(quick=False)
+        assert [cell.model.depth for cell in cells] == depths
+        assert [cell.model.width for cell in cells] == widths
+        for cell in cells:
+            assert (len(cell.seeds), cell.steps, cell.batch, cell.context) == (250, 10_000, 128, 256)
+            assert cell.optimizer.learning_rate == 1e-3
+            assert cell.optimizer.warmup == 500
+        sizes = [total_parameters(cell.model, cell.task.vocabulary) / 1e6 for cell in cells]
+        if millions:
+            assert sizes == pytest.approx(millions, rel=0.01)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_has_a_quick_version_with_three_scales_and_a_header(name):
+    cells = STUDIES[name].cells(quick=True)
+    assert len(cells) >= 3
+    assert all(len(cell.seeds) == 16 for cell in cells)
+    header = STUDIES[name].__doc__
+    assert "python experiments/run.py" in header
+    for word in ("Cost", "Finds"):
+        assert word in header
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A small study with three seeds, run as a program."""
+    out = tmp_path_factory.mktemp("study") / "results"
+    first = program("--seeds", "3", *TINY, "--out", out)
+    assert first.returncode == 0, first.stderr
+    assert "Training 3 seeds in 1 cells" in first.stdout
+    assert "step 6/6" in first.stdout
+    return out
+
+
+def program(*arguments):
+    command = [sys.executable, str(PROGRAM), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+def test_a_second_run_trains_nothing_and_more_seeds_only_the_missing_ones(folder):
+    parts = {path: path.read_bytes() for path in folder.rglob("*.parquet")}
+    assert len(parts) == 1
+    again = program("--seeds", "3", *TINY, "--out", folder)
+    assert again.returncode == 0
+    assert "nothing to train" in again.stdout
+    more = program("--seeds", "5", *TINY, "--out", folder)
+    assert "Training 2 seeds in 1 cells" in more.stdout
+    assert all(path.read_bytes() == content for path, content in parts.items())
+    new = [path for path in folder.rglob("*.parquet") if path not in parts]
+    assert [pl.read_parquet(path)["init_seed"].unique().sort().to_list() for path in new] == [[3, 4]]
+
+
+@pytest.mark.slow
+def test_a_run_leaves_report_record_and_status(folder, capsys):
+    assert (folder / "report.html").stat().st_size > 500_000
+    assert {path.suffix for path in (folder / "charts").iterdir()} == {".png", ".svg"}
+    [record, *_] = [json.loads(path.read_text()) for path in sorted(folder.glob("cells/*/*.json"))]
+    assert record["provenance"]["packages"]["jax"]
+    assert record["plan"]["chunk"] >= 3
+    assert run.main(["status", str(folder)]) == 0
+    assert "count-depth1-width64" in capsys.readouterr().out
+    assert run.main(["report", str(folder)]) == 0
+    assert str(folder / "report.html") in capsys.readouterr().out.replace("\n", "")
+
+
+@pytest.mark.slow
+def test_another_experiment_is_refused_in_the_same_folder(folder, capsys):
+    before = {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+    message = fails(["--seeds", "3", *TINY, "--set", "batch=3", "--out", folder], capsys)
+    assert (
+        "holds another experiment: batch is 2 there and 3 here; choose another folder with --out" in message
+    )
+    assert {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()} == before
+
+
+@pytest.mark.slow
+def test_control_c_keeps_what_is_finished(tmp_path):
+    arguments = ["--seeds", "24", "--chunk", "2", *TINY, "--set", "steps=120", "--out", str(tmp_path / "out")]
+    command = [sys.executable, str(PROGRAM), *arguments]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.rglob("*.json"))) < 2 and time.monotonic() < deadline:  # study.json and a chunk's
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    output, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    parts = list(tmp_path.rglob("*.parquet"))
+    assert 1 <= len(parts) < 12
+    assert f"Interrupted: {len(parts)} of 12 chunks are kept" in output
+    assert not list(tmp_path.rglob("*.partial"))
+    finished = program(*arguments)
+    assert finished.returncode == 0
+    assert f"Training {24 - 2 * len(parts)} seeds" in finished.stdout
+    assert len(list(tmp_path.rglob("*.parquet"))) == 12
