@@ -8,11 +8,11 @@ import subprocess
 
 import polars as pl
 import pytest
-from synthetic import population_frame
 
 from jaxemerge import report
 from jaxemerge.analysis import summarise
 from jaxemerge.report import write_report
+from synthetic import population_frame
 
 ALL = ["histograms", "violins", "success_against_scale", "learning_curves", "training_loss"]
 ACT = "document.title='broken into'"

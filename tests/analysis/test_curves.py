@@ -3,9 +3,9 @@
 import numpy as np
 import polars as pl
 import pytest
-from synthetic import population_frame
 
 from jaxemerge.analysis import curve_quantiles, learning_curves, representative_curves
+from synthetic import population_frame
 
 
 def test_one_test_in_order():

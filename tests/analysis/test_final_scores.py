@@ -2,9 +2,9 @@
 
 import polars as pl
 import pytest
-from synthetic import population_frame
 
 from jaxemerge.analysis import final, final_scores
+from synthetic import population_frame
 
 
 def test_every_member_has_its_own_last_step():

@@ -2,9 +2,9 @@
 
 import polars as pl
 import pytest
-from synthetic import population_frame
 
 from jaxemerge.analysis import findings, learning_curves, summarise, two_sided
+from synthetic import population_frame
 
 
 def planted(scores, steps=(0, 7), metric="exact_match"):

@@ -2,9 +2,9 @@
 
 import polars as pl
 import pytest
-from synthetic import population_frame
 
 from jaxemerge.analysis import cell_labels, final_scores, forms_a_curve, scale_column, scale_title
+from synthetic import population_frame
 
 
 def study(cells, **extra):

@@ -3,11 +3,11 @@
 import numpy as np
 import polars as pl
 import pytest
-from synthetic import population_frame
 
 from jaxemerge.analysis import density, histogram, summarise, two_sided
 from jaxemerge.analysis.density import NARROWEST, WIDEST, bandwidth, reflected_density
 from jaxemerge.stats import success_interval, summaries
+from synthetic import population_frame
 
 ESTIMATES = ("mode", "mean", "success", "success_mean")
 

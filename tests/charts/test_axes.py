@@ -4,9 +4,9 @@ import re
 
 import pytest
 import vl_convert
-from synthetic import population_frame
 
 from jaxemerge import charts
+from synthetic import population_frame
 
 
 def words(chart):

@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 import vl_convert
-from synthetic import population_frame
 
 from jaxemerge import charts
 from jaxemerge.analysis import final_scores, summarise
 from jaxemerge.charts.theme import in_order, inline, metric_title, sequential
+from synthetic import population_frame
 
 STRANGE = "</script><script>alert(1)</script> \"'] + datum \u2028 & co"
 

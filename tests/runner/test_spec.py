@@ -1,6 +1,7 @@
 """Experiments: validation, evaluation schedule, JSON, stable ids."""
 
 import dataclasses
+import itertools
 import json
 
 import pytest
@@ -48,7 +49,7 @@ def test_log_spaced_steps_have_equal_ratios_up_to_rounding(steps, count):
         assert points[0] == 100
         assert len(points) == count
         ratio = 100 ** (1 / (count - 1))
-        for a, b in zip(points, points[1:], strict=False):
+        for a, b in itertools.pairwise(points):
             assert b / a == pytest.approx(ratio, rel=0.02)
 
 

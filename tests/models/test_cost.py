@@ -1,0 +1,173 @@
+"""Are parameters and training FLOPs, given by formula, those of the weights and programs themselves?"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from jaxemerge.models import (
+    Transformer,
+    activation_bytes,
+    apply,
+    families,
+    init,
+    llama,
+    neox,
+    non_embedding_parameters,
+    state_bytes,
+    total_parameters,
+    training_flops_per_token,
+)
+from jaxemerge.models.transformer import parameter_shapes
+from jaxemerge.training.objective import loss
+
+COUNT_VOCABULARY = 154
+FAMILIES = (
+    families.count_fixed_depth,
+    families.count_fixed_width,
+    families.count_fixed_parameters,
+    families.pass_until,
+)
+
+
+def counted(tree: Any) -> tuple[int, int]:
+    """Numbers in a tree of weights: all, and those outside embedding and head."""
+    total = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+    inner = {k: v for k, v in tree.items() if k not in ("embedding", "head")}
+    return total, sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(inner))
+
+
+def formula(spec: Transformer, vocabulary: int) -> tuple[int, int]:
+    return total_parameters(spec, vocabulary), non_embedding_parameters(spec)
+
+
+@pytest.mark.parametrize("norm", ["rms", "layer"])
+@pytest.mark.parametrize(("mlp", "tied"), [("gelu", True), ("geglu", False), ("swiglu", True)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_parameters_of_every_part(norm: Any, mlp: Any, tied: bool, bias: bool) -> None:
+    spec = Transformer(3, 30, 5, norm=norm, mlp=mlp, tied=tied, bias=bias, rotary_fraction=1.0, mlp_ratio=1.9)
+    assert formula(spec, 13) == counted(parameter_shapes(spec, 13))
+
+
+@pytest.mark.parametrize("preset", [neox, llama])
+def test_parameters_of_drawn_weights(preset: Callable[..., Transformer]) -> None:
+    spec = preset(2, 24, 3)
+    assert formula(spec, 13) == counted(init(spec, 13, jax.random.key(0)))
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.__name__)
+def test_parameters_of_families(family: Callable[[], list[Transformer]]) -> None:
+    members = family()
+    for spec in members:
+        assert formula(spec, COUNT_VOCABULARY) == counted(parameter_shapes(spec, COUNT_VOCABULARY))
+
+
+def test_count_families_are_those_of_the_paper() -> None:
+    def shapes(specs: list[Transformer]) -> list[tuple[int, int]]:
+        return [(spec.depth, spec.width) for spec in specs]
+
+    assert shapes(families.count_fixed_depth()) == [(4, w) for w in (64, 128, 256, 384, 512)]
+    assert shapes(families.count_fixed_width()) == [(d, 512) for d in (1, 2, 4, 6, 8)]
+    same = families.count_fixed_parameters()
+    assert shapes(same) == [(1, 512), (2, 360), (4, 256), (7, 192), (16, 128)]
+    millions = [total_parameters(spec, COUNT_VOCABULARY) / 1e6 for spec in same]
+    assert millions == pytest.approx([3.31, 3.23, 3.24, 3.17, 3.21], abs=0.005)
+    everything = families.count_fixed_depth() + families.count_fixed_width() + same
+    assert {spec.head_width for spec in everything} == {64, 72}
+    assert all(spec == neox(spec.depth, spec.width, spec.heads) for spec in everything)
+    # A GPT-NeoX block has 12 D^2 + 13 D weights; two norms, not one, stand before its branches.
+    for spec in everything:
+        d, w = spec.depth, spec.width
+        assert non_embedding_parameters(spec) == d * (12 * w * w + 13 * w) + 2 * w
+
+
+def test_pass_until_family_is_that_of_the_paper() -> None:
+    specs = families.pass_until()
+    assert [spec.depth for spec in specs] == [12, 16, 20, 24, 28, 32, 36]
+    assert [spec.heads for spec in specs] == [math.floor(i * (8 + i) / 4) for i in range(3, 10)]
+    assert {spec.head_width for spec in specs} == {64}
+    billions = [non_embedding_parameters(spec) / 1e9 for spec in specs]
+    assert billions == pytest.approx([0.036, 0.109, 0.241, 0.499, 0.892, 1.542, 2.45], rel=0.006)
+    assert {(s.norm, s.mlp, s.mlp_ratio, s.tied, s.residual) for s in specs} == {
+        ("rms", "geglu", 2.5, True, "sequential")
+    }
+
+
+def products(jaxpr: Any) -> Iterator[int]:
+    """2 m n k of every matrix product in a program, whatever it is nested in."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            (left, _), _ = equation.params["dimension_numbers"]
+            inner = math.prod(equation.invars[0].aval.shape[axis] for axis in left)
+            yield 2 * math.prod(equation.outvars[0].aval.shape) * inner
+        for value in equation.params.values():
+            for part in value if isinstance(value, (tuple, list)) else (value,):
+                inside = getattr(part, "jaxpr", part)
+                if hasattr(inside, "eqns"):
+                    yield from products(inside)
+
+
+def traced_flops(spec: Transformer, vocabulary: int, batch: int, length: int) -> int:
+    tokens = jax.ShapeDtypeStruct((batch, length), np.int32)
+    weights = jax.ShapeDtypeStruct((batch, length), np.float32)
+
+    def objective(params: Any, tokens: Any, weights: Any) -> jax.Array:
+        return loss(apply(spec, vocabulary, params, tokens), tokens, weights)
+
+    traced = jax.make_jaxpr(jax.value_and_grad(objective))(
+        parameter_shapes(spec, vocabulary), tokens, weights
+    )
+    return sum(products(traced.jaxpr))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"mlp": "swiglu", "tied": True, "bias": False},
+        {"norm": "rms", "rotary_fraction": 0.0, "mlp": "geglu"},
+    ],
+    ids=str,
+)
+def test_training_flops_are_those_of_the_traced_program(changes: dict[str, Any]) -> None:
+    """Equal to the last operation, but for the embedding's gradient.
+
+    That is computed as a product with one-hot tokens (2 V D a token), where a lookup would do: it is
+    work of this implementation, not of training the model, and the formula leaves it out.
+    """
+    spec = Transformer(3, 40, 5, mlp_ratio=1.9, **changes)
+    vocabulary, batch, length = 37, 2, 23
+    per_token = training_flops_per_token(spec, vocabulary, length) + 2 * vocabulary * spec.width
+    traced = traced_flops(spec, vocabulary, batch, length)
+    assert traced == per_token * batch * length
+    for other in ((spec.depth + 1, 40), (spec.depth, 45)):  # a count that misses a part would not notice
+        assert (
+            traced_flops(Transformer(*other, 5, mlp_ratio=1.9, **changes), vocabulary, batch, length) > traced
+        )
+
+
+def test_flops_of_a_known_model() -> None:
+    """PaLM, appendix B: 6 N + 12 L H Q T; here by hand for one block of width 64, context 256."""
+    spec = neox(1, 64, 1)
+    by_hand = 6 * (12 * 64**2 + 154 * 64) + 12 * 1 * 64 * 256
+    assert training_flops_per_token(spec, 154, 256) == by_hand
+
+
+def test_bytes() -> None:
+    spec = neox(2, 24, 3)
+    assert state_bytes(spec, 13) == 12 * counted(parameter_shapes(spec, 13))[0]
+    base = activation_bytes(spec, 13, 5, 17)
+    gradients = 4 * total_parameters(spec, 13)
+    assert activation_bytes(spec, 13, 10, 17) - gradients == 2 * (base - gradients)
+    half = activation_bytes(Transformer(2, 24, 3, dtype="bfloat16"), 13, 5, 17)
+    logits = 12 * 13 * 5 * 17
+    assert half - gradients - logits == (base - gradients - logits) / 2
+    grows: list[tuple[int, ...]] = [(2, 2, 24, 3), (2, 3, 24, 3), (3, 3, 48, 3), (5, 3, 48, 3)]
+    sizes = [activation_bytes(neox(d, w, h), 13, b, 17) for b, d, w, h in grows]
+    assert all(a < b for a, b in itertools.pairwise(sizes))

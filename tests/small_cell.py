@@ -1,0 +1,89 @@
+"""A cell that trains in milliseconds a step, and its compiled programs, shared by the tests of a session."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxemerge.devices import Layout
+from jaxemerge.models import Transformer, neox
+from jaxemerge.tasks import Count, Task
+from jaxemerge.training import AdamW, Members, Program, members, paired, program
+
+_TASK = Count(11, 5, (3, 7))
+_MODEL = neox(1, 20, 5, rotary_fraction=0.5, mlp_ratio=1.35)
+_OPTIMIZER = AdamW(learning_rate=0.01, warmup=3, final=0.1, clip=1.8, weight_decay=0.2)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The least that training asks of a recipe."""
+
+    task: Task = _TASK
+    model: Transformer = _MODEL
+    optimizer: AdamW = _OPTIMIZER
+    steps: int = 13
+    batch: int = 3
+    context: int = 17
+
+
+CELL = Cell()
+SIXTEEN = [11, 3, 7, 0, 2**32 - 1, 21, 5, 1, 4, 8, 6, 10, 13, 9, 12, 2]  # seeds
+
+
+@functools.cache
+def built(devices: int, width: int, cell: Cell = CELL) -> Program:
+    return program(cell, Layout(tuple(jax.devices()[:devices]), width))
+
+
+def of(seeds: Sequence[int], **changes: Any) -> Members:
+    """Members of seeds; ``changes`` are arrays, or values for all."""
+    base = members(paired(seeds), CELL.optimizer.learning_rate, CELL.optimizer.weight_decay)
+    fields = {name: np.broadcast_to(np.asarray(v, np.float32), len(seeds)) for name, v in changes.items()}
+    return base._replace(**fields)
+
+
+def run(built: Program, who: Members, steps: int, *, start: int = 0, state: Any = None) -> tuple[Any, Any]:
+    """State and info after ``steps`` steps, as NumPy arrays."""
+    placed = built.place(who)
+    state = built.init(placed) if state is None else jax.device_put(state, built.layout.sharding)
+    return jax.tree.map(np.asarray, built.advance(state, placed, start, start + steps, 0))
+
+
+def seed_of(tree: Any, index: int) -> list[np.ndarray]:
+    """The leaves of one seed."""
+    return [leaf[index] for leaf in jax.tree.leaves(tree)]
+
+
+def same(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> bool:
+    """Whether all arrays are equal to the last bit."""
+    return all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in zip(left, right, strict=True))
+
+
+def distance(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> float:
+    """Largest difference of any array, over that array's largest entry."""
+    return max(
+        float(np.max(np.abs(a - b)) / max(np.max(np.abs(b)), 1e-9)) for a, b in zip(left, right, strict=True)
+    )
+
+
+def settled(params: Any) -> list[np.ndarray]:
+    """The weights, but for the biases of keys, as a list.
+
+    Softmax hardly sees those: their gradient is rounding where they are not rotated, and Adam scales
+    that up to full steps. Two right programs differ there by far more than by rounding.
+    """
+    third = CELL.model.width
+
+    def of_leaf(path: Any, leaf: Any) -> np.ndarray:
+        whole = np.asarray(leaf)
+        if not jax.tree_util.keystr(path).endswith("['qkv']['bias']"):
+            return whole
+        return np.concatenate([whole[..., :third], whole[..., 2 * third :]], axis=-1)
+
+    return jax.tree.leaves(jax.tree_util.tree_map_with_path(of_leaf, params))

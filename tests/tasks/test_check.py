@@ -1,0 +1,247 @@
+"""Does check_task find every breach of a task's contract, and say what to do about it?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxemerge import Count, EvaluationSet, Example, Task, check_task
+from toy_tasks import Echo
+
+
+@dataclass(frozen=True)
+class Cheap(Echo):
+    """Echo, with its examples read off the bits of the key: compiles in no time."""
+
+    def sample(self, key: jax.Array) -> Example:
+        bits = jax.random.key_data(key)
+        n = (1 + bits[0] % self.longest).astype(int)
+        place = jnp.arange(self.max_length)
+        tokens = jnp.where(place < n, (bits[1] % self.letters).astype(int), self.letters)
+        return Example(tokens, jnp.where(place <= n, 1.0, 0.0), n + 1)
+
+
+def broken(**members: Any) -> Task:
+    """A good task with some of its members replaced."""
+    return dataclass(frozen=True)(type("Broken", (Cheap,), members))()
+
+
+def constant(value: Any) -> property:
+    return property(lambda self: value)
+
+
+def resampled(change: Callable[[Example, jax.Array], Any]) -> Task:
+    """A good task whose examples are changed after they were drawn."""
+    return broken(sample=lambda self, key: change(Cheap.sample(self, key), key))
+
+
+def evaluated(change: Callable[[tuple[EvaluationSet, ...]], Any]) -> Task:
+    """A good task whose evaluation sets are changed."""
+    return broken(evaluation_sets=lambda self: change(Cheap.evaluation_sets(self)))
+
+
+def one_set(**fields: Any) -> Task:
+    """A good task with one evaluation set, some of its fields replaced."""
+    base = {"split": "test", "length": 3, "tokens": np.ones((4, 3), np.int32)}
+    scored = np.tile([False, True, True], (4, 1))
+    return evaluated(lambda sets: (EvaluationSet(**{**base, "scored": scored, **fields}),))
+
+
+class Unhashable(Cheap):
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Plain(Task):  # no dataclass
+    vocabulary = min_length = max_length = 3  # type: ignore[assignment]
+    sample = Cheap.sample  # type: ignore[assignment]
+    evaluation_sets = Cheap.evaluation_sets  # type: ignore[assignment]
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def method(*arguments: Any) -> Any:
+        raise error
+
+    return method
+
+
+numbers: Iterator[int] = iter(range(10**6))
+
+BREACHES: dict[str, tuple[Callable[[], Any], str]] = {
+    "no task": (lambda: 42, "int is no Task: subclass jaxemerge.Task"),
+    "not hashable": (
+        Unhashable,
+        "Unhashable is not hashable: use @dataclass(frozen=True), and tuples for lists",
+    ),
+    "no dataclass": (Plain, "Plain is not hashable: use @dataclass(frozen=True)"),
+    "vocabulary float": (
+        lambda: broken(vocabulary=constant(6.0)),
+        "vocabulary is 6.0: return a positive int",
+    ),
+    "vocabulary zero": (lambda: broken(vocabulary=constant(0)), "vocabulary is 0: return a positive int"),
+    "length of NumPy": (
+        lambda: broken(max_length=constant(np.int64(29))),
+        "max_length is np.int64(29): return",
+    ),
+    "lengths exchanged": (
+        lambda: broken(min_length=constant(30)),
+        "min_length=30 is above max_length=29: swap or correct them",
+    ),
+    "branch on a traced value": (
+        lambda: resampled(lambda e, key: e if e.length > 3 else None),
+        "sample(key) fails under jax.jit: TracerBoolConversionError: ",
+    ),
+    "error without a message": (
+        lambda: broken(sample=raising(NotImplementedError())),
+        "sample(key) fails under jax.jit: NotImplementedError",
+    ),
+    "plain tuple": (
+        lambda: resampled(lambda e, key: tuple(e)),
+        "sample returns tuple: return Example(tokens, weights, length)",
+    ),
+    "tokens too short": (
+        lambda: resampled(lambda e, key: e._replace(tokens=e.tokens[:23])),
+        "sample's tokens have shape (23,): pad to (29,), as max_length says",
+    ),
+    "weights too short": (
+        lambda: resampled(lambda e, key: e._replace(weights=e.weights[:23])),
+        "sample's weights have shape (23,): pad to (29,), as max_length says",
+    ),
+    "length an array": (
+        lambda: resampled(lambda e, key: e._replace(length=e.length[None])),
+        "sample's length have shape (1,): pad to ()",
+    ),
+    "tokens float": (
+        lambda: resampled(lambda e, key: e._replace(tokens=1.0 * e.tokens)),
+        "sample's tokens are float32: use integers",
+    ),
+    "weights bool": (
+        lambda: resampled(lambda e, key: e._replace(weights=e.weights > 0)),
+        "sample's weights are bool: use floats",
+    ),
+    "length float": (
+        lambda: resampled(lambda e, key: e._replace(length=1.0 * e.length)),
+        "sample's length are float32: use integer",
+    ),
+    "key ignored": (
+        lambda: broken(sample=lambda self, key: Cheap.sample(self, jax.random.key(3))),
+        "sample ignores its key: 256 keys gave the same example; draw with jax.random",
+    ),
+    "state beside the key": (
+        lambda: broken(sample=lambda self, key: Cheap.sample(self, jax.random.fold_in(key, next(numbers)))),
+        "sample gives another example for the same key: use no randomness or state but the key",
+    ),
+    "too long": (
+        lambda: resampled(lambda e, key: e._replace(length=e.length + 2)),
+        "they must lie within min_length=2 and max_length=29",
+    ),
+    "too short": (
+        lambda: resampled(lambda e, key: e._replace(length=e.length - 1)),
+        "sample's lengths run from 1 to 28: they must lie within min_length=2 and max_length=29",
+    ),
+    "token beyond the vocabulary": (
+        lambda: resampled(lambda e, key: e._replace(tokens=e.tokens + 1)),
+        "sample's tokens run from 1 to 6: they must lie in [0, vocabulary=6)",
+    ),
+    "negative token": (
+        lambda: resampled(lambda e, key: e._replace(tokens=e.tokens - 1)),
+        "sample's tokens run from -1 to 4: they must lie in [0, vocabulary=6)",
+    ),
+    "negative weight": (
+        lambda: resampled(lambda e, key: e._replace(weights=-e.weights)),
+        "sample's weights are negative or not finite: use 0 for tokens not learnt, 1 for others",
+    ),
+    "weight not a number": (
+        lambda: resampled(lambda e, key: e._replace(weights=e.weights / 0)),
+        "sample's weights are negative or not finite",
+    ),
+    "weight on padding": (
+        lambda: resampled(lambda e, key: e._replace(weights=jnp.ones(29))),
+        "sample's weights are not 0 beyond the example's length: set them to 0 there",
+    ),
+    "nothing to learn": (
+        lambda: resampled(lambda e, key: e._replace(weights=0 * e.weights)),
+        "sample's weights are all zero: give the tokens to be learnt a positive weight",
+    ),
+    "only the first token to learn": (
+        lambda: resampled(lambda e, key: e._replace(weights=e.weights.at[1:].set(0))),
+        "sample's weights are all zero",
+    ),
+    "evaluation fails": (
+        lambda: broken(evaluation_sets=raising(KeyError("letters"))),
+        "evaluation_sets() fails: KeyError: 'letters'",
+    ),
+    "list of sets": (
+        lambda: evaluated(list),
+        "evaluation_sets() must return a tuple of one or more EvaluationSet",
+    ),
+    "no set": (lambda: evaluated(lambda s: ()), "must return a tuple of one or more EvaluationSet"),
+    "arrays for sets": (lambda: evaluated(lambda s: (s[0].tokens,)), "must return a tuple of one or more"),
+    "two of a name": (
+        lambda: evaluated(lambda s: (*s, s[1])),
+        "two evaluation sets are called ('long', 11): give each its own split or length",
+    ),
+    "evaluation tokens float": (
+        lambda: one_set(tokens=np.ones((4, 3))),
+        "set 'test' of length 3: tokens are float64 of shape (4, 3): give integers [items, positions]",
+    ),
+    "one item, no axis": (
+        lambda: one_set(tokens=np.ones(3, np.int32), length=None),
+        "evaluation set 'test': tokens are int32 of shape (3,): give integers [items, positions]",
+    ),
+    "no item": (lambda: one_set(tokens=np.ones((0, 3), np.int32)), "tokens are int32 of shape (0, 3): give"),
+    "no position": (
+        lambda: one_set(tokens=np.ones((4, 0), np.int32)),
+        "tokens are int32 of shape (4, 0): give",
+    ),
+    "scored of another shape": (
+        lambda: one_set(scored=np.ones((4, 2), bool)),
+        "evaluation set 'test' of length 3: scored is bool of shape (4, 2): give bool (4, 3)",
+    ),
+    "scored a number": (
+        lambda: one_set(scored=np.tile([0, 1, 1], (4, 1))),
+        "scored is int64 of shape (4, 3): give bool (4, 3)",
+    ),
+    "evaluation token beyond the vocabulary": (
+        lambda: one_set(tokens=np.full((4, 3), 6)),
+        "evaluation set 'test' of length 3: tokens run from 6 to 6: they must lie in [0, vocabulary=6)",
+    ),
+    "first position scored": (
+        lambda: one_set(scored=np.ones((4, 3), bool)),
+        "position 0 is scored, but nothing comes before it to predict it from",
+    ),
+    "item without a scored token": (
+        lambda: one_set(scored=np.array([[False, True, True]] * 3 + [[False] * 3])),
+        "1 items have no scored token: score at least one",
+    ),
+}
+
+
+@pytest.mark.parametrize("task", [Count(), Count(5, 5, (5,)), Echo(), Cheap()], ids=str)
+def test_good_tasks(task: Task) -> None:
+    assert check_task(task) == ()
+
+
+@pytest.mark.parametrize("name", BREACHES)
+def test_breach(name: str) -> None:
+    make, message = BREACHES[name]
+    problems = check_task(make())
+    assert len(problems) == 1
+    assert message in problems[0]
+
+
+def test_all_problems_of_a_stage_are_told() -> None:
+    task = resampled(lambda e, key: Example(e.tokens[:23], 1 + 0 * e.tokens, e.length))
+    assert len(check_task(task)) == 2
+    task = one_set(tokens=np.full((4, 3), 9), scored=np.array([[True] * 3] + [[False] * 3] * 3))
+    assert len(check_task(task)) == 3
+
+
+def test_names() -> None:
+    assert Echo().name == "echo"
+    assert type("InContextDates", (Echo,), {})().name == "in_context_dates"

@@ -1,0 +1,112 @@
+"""Are Count's examples those of the paper? Checked against a spelling in plain words."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+
+from jaxemerge.tasks import Count
+
+
+def words(numbers: int) -> list[str]:
+    """Token ids in order, as text."""
+    return [*map(str, range(numbers)), "$", ">", ".", "*"]
+
+
+def spelt(low: int, high: int) -> list[str]:
+    """`$ lo hi > lo lo+1 ... hi .`"""
+    return ["$", str(low), str(high), ">", *map(str, range(low, high + 1)), "."]
+
+
+def drawn(task: Count, n: int, key: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    example = jax.jit(jax.vmap(task.sample))(jax.random.split(jax.random.key(key), n))
+    return tuple(map(np.asarray, example))
+
+
+@pytest.mark.parametrize("task", [Count(), Count(11, 7, (3,)), Count(5, 5, (5,)), Count(1, 1, (1,))], ids=str)
+def test_examples_are_spelt_right(task: Count) -> None:
+    vocabulary = words(task.numbers)
+    assert task.vocabulary == len(vocabulary)
+    for tokens, weights, length in zip(*drawn(task, 499), strict=True):
+        text = [vocabulary[token] for token in tokens]
+        low, high = int(text[1]), int(text[2])
+        assert 0 <= low <= high < task.numbers
+        assert high - low + 1 <= task.train_length
+        expected = spelt(low, high)
+        assert text[:length] == expected
+        assert set(text[length:]) <= {"*"}
+        learnt = [0] * 4 + [1] * (high - low + 1) + [1]  # the answer and "."; not "$ lo hi >"
+        assert weights.tolist() == learnt + [0] * (len(tokens) - len(learnt))
+        assert task.min_length <= length <= task.max_length == len(tokens)
+
+
+def chi_square(seen: dict[Any, int], expected: dict[Any, float]) -> float:
+    """p value of counts against probabilities; every outcome must be possible."""
+    assert set(seen) <= set(expected)
+    total = sum(seen.values())
+    return stats.chisquare([seen.get(k, 0) for k in expected], [total * p for p in expected.values()]).pvalue
+
+
+def test_lengths_and_first_numbers_are_uniform() -> None:
+    numbers, longest = 7, 5
+    tokens, _, _ = drawn(Count(numbers, longest, (3,)), 20_011)
+    seen = collections.Counter((int(high - low + 1), int(low)) for _, low, high in tokens[:, :3])
+    windows = [(n, low) for n in range(1, longest + 1) for low in range(numbers - n + 1)]
+    assert chi_square(seen, {(n, low): 1 / longest / (numbers - n + 1) for n, low in windows}) > 1e-3
+    # Not the same: all windows alike, which would make short answers more frequent.
+    assert chi_square(seen, {window: 1 / len(windows) for window in windows}) < 1e-12
+
+
+def test_lengths_of_the_paper_are_uniform() -> None:
+    tokens, _, _ = drawn(Count(), 12_007, key=1)
+    lengths = tokens[:, 2] - tokens[:, 1] + 1
+    assert chi_square(collections.Counter(lengths.tolist()), dict.fromkeys(range(1, 31), 1 / 30)) > 1e-3
+    assert tokens[:, 1].min() == 0
+    assert tokens[:, 2].max() == 149
+
+
+@pytest.mark.parametrize("task", [Count(), Count(13, 5, (13, 1, 6))], ids=["paper", "small"])
+def test_evaluation_sets_hold_every_window(task: Count) -> None:
+    vocabulary = words(task.numbers)
+    sets = task.evaluation_sets()
+    assert [(s.split, s.length) for s in sets] == [("test", n) for n in task.test_lengths]
+    for one in sets:
+        expected = [spelt(low, low + one.length - 1) for low in range(task.numbers - one.length + 1)]
+        assert [[vocabulary[token] for token in row] for row in one.tokens] == expected
+        answer = [False] * 4 + [True] * one.length + [False]  # "." is not scored
+        assert one.scored.tolist() == [answer] * len(expected)
+
+
+def test_evaluation_items_of_the_paper() -> None:
+    items = {one.length: len(one.tokens) for one in Count().evaluation_sets()}
+    assert items[60] == 91
+    assert sum(items.values()) == 688
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"train_length": 0}, "train_length=0: the longest answer must be 1 to numbers=150"),
+        ({"train_length": 151}, "train_length=151: the longest answer must be 1 to numbers=150"),
+        ({"numbers": 0}, "train_length=30: the longest answer must be 1 to numbers=0"),
+        ({"test_lengths": ()}, r"test_lengths=\(\): give one or more different lengths"),
+        ({"test_lengths": (7, 9, 7)}, r"test_lengths=\(7, 9, 7\): give one or more different lengths"),
+        ({"test_lengths": (7, 0)}, "test_lengths: 0 is not an answer length of 1 to numbers=150"),
+        ({"test_lengths": (151,)}, "test_lengths: 151 is not an answer length of 1 to numbers=150"),
+    ],
+)
+def test_errors(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        Count(**fields)
+
+
+def test_is_a_plain_value() -> None:
+    assert Count(13, 5, [6, 7]) == Count(13, 5, (6, 7))  # type: ignore[arg-type]
+    assert hash(Count(13, 5, (6, 7))) == hash(Count(13, 5, (6, 7)))
+    assert Count().name == "count"
+    assert (Count().begin, Count().separator, Count().end, Count().pad) == (150, 151, 152, 153)

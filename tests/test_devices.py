@@ -1,0 +1,135 @@
+"""Are wrong numbers refused, and are seeds spread as asked?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxemerge import devices
+from jaxemerge.devices import DeviceError, Layout, compiler_options, over_seeds, self_test, use_host_cores
+
+
+def first(n: int) -> tuple[Any, ...]:
+    return tuple(jax.devices()[:n])
+
+
+def test_numbers_are_right() -> None:
+    self_test()
+    self_test(compiler_options())
+
+
+@pytest.mark.skipif(
+    jax.lib.__version__ != "0.10.2" or jax.default_backend() != "cpu",
+    reason="the fault is that of jaxlib 0.10.2 on CPU",
+)
+def test_known_fault_is_found_and_named() -> None:
+    assert compiler_options() == {"xla_cpu_experimental_ynn_fusion_type": ""}
+    with pytest.raises(
+        DeviceError, match=r"jaxlib 0\.10\.2\) returns 1071645696 where 1073741824 is right.*39103"
+    ):
+        self_test({})
+
+
+@pytest.mark.parametrize("wrong", [1071645696.0, float("nan")])
+def test_wrong_numbers_are_refused(wrong: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler_options()  # asks the real jit once
+    monkeypatch.setattr(devices.jax, "jit", lambda f, **options: lambda rows: np.full(len(rows), wrong))
+    with pytest.raises(DeviceError, match=r"returns (nan|1071645696) where 1073741824 is right"):
+        self_test()
+
+
+def test_options_of_other_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = compiler_options.__wrapped__
+    with monkeypatch.context() as patch:
+        patch.setattr(devices.jax, "default_backend", lambda: "gpu")
+        assert fresh() == {}
+
+    def unknown(*arguments: Any, **options: Any) -> Any:
+        raise jax.errors.JaxRuntimeError("No such compile option")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(devices.jax, "jit", unknown)
+        assert fresh() == {}
+    assert fresh() == compiler_options()
+
+
+def test_started_devices_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = jax.devices()
+    assert len(before) == 2  # tests/conftest.py asked for them
+    use_host_cores(5)
+    assert jax.devices() == before
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=3")
+    monkeypatch.setattr(devices.jax, "config", None)  # not touched
+    use_host_cores(5)
+
+
+def test_available_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert devices.available_cores() >= 1
+    monkeypatch.delattr(devices.os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(devices.os, "cpu_count", lambda: 7)
+    assert devices.available_cores() == 7
+    monkeypatch.setattr(devices.os, "cpu_count", lambda: None)
+    assert devices.available_cores() == 1
+
+
+def test_layout_errors() -> None:
+    with pytest.raises(ValueError, match=r"^devices=\(\): at least one is needed$"):
+        Layout(())
+    with pytest.raises(ValueError, match=r"^width=0: must be at least 1$"):
+        Layout(first(1), 0)
+
+
+def test_layout() -> None:
+    assert Layout(first(2), 3).multiple == 6
+    assert Layout(first(2)) == Layout(first(2), 1)
+    assert hash(Layout(first(2), 3)) == hash(Layout(first(2), 3))
+    placed = jax.device_put(np.arange(6), Layout(first(2), 3).sharding)
+    assert [shard.data.tolist() for shard in placed.addressable_shards] == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("width", [1, 3, 6])
+def test_over_seeds(n: int, width: int) -> None:
+    """Two trees with the axis S, and two scalars that are the same for all."""
+    widths: list[tuple[int, ...]] = []
+
+    def one(tree: Any, vector: Any, scale: Any, offset: Any) -> Any:
+        widths.append(tree["a"].shape)
+        return {"sum": (tree["a"] * vector).sum() * scale + offset, "row": tree["a"][::-1], "b": tree["b"]}
+
+    seeds = 12
+    spread = over_seeds(one, Layout(first(n), width), mapped=2, shared=2)
+    rng = np.random.default_rng(0)
+    a, vector = rng.normal(size=(2, seeds, 5)).astype(np.float32)
+    b = np.arange(seeds)
+    seen = spread({"a": a, "b": b}, vector, 3.0, 7)
+    np.testing.assert_allclose(seen["sum"], (a * vector).sum(1) * 3 + 7, rtol=1e-5, atol=1e-6)
+    assert np.array_equal(seen["row"], a[:, ::-1])
+    assert np.array_equal(seen["b"], b)
+    assert len(seen["sum"].sharding.device_set) == n
+    assert set(widths) == {(5,)}  # written for one seed
+
+
+def test_width_is_how_many_run_side_by_side() -> None:
+    def loops(width: int, seeds: int) -> tuple[bool, bool]:
+        spread = over_seeds(lambda x: jnp.dot(x, x.T), Layout(first(1), width))
+        text = spread.lower(jax.ShapeDtypeStruct((seeds, 5, 7), np.float32)).as_text()
+        return "while" in text, f"tensor<{width}x5x7xf32>" in text
+
+    assert loops(6, 6) == (False, True)
+    assert loops(3, 6) == (True, True)
+    assert loops(1, 6)[0]
+
+
+def test_donated_memory_is_taken_over() -> None:
+    layout = Layout(first(2), 1)
+    keeps, takes = (over_seeds(lambda x: x + 1, layout, donate=donate) for donate in ((), (0,)))
+    x = jax.device_put(np.zeros((4, 5), np.float32), layout.sharding)
+    assert keeps(x).tolist() == [[1.0] * 5] * 4
+    assert not x.is_deleted()
+    takes(x)
+    assert x.is_deleted()

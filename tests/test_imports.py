@@ -1,0 +1,223 @@
+"""Do imports point down, does the package stay light, and is nothing in it that could run foreign code?"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import jaxemerge
+
+ROOT = Path(jaxemerge.__file__).parent
+
+# What each part of the package may import, besides itself.
+BELOW: dict[str, set[str]] = {
+    "types": set(),
+    "devices": set(),
+    "stats": set(),
+    "tasks": {"types", "devices"},
+    "models": {"types", "devices"},
+    "training": {"types", "devices", "tasks", "models"},
+    "evaluation": {"types", "devices", "tasks", "models"},
+    "runner": {"types", "devices", "tasks", "models", "training", "evaluation"},
+    "analysis": {"stats"},
+    "charts": {"analysis", "stats"},
+    "report": {"charts", "analysis", "stats"},
+}
+PUBLIC = {"devices", "tasks", "models", "training", "runner"}  # what `import jaxemerge` may load
+
+
+def imported(source: str, package: tuple[str, ...]) -> Iterator[str]:
+    """Parts of jaxemerge that a module imports anywhere, also inside functions and for types only."""
+    for node in ast.walk(ast.parse(source)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            whole = ".".join([*base, *filter(None, [node.module])])
+            names = [f"{whole}.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "jaxemerge":
+                yield parts[1] if len(parts) > 1 else ""
+
+
+def upward(path: str, source: str) -> list[str]:
+    """Imports of a module that its place does not allow."""
+    place = Path(path).with_suffix("").parts
+    part = place[0]
+    allowed = PUBLIC if part == "__init__" else {part} | BELOW[part]
+    return [
+        f"{path} imports {name}"
+        for name in imported(source, ("jaxemerge", *place[:-1]))
+        if name not in allowed
+    ]
+
+
+def sources() -> dict[str, str]:
+    return {str(path.relative_to(ROOT)): path.read_text() for path in sorted(ROOT.rglob("*.py"))}
+
+
+def test_imports_point_down() -> None:
+    found = sources()
+    assert len(found) > 25
+    assert [fault for path, source in found.items() for fault in upward(path, source)] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("tasks/count.py", "from jaxemerge.models import Transformer"),
+        ("models/layers.py", "from ..tasks.base import Task"),
+        ("models/layers.py", "import jaxemerge.tasks"),
+        ("models/layers.py", "from jaxemerge import tasks"),
+        ("models/layers.py", "import jaxemerge"),
+        ("devices.py", "from .models import init"),
+        ("stats/mode.py", "from ..types import Key"),
+        ("training/step.py", "def f():\n    from ..evaluation.forced import scores"),
+        ("evaluation/forced.py", "if TYPE_CHECKING:\n    from jaxemerge.training import Plan"),
+        ("training/plan.py", "from .. import runner"),
+        ("analysis/final.py", "from jaxemerge.runner.table import SCHEMA"),
+        ("charts/theme.py", "from ..report import write"),
+        ("__init__.py", "from .charts import violins"),
+        ("__init__.py", "from . import report"),
+    ],
+)
+def test_sees_an_upward_import(path: str, source: str) -> None:
+    harmless = "import jax\nfrom collections.abc import Iterator\n"
+    assert upward(path, harmless) == []
+    assert len(upward(path, harmless + source)) == 1
+
+
+def test_allows_a_downward_import() -> None:
+    for path, source in (
+        (
+            "tasks/count.py",
+            "from jaxemerge.tasks.base import Task\nfrom .base import Task\nfrom . import check",
+        ),
+        ("runner/train.py", "from ..training import Plan\nfrom jaxemerge.types import Key"),
+        ("charts/scale.py", "from ..analysis import summarise\nfrom .theme import PAGE"),
+        ("__init__.py", "from .devices import self_test\nfrom .runner.spec import Experiment"),
+    ):
+        assert len(list(imported(source, ("jaxemerge", *Path(path).parts[:-1])))) > 1
+        assert upward(path, source) == []
+
+
+FORBIDDEN = re.compile(
+    r"\bpickle\b|\bdill\b|\bmarshal\b|(?<![.\w])eval\(|(?<![.\w])exec\(|\byaml\b|\bos\.system\b"
+)
+
+
+def test_nothing_that_runs_foreign_code() -> None:
+    for path, source in sources().items():
+        assert not FORBIDDEN.search(source), path
+        assert "allow_pickle" not in source, path
+    for planted in ("import pickle", "x = eval(text)", "from yaml import load", "exec(code)"):
+        assert FORBIDDEN.search(planted)
+    for harmless in ("jax.eval_shape(f)", "ast.literal_eval(text)", "self.eval(x)"):
+        assert not FORBIDDEN.search(harmless)
+
+
+WITHOUT = """
+import sys
+BLOCKED = {names!r}
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in BLOCKED:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Refuse())
+try:
+    import {canary}
+except ModuleNotFoundError:
+    pass
+else:
+    raise SystemExit("the block does not hold")
+"""
+HEAVY = ("polars", "altair", "vl_convert", "jinja2", "jaxtyping", "diptest", "orbax", "scipy", "statsmodels")
+
+TRAIN = """
+import jaxemerge as je
+import numpy as np
+je.use_host_cores(1)
+experiment = je.Experiment(
+    task=je.Count(7, 3, (3, 5)), model=je.neox(1, 12, 3, rotary_fraction=0.5), steps=2, batch=2, context=11,
+    seeds=je.paired(range(2)), evaluations=1,
+)
+population = je.train(experiment)
+assert [e.step for e in population.evaluations] == [0, 2]
+assert population.evaluations[-1].scores.exact.shape == (2, 2)
+try:
+    population.frame()
+except ModuleNotFoundError as error:
+    assert error.name == "polars"
+else:
+    raise SystemExit("frames need polars")
+loaded = set(BLOCKED) & {name.partition(".")[0] for name in sys.modules}
+assert not loaded, loaded
+print("trained", population.evaluations[-1].train_loss.shape)
+"""
+
+LIGHT = """
+import jaxemerge
+loaded = set(BLOCKED) & {name.partition(".")[0] for name in sys.modules}
+assert not loaded, loaded
+print("imported")
+"""
+
+
+def fresh(program: str) -> str:
+    """Runs a program in an interpreter that has imported nothing; its output."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT.parent,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.strip()
+
+
+def blocking(*names: str) -> str:
+    return WITHOUT.format(names=names, canary=names[0])
+
+
+def not_needed() -> list[str]:
+    """What Flax and Optax themselves do not load either."""
+    needed = set(
+        fresh("import sys, flax.nnx, optax\nprint(*{m.partition('.')[0] for m in sys.modules})").split()
+    )
+    blocked = [name for name in (*HEAVY, "rich") if name not in needed]
+    assert {"polars", "altair", "orbax", "jinja2", "vl_convert", "jaxtyping", "diptest"} <= set(blocked)
+    return blocked
+
+
+def test_import_needs_jax_flax_and_optax_alone() -> None:
+    assert fresh(blocking(*not_needed()) + LIGHT) == "imported"
+
+
+@pytest.mark.slow
+def test_trains_with_jax_flax_and_optax_alone() -> None:
+    assert fresh(blocking(*not_needed()) + TRAIN) == "trained (2,)"
+
+
+def test_statistics_need_no_frames_and_no_charts() -> None:
+    assert (
+        fresh(
+            blocking("polars", "altair", "vl_convert", "jinja2", "orbax") + "import jaxemerge.stats\n" + LIGHT
+        )
+        == "imported"
+    )
+
+
+def test_block_is_seen() -> None:
+    """The same check fails where a blocked module is imported."""
+    with pytest.raises(AssertionError, match="No module named 'polars'"):
+        fresh(blocking("polars") + "import jaxemerge.analysis")

@@ -1,0 +1,51 @@
+"""The README keeps its word: its example runs and is short, its commands and links exist."""
+
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from studies import STUDIES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_custom_task_is_short_runs_and_is_learnt(capsys):
+    [code] = blocks("python")
+    body = [line for line in code.splitlines() if line.strip()]
+    assert len(body) <= 30
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert "keeps the contract" in capsys.readouterr().out
+    final = names["results"].filter(pl.col("metric") == "exact_match", pl.col("step") == 500)
+    assert len(final) == 8
+    assert final["value"].mean() > 0.9
+
+
+def test_there_are_exactly_two_marked_commands():
+    marked = re.findall(r"<!-- (\w+)-command -->\n```bash\n(.*?)\n```\n", README)
+    assert [name for name, _ in marked] == ["run", "test"]
+    assert marked[0][1].endswith("python experiments/run.py")
+    assert marked[1][1].endswith("pytest")
+
+
+def test_every_link_and_file_named_exists():
+    targets = re.findall(r"\]\(([^)#]+)\)", README) + re.findall(
+        r"`((?:experiments|jaxemerge)/[\w./]*)`", README
+    )
+    assert targets
+    for target in targets:
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_every_study_named_in_a_command_exists():
+    named = re.findall(r"experiments/run\.py (count\w+)", README)
+    assert named
+    assert set(named) <= set(STUDIES)

@@ -1,0 +1,108 @@
+"""How many seeds at once: even shares, whole devices, within memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import pytest
+
+from jaxemerge.models import activation_bytes, llama, state_bytes
+from jaxemerge.training import make_plan, plan
+from small_cell import CELL
+
+V = CELL.task.vocabulary
+STATE = state_bytes(CELL.model, V)
+STEP = activation_bytes(CELL.model, V, CELL.batch, CELL.context)
+
+
+def cpus(n: int) -> tuple[Any, ...]:
+    return tuple(SimpleNamespace(platform="cpu", memory_stats=lambda: None, id=i) for i in range(n))
+
+
+def accelerators(n: int, memory: int) -> tuple[Any, ...]:
+    return tuple(
+        SimpleNamespace(platform="gpu", memory_stats=lambda: {"bytes_limit": memory}, id=i) for i in range(n)
+    )
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3, 5])
+@pytest.mark.parametrize("seeds", [1, 2, 7, 16, 17, 250])
+@pytest.mark.parametrize("chunk", [0, 1, 7, 100])
+def test_chunks_are_whole_and_even(devices: int, seeds: int, chunk: int) -> None:
+    for used, width_of in (
+        (cpus(devices), lambda p: 1),
+        (accelerators(devices, 10**9), lambda p: p.chunk // devices),
+    ):
+        seen = make_plan(CELL, seeds, devices=used, chunk=chunk)
+        assert seen.layout.devices == used
+        assert seen.layout.width == width_of(seen)
+        assert seen.chunk % devices == 0
+        assert seen.chunk % seen.layout.multiple == 0
+        chunks = -(-seeds // seen.chunk)
+        assert chunks * seen.chunk - seeds < chunks * devices  # no more padding than whole devices ask for
+        limit = chunk or {"cpu": 8, "gpu": 256}[used[0].platform] * devices
+        assert seen.chunk <= -(-limit // devices) * devices
+
+
+def test_default_uses_local_devices() -> None:
+    seen = make_plan(CELL, 250)
+    assert seen.layout.devices == tuple(jax.local_devices())
+    assert len(seen.layout.devices) == 2
+    assert (seen.layout.width, seen.chunk) == (1, 16)
+
+
+def test_few_seeds_ask_for_no_more_than_they_need() -> None:
+    assert make_plan(CELL, 1, devices=cpus(2)).chunk == 2
+    assert make_plan(CELL, 3, devices=cpus(2)).chunk == 4
+    assert make_plan(CELL, 9, devices=cpus(1)).chunk == 5  # 5 + 4, not 8 + 1
+
+
+def test_requested_chunk() -> None:
+    assert make_plan(CELL, 250, devices=cpus(2), chunk=5).chunk == 6
+    assert make_plan(CELL, 250, devices=accelerators(2, 1), chunk=50).chunk == 50  # even beyond memory
+
+
+def test_memory_limits_an_accelerators_chunk() -> None:
+    for fits in (1, 3, 11):
+        memory = int((STATE + STEP) * (fits + 0.5) / plan._MEMORY_SHARE)
+        seen = make_plan(CELL, 10_000, devices=accelerators(2, memory))
+        assert seen.chunk == 2 * fits
+        assert seen.bytes == 2 * fits * (STATE + STEP)
+        assert seen.bytes <= 2 * memory
+    assert make_plan(CELL, 10_000, devices=accelerators(2, 10)).chunk == 2  # at least a seed per device
+
+
+def test_memory_limits_a_hosts_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cores share the memory; each computes one seed at a time, but keeps the state of all its seeds."""
+    for fits in (1, 3, 5):
+        memory = int((2 * STEP + 2 * (fits + 0.5) * STATE) / plan._MEMORY_SHARE)
+        monkeypatch.setattr(plan, "device_memory", lambda device, memory=memory: memory)
+        seen = make_plan(CELL, 10_000, devices=cpus(2))
+        assert seen.chunk == 2 * fits
+        assert seen.bytes == 2 * fits * STATE + 2 * STEP
+        assert seen.bytes <= memory
+    monkeypatch.setattr(plan, "device_memory", lambda device: 10)
+    assert make_plan(CELL, 10_000, devices=cpus(2)).chunk == 2
+
+
+def test_dispatches_take_about_two_seconds() -> None:
+    small = make_plan(CELL, 2, devices=cpus(2))
+    assert small.dispatch == 500
+    big = replace(CELL, model=llama(8, 512, 8), batch=128, context=256)
+    one, eight = (make_plan(big, n, devices=cpus(1)).dispatch for n in (1, 8))
+    assert one == eight == 1
+    middle = replace(CELL, model=llama(2, 64, 2), batch=29)
+    few, many = (make_plan(middle, n, devices=cpus(1)).dispatch for n in (2, 8))
+    assert 1 <= many < few <= 500
+    assert few / many == pytest.approx(4, rel=0.1)
+    assert make_plan(big, 1, devices=accelerators(1, 10**11)).dispatch > 1
+
+
+def test_memory_of_devices() -> None:
+    assert plan.device_memory(accelerators(1, 12345)[0]) == 12345
+    host = plan.device_memory(cpus(1)[0])
+    assert 10**8 < host < 10**14
+    assert plan.cell_bytes(CELL) == (STATE, STEP)
