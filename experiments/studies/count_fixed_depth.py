@@ -6,7 +6,7 @@
 The cells are those of Zhao et al. (2025), arXiv 2502.17356, with GPT-NeoX-style blocks.
 
 Cost, by formula, not run: 1.3e19 FLOPs for 5 x 250 seeds, 12 hours at 3e14 FLOP/s (``--plan --rate 3e14``).
-Quick, measured: about 4 minutes on 2 cores.
+Quick, measured: 7 min 12 s on 2 cores that were also busy otherwise.
 
 Finds, quick version only (width 32, 64, 96 at depth 2; 16 seeds each; measured): at answer length 20,
 trained on at most 10, P(exact match >= 0.2) is 0.06 [0.01, 0.28], 0.56 [0.33, 0.77] and

@@ -6,7 +6,7 @@
 The cells are those of Zhao et al. (2025), arXiv 2502.17356, with GPT-NeoX-style blocks.
 
 Cost, by formula, not run: 3.5e19 FLOPs for 5 x 250 seeds, 1.4 days at 3e14 FLOP/s (``--plan --rate 3e14``).
-Quick, measured: about 4 minutes on 2 cores.
+Quick, measured: 6 min 18 s on 2 cores that were also busy otherwise.
 
 Finds, quick version only (depth 1, 2, 4 at width 48; 16 seeds each; measured): depth moves seeds from
 failure to success. At answer length 20, trained on at most 10, P(exact match >= 0.2) is 0.00 [0.00, 0.19],
