@@ -73,10 +73,10 @@ def described(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     found = [record["provenance"] for record in records]
     if not found:
         return []
-    times = sorted(one["time"] for one in found)
+    times = sorted(one["time"][:16].replace("T", " ") for one in found)
     seconds = sum(record["seconds"] for record in records)
     return [
-        ("Started", f"{times[0]} to {times[-1]}"),
+        ("Chunks started", f"{times[0]} to {times[-1]} (UTC)"),
         ("Took", f"{seconds / 60:.1f} minutes with compilation and scoring"),
         ("Device", _joined(f"{one['devices']} x {one['device']} ({one['processor']})" for one in found)),
         ("Versions", _joined(_versions(one) for one in found)),
@@ -103,4 +103,5 @@ def _commit(git: Mapping[str, Any] | None) -> str:
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.removeprefix('jax_')} {value}" for name, value in settings.items())
+    shown = {name: "default" if value is None else value for name, value in settings.items()}
+    return ", ".join(f"{name.removeprefix('jax_')} {value}" for name, value in shown.items())
