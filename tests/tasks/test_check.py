@@ -222,7 +222,7 @@ BREACHES: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("task", [Count(), Count(5, 5, (5,)), Echo(), Cheap()], ids=str)
+@pytest.mark.parametrize("task", [Count(), Echo(), Cheap()], ids=str)
 def test_good_tasks(task: Task) -> None:
     assert check_task(task) == ()
 

@@ -98,7 +98,7 @@ def test_loop_sees_weights_of_cut_off_examples(task: Task) -> None:
 
 def test_no_padding_and_no_loss_on_prompts() -> None:
     task = Count(13, 7, (9,))
-    tokens, weights = map(np.asarray, batch(task, jax.random.key(5), 23, 61))
+    tokens, weights = map(np.array, zip(*(seen(task, seed, 61) for seed in range(23)), strict=True))
     assert task.pad not in tokens
     assert np.all(tokens[:, 0] == task.begin)
     for row, learnt in zip(tokens, weights, strict=True):
