@@ -32,7 +32,7 @@ from jaxemerge.runner.sweep import distinct, override, parse
 from jaxemerge.runner.train import prepare
 from jaxemerge.training import Seed, crossed, paired
 from studies import DEFAULT, STUDIES
-from terminal import plan_table, print_missing, print_summary, status_table
+from terminal import plan_table, print_missing, print_summary, say, status_table
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         top.exit(FAILED, f"error: {error}\n")
     except KeyboardInterrupt:
-        console.print("Interrupted; finished seeds are kept.")
+        say(console, "Interrupted; finished seeds are kept.")
         return INTERRUPTED
 
 
@@ -141,7 +141,7 @@ def list_studies(console: Console) -> int:
     """Prints every study with the first line of its header."""
     for name, module in STUDIES.items():
         summary = (module.__doc__ or "").splitlines()[0]
-        console.print(f"{name:24} {summary}", markup=False)
+        say(console, f"{name:24} {summary}")
     return 0
 
 
@@ -187,7 +187,7 @@ def study(options: argparse.Namespace, console: Console) -> int:
     store = create_store(folder, options.command, cells)
     todo = jobs(cells, store, chunk=options.chunk)
     if not todo:
-        console.print(f"All {len(cells)} cells are finished in {folder}: nothing to train.", markup=False)
+        say(console, f"All {len(cells)} cells are finished in {folder}: nothing to train.")
     elif not train(todo, store, options, console):
         return INTERRUPTED
     return report(store, options, console)
@@ -207,11 +207,8 @@ def train(todo: Sequence[Job], store: Store, options: argparse.Namespace, consol
                     display.finish_chunk()
                     finished += 1
     except KeyboardInterrupt:
-        console.print(
-            f"Interrupted: {finished} of {chunks} chunks are kept in {store.folder}. "
-            "Run the same command again to go on.",
-            markup=False,
-        )
+        kept = f"Interrupted: {finished} of {chunks} chunks are kept in {store.folder}."
+        say(console, f"{kept} Run the same command again to go on.")
         return False
     return True
 
@@ -229,7 +226,7 @@ def report(store: Store, options: argparse.Namespace, console: Console) -> int:
         details=described(store.records()),
     )
     print_summary(console, results, options.threshold)
-    console.print(f"Report: {path}", markup=False)
+    say(console, f"Report: {path}")
     return 0
 
 

@@ -27,6 +27,11 @@ def table(*columns: str, left: int = 1) -> Table:
     return made
 
 
+def say(console: Console, text: str) -> None:
+    """Prints text as it is, on one line however long."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
 def plan_table(console: Console, costs: Sequence[Estimate], rate: float, *, given: bool) -> None:
     """Cells, parameters, FLOPs, memory and time of what is still to be trained."""
     made = table("cell", "N", "with embeddings", "seeds left", "at once", "FLOPs", "memory", "time")
@@ -43,10 +48,10 @@ def plan_table(console: Console, costs: Sequence[Estimate], rate: float, *, give
         )
     console.print(made)
     source = "as given" if given else "estimated from this machine's matrix-product peak"
-    console.print(
+    say(
+        console,
         f"In all {sum(c.seeds for c in costs)} seeds, {sum(c.flops for c in costs):.2g} FLOPs, about "
         f"{duration(sum(c.seconds for c in costs))} at {rate:.2g} FLOP/s ({source}), without compilation.",
-        markup=False,
     )
 
 
@@ -54,10 +59,10 @@ def print_missing(console: Console, todo: Sequence[Job], folder: Path) -> None:
     """One line on what is about to be trained."""
     seeds = sum(len(job.experiment.seeds) for job in todo)
     devices = todo[0].plan.layout.devices
-    console.print(
+    say(
+        console,
         f"Training {seeds} seeds in {len(todo)} cells on {len(devices)} {devices[0].device_kind} "
         f"device{'s' * (len(devices) > 1)}, into {folder}",
-        markup=False,
     )
 
 
