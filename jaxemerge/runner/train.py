@@ -130,6 +130,7 @@ def train(experiment: Experiment, *, chunk: int = 0) -> Population:
         ValueError: the task breaks its contract; the message says how.
         DeviceError: the devices at hand return wrong numbers.
     """
+    use_host_cores()
     prepare(experiment)
     plan = make_plan(experiment, len(experiment.seeds), chunk=chunk)
     params: list[Params] = []
@@ -146,8 +147,7 @@ def train(experiment: Experiment, *, chunk: int = 0) -> Population:
 
 
 def prepare(experiment: Experiment) -> None:
-    """Uses the host's cores, and refuses devices and tasks that would give wrong results."""
-    use_host_cores()
+    """Refuses devices and tasks that would give wrong results."""
     self_test()
     problems = check_task(experiment.task)
     if problems:
