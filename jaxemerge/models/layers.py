@@ -5,12 +5,15 @@ Activations of a whole batch are [P, D] with P = B * L; only attention sees exam
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+
+from jaxemerge.models import host
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
@@ -45,10 +48,32 @@ def project(x_PD: Float[Array, "P D"], head_VD: Float[Array, "V D"]) -> Float[Ar
     return jax.lax.dot_general(x_PD, head_VD, (((1,), (1,)), ((), ())), preferred_element_type=jnp.float32)
 
 
-def normalisation(spec: Transformer, *, rngs: nnx.Rngs) -> nnx.LayerNorm | nnx.RMSNorm:
-    """The norm that the specification names; statistics are float32."""
-    kind = nnx.LayerNorm if spec.norm == "layer" else nnx.RMSNorm
-    return kind(spec.width, epsilon=spec.norm_epsilon, dtype=spec.compute_dtype, rngs=rngs)
+class Norm(nnx.Module):
+    """LayerNorm (Ba et al. 2016) or RMSNorm (Zhang & Sennrich 2019); statistics are float32."""
+
+    def __init__(self, spec: Transformer) -> None:
+        self.scale = nnx.Param(jnp.ones(spec.width))
+        self.bias = nnx.Param(jnp.zeros(spec.width)) if spec.norm == "layer" else None
+        self.epsilon = spec.norm_epsilon
+        self.dtype = spec.compute_dtype
+
+    def __call__(self, x_PD: Float[Array, "P D"]) -> Float[Array, "P D"]:
+        bias_D = None if self.bias is None else self.bias[...]
+        return normalise(x_PD.astype(jnp.float32), self.scale[...], bias_D, self.epsilon).astype(self.dtype)
+
+
+def normalise(
+    x_PD: Float[Array, "P D"], scale_D: Float[Array, " D"], bias_D: Float[Array, " D"] | None, epsilon: float
+) -> Float[Array, "P D"]:
+    """Rows divided by their standard deviation (given a bias: LayerNorm) or root mean square (RMSNorm)."""
+    if host.here():
+        if bias_D is None:
+            return host.rescale(x_PD, scale_D, epsilon)
+        return host.standardise(x_PD, scale_D, bias_D, epsilon)
+    if bias_D is not None:
+        x_PD = x_PD - jnp.mean(x_PD, -1, keepdims=True)
+    unit_PD = x_PD * jax.lax.rsqrt(jnp.mean(x_PD**2, -1, keepdims=True) + epsilon)
+    return unit_PD * scale_D[None] + (0.0 if bias_D is None else bias_D[None])
 
 
 def linear(spec: Transformer, n_in: int, n_out: int, *, rngs: nnx.Rngs) -> nnx.Linear:
@@ -59,25 +84,54 @@ def linear(spec: Transformer, n_in: int, n_out: int, *, rngs: nnx.Rngs) -> nnx.L
         use_bias=spec.bias,
         dtype=spec.compute_dtype,
         kernel_init=nnx.initializers.normal(spec.init_std),
+        dot_general=host.dot_general if host.here() else jax.lax.dot_general,
         rngs=rngs,
     )
 
 
-def rotate(x_BLHK: Float[Array, "B L H K"], rotary_width: int, base: float) -> Float[Array, "B L H K"]:
-    """Rotary positions on the first ``rotary_width`` of each head's dimensions.
+def gelu(x: Array) -> Array:
+    """x times the normal distribution function of x, exactly (Hendrycks & Gimpel 2016).
+
+    Through erf: ``jax.nn.gelu`` goes through erfc, whose two branches are both computed.
+    """
+    return x * (0.5 + 0.5 * jax.lax.erf(x * np.sqrt(0.5).astype(x.dtype)))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def rotate(x: Float[Array, "..."], rotary_width: int, base: float, axis: int) -> Float[Array, "..."]:
+    """Rotary positions on the first ``rotary_width`` of each head's dimensions (the last axis).
 
     Dimension i is paired with i + rotary_width / 2 and turned by position * base^(-2 i / rotary_width).
+
+    Args:
+        x: queries or keys.
+        rotary_width: how many dimensions are turned, an even number.
+        base: the slowest rotation is about one turn in 2 pi * base positions.
+        axis: which axis is the position, counted from the end (negative).
 
     References:
         Su et al. (2021), "RoFormer", eq. 15; the pairing is that of GPT-NeoX.
     """
+    return _turned(x, rotary_width, base, axis, 1.0)
+
+
+def _turned(x: Array, rotary_width: int, base: float, axis: int, direction: float) -> Array:
     if rotary_width == 0:
-        return x_BLHK
-    length, half = x_BLHK.shape[1], rotary_width // 2
-    angle = np.outer(np.arange(length), base ** (-np.arange(half) / half))[None, :, None, :]
-    cos, sin = np.cos(angle).astype(x_BLHK.dtype), np.sin(angle).astype(x_BLHK.dtype)
-    first, second, rest = jnp.split(x_BLHK, [half, rotary_width], axis=-1)
+        return x
+    half = rotary_width // 2
+    angle = np.outer(np.arange(x.shape[axis]), base ** (-np.arange(half) / half))
+    angle = angle.reshape([x.shape[axis], *[1] * (-axis - 2), half])
+    cos, sin = np.cos(angle).astype(x.dtype), (direction * np.sin(angle)).astype(x.dtype)
+    cos, sin = (part.reshape([1] * (x.ndim - part.ndim) + list(part.shape)) for part in (cos, sin))
+    first, second, rest = jnp.split(x, [half, rotary_width], axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin, rest], axis=-1)
+
+
+# The gradient of a rotation is the rotation back; the derived one would pad and add slices.
+rotate.defvjp(
+    lambda x, rotary_width, base, axis: (_turned(x, rotary_width, base, axis, 1.0), None),
+    lambda rotary_width, base, axis, _, gradient: (_turned(gradient, rotary_width, base, axis, -1.0),),
+)
 
 
 class Attention(nnx.Module):
@@ -92,12 +146,20 @@ class Attention(nnx.Module):
 
     def __call__(self, x_PD: Float[Array, "P D"], length: int) -> Float[Array, "P D"]:
         positions, width = x_PD.shape
-        shape = (positions // length, length, self.heads, width // self.heads)
-        q, k, v = (part.reshape(shape) for part in jnp.split(self.qkv(x_PD), 3, axis=-1))
-        q = rotate(q, self.rotary_width, self.rotary_base)
-        k = rotate(k, self.rotary_width, self.rotary_base)
-        mixed_BLHK = jax.nn.dot_product_attention(q, k, v, is_causal=True)
-        return self.out(mixed_BLHK.reshape(positions, width))
+        qkv_BLCHK = self.qkv(x_PD).reshape(positions // length, length, 3, self.heads, width // self.heads)
+        mix = self._on_host if host.here() else self._on_accelerator
+        return self.out(mix(qkv_BLCHK).reshape(positions, width))
+
+    def _on_host(self, qkv_BLCHK: Array) -> Float[Array, "B L H K"]:
+        q, k, v = host.heads_apart(qkv_BLCHK)
+        q, k = (rotate(x, self.rotary_width, self.rotary_base, -2) for x in (q, k))
+        scale = np.asarray(1 / np.sqrt(q.shape[-1]), q.dtype)
+        return host.causal_attention(q * scale, k, v).transpose(0, 2, 1, 3)
+
+    def _on_accelerator(self, qkv_BLCHK: Array) -> Float[Array, "B L H K"]:
+        q, k, v = (qkv_BLCHK[:, :, i] for i in range(3))
+        q, k = (rotate(x, self.rotary_width, self.rotary_base, -3) for x in (q, k))
+        return jax.nn.dot_product_attention(q, k, v, is_causal=True)
 
 
 class MLP(nnx.Module):
@@ -112,9 +174,9 @@ class MLP(nnx.Module):
     def __call__(self, x_PD: Float[Array, "P D"]) -> Float[Array, "P D"]:
         hidden = self.up(x_PD)
         if not self.gated:
-            return self.down(jax.nn.gelu(hidden, approximate=False))
+            return self.down(gelu(hidden))
         gate, value = jnp.split(hidden, 2, axis=-1)
-        activation = jax.nn.silu(gate) if self.silu else jax.nn.gelu(gate, approximate=False)
+        activation = jax.nn.silu(gate) if self.silu else gelu(gate)
         return self.down(activation * value)
 
 
@@ -122,9 +184,9 @@ class Block(nnx.Module):
     """Attention and MLP, each behind its own norm, added one after the other or in parallel."""
 
     def __init__(self, spec: Transformer, *, rngs: nnx.Rngs) -> None:
-        self.attention_norm = normalisation(spec, rngs=rngs)
+        self.attention_norm = Norm(spec)
         self.attention = Attention(spec, rngs=rngs)
-        self.mlp_norm = normalisation(spec, rngs=rngs)
+        self.mlp_norm = Norm(spec)
         self.mlp = MLP(spec, rngs=rngs)
         self.parallel = spec.residual == "parallel"
 

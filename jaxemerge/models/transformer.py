@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxemerge.models.layers import Block, embedding, normalisation, project
+from jaxemerge.models.layers import Block, Norm, embedding, project
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
@@ -137,7 +137,7 @@ class Decoder(nnx.Module):
         init = nnx.initializers.normal(spec.init_std)
         self.embedding = nnx.Param(init(rngs.params(), (vocabulary, spec.width)))
         self.blocks = nnx.List([Block(spec, rngs=rngs) for _ in range(spec.depth)])
-        self.norm = normalisation(spec, rngs=rngs)
+        self.norm = Norm(spec)
         self.head = None if spec.tied else nnx.Param(init(rngs.params(), (vocabulary, spec.width)))
         self.dtype = spec.compute_dtype
 

@@ -34,7 +34,7 @@ def turned(x_BLHK: np.ndarray, width: int, base: float) -> np.ndarray:
 @pytest.mark.parametrize("base", [10_000.0, 13.0])
 def test_rotate_equals_complex_numbers(width: int, base: float) -> None:
     x = noise(2, 13, 3, 10)
-    seen = np.asarray(rotate(jnp.asarray(x), width, base))
+    seen = np.asarray(rotate(jnp.asarray(x), width, base, -3))
     np.testing.assert_allclose(seen, turned(x, width, base), atol=2e-6)
     assert np.array_equal(seen[..., width:], x[..., width:])
     if width:
@@ -46,7 +46,7 @@ def test_rotation_depends_on_the_distance_only() -> None:
     """The same q and k at all positions: their products are constant along diagonals, and only there."""
     length, k = 11, 8
     q, key = (np.broadcast_to(noise(1, 1, 1, k, key=i), (1, length, 1, k)) for i in (1, 2))
-    q, key = (np.asarray(rotate(jnp.asarray(x), k, 100.0), np.float64)[0, :, 0] for x in (q, key))
+    q, key = (np.asarray(rotate(jnp.asarray(x), k, 100.0, -3), np.float64)[0, :, 0] for x in (q, key))
     scores = q @ key.T
     for distance in range(-length + 1, length):
         np.testing.assert_allclose(np.diagonal(scores, distance), np.diagonal(scores, distance)[0], atol=1e-5)
@@ -57,7 +57,7 @@ def test_rotation_depends_on_the_distance_only() -> None:
 
 def test_rotation_keeps_bfloat16() -> None:
     x = jnp.asarray(noise(1, 5, 1, 4), jnp.bfloat16)
-    assert rotate(x, 4, 10_000.0).dtype == jnp.bfloat16
+    assert rotate(x, 4, 10_000.0, -3).dtype == jnp.bfloat16
 
 
 def test_embedding_gradient_equals_that_of_a_gather() -> None:
