@@ -98,13 +98,13 @@ def gelu(x: Array) -> Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def rotate(x: Float[Array, "..."], rotary_width: int, base: float, axis: int) -> Float[Array, "..."]:
+def rotate(x: Array, rotary_width: int, base: float, axis: int) -> Array:
     """Rotary positions on the first ``rotary_width`` of each head's dimensions (the last axis).
 
     Dimension i is paired with i + rotary_width / 2 and turned by position * base^(-2 i / rotary_width).
 
     Args:
-        x: queries or keys.
+        x: queries or keys [..., K], with the positions on ``axis``.
         rotary_width: how many dimensions are turned, an even number.
         base: the slowest rotation is about one turn in 2 pi * base positions.
         axis: which axis is the position, counted from the end (negative).
