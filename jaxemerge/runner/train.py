@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxemerge.devices import Layout, over_seeds, self_test, use_host_cores
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from jaxemerge.models import Transformer
     from jaxemerge.tasks import Task
     from jaxemerge.types import Params
+
+_Item = TypeVar("_Item")
 
 
 class Evaluation(NamedTuple):
@@ -71,6 +74,9 @@ def train_chunk(
 ) -> Iterator[tuple[Progress, Snapshot]]:
     """Trains up to ``plan.chunk`` seeds of a cell, scoring them at every evaluation step.
 
+    The numbers of a dispatch are read while the next one runs: the device never waits for the host. The
+    weights in a snapshot have therefore moved on when it is given out, but for the last one's.
+
     The chunk is filled up with copies of its last seed; they are left out of what is reported.
     """
     filled = [*seeds, *([seeds[-1]] * (plan.chunk - len(seeds)))]
@@ -78,21 +84,49 @@ def train_chunk(
     population = members(filled, optimizer.learning_rate, optimizer.weight_decay)
     _, score = scorer(experiment.task, experiment.model, plan.layout)
     built = program(experiment, plan.layout)
-    n = len(seeds)
-    for snapshot in train_population(
+    snapshots = train_population(
         built, population, experiment.evaluation_steps, longest_dispatch=plan.dispatch
-    ):
-        loss = np.asarray(snapshot.train_loss)[:n]
-        evaluation = None
-        if snapshot.due:
-            evaluation = Evaluation(
-                step=snapshot.step,
-                scores=_first(score(snapshot.state.params), n),
-                train_loss=loss,
-                gradient_norm=np.asarray(snapshot.gradient_norm)[:n],
-                diverged=np.asarray(snapshot.state.diverged)[:n],
-            )
-        yield Progress(snapshot.step, loss, evaluation), snapshot
+    )
+    running = ((snapshot, _scored(snapshot, score)) for snapshot in snapshots)
+    for snapshot, scored in _one_behind(running):
+        yield _read(snapshot, scored, len(seeds)), snapshot
+
+
+class _Scored(NamedTuple):
+    """What is asked of the device at an evaluation step, before the next dispatch takes the weights."""
+
+    scores: SetScores
+    diverged: Any
+
+
+def _scored(snapshot: Snapshot, score: Callable[[Params], SetScores]) -> _Scored | None:
+    if not snapshot.due:
+        return None
+    return _Scored(score(snapshot.state.params), jnp.copy(snapshot.state.diverged))
+
+
+def _one_behind(items: Iterator[_Item]) -> Iterator[_Item]:
+    """Each item once the next one has been asked for."""
+    previous = next(items)
+    for item in items:
+        yield previous
+        previous = item
+    yield previous
+
+
+def _read(snapshot: Snapshot, scored: _Scored | None, n: int) -> Progress:
+    """The numbers of the first ``n`` seeds, on the host."""
+    loss = snapshot.train_loss[:n]
+    evaluation = None
+    if scored is not None:
+        evaluation = Evaluation(
+            step=snapshot.step,
+            scores=_first(scored.scores, n),
+            train_loss=loss,
+            gradient_norm=snapshot.gradient_norm[:n],
+            diverged=np.asarray(scored.diverged)[:n],
+        )
+    return Progress(snapshot.step, loss, evaluation)
 
 
 @dataclass(frozen=True, eq=False)

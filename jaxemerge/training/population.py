@@ -105,23 +105,39 @@ def advance(
 
 
 class Snapshot(NamedTuple):
-    """A population after a dispatch.
+    """A population after a dispatch; reading one of its numbers waits for the device.
 
     Attributes:
         step: updates made so far.
         state: weights and optimizer, leading axis S; valid until the next snapshot is asked for.
         due: whether ``step`` is one of the evaluation steps.
-        train_loss: at an evaluation step t > 0 the mean over the batches of the last
-            ``LOSS_WINDOW`` steps since the previous evaluation, each before its update; at
-            step 0 the loss of the first batch under the initial weights. Else of the last batch.
-        gradient_norm: of the last batch, before clipping (of the first batch at step 0).
+        infos: what the dispatches since the previous evaluation saw.
+        counted: steps whose losses they summed up.
     """
 
     step: int
     state: TrainState
     due: bool
-    train_loss: Float[np.ndarray, " S"]
-    gradient_norm: Float[np.ndarray, " S"]
+    infos: tuple[DispatchInfo, ...]
+    counted: int
+
+    @property
+    def train_loss(self) -> Float[np.ndarray, " S"]:
+        """Training loss in nats.
+
+        At an evaluation step t > 0 the mean over the batches of the last ``LOSS_WINDOW`` steps since
+        the previous evaluation, each before its update; at step 0 the loss of the first batch under
+        the initial weights. Else of the last batch.
+        """
+        if not self.due:
+            return np.asarray(self.infos[-1].last.loss)
+        total: np.ndarray = sum(np.asarray(info.loss_sum, np.float64) for info in self.infos)  # type: ignore[assignment]
+        return total / self.counted
+
+    @property
+    def gradient_norm(self) -> Float[np.ndarray, " S"]:
+        """Of the last batch, before clipping (of the first batch at step 0)."""
+        return np.asarray(self.infos[-1].last.gradient_norm)
 
 
 def dispatches(evaluation_steps: Sequence[int], longest: int) -> list[tuple[int, int]]:
@@ -152,26 +168,20 @@ def train_population(
     state = built.init(placed)
     due = set(evaluation_steps)
     yield _first_snapshot(built, placed, state)
-    previous, total = 0, np.zeros(len(members.init_seed))
+    previous: int = 0
+    infos: tuple[DispatchInfo, ...] = ()
     for start, stop in dispatches(evaluation_steps, longest_dispatch):
         following = next(step for step in evaluation_steps if step >= stop)
         tally_from = max(previous, following - LOSS_WINDOW)
         state, info = built.advance(state, placed, start, stop, tally_from)
-        loss, norm = _on_host(info.last)
-        total = total + np.asarray(info.loss_sum, np.float64)
+        infos = (*infos, info)
+        yield Snapshot(stop, state, stop in due, infos, stop - tally_from)
         if stop in due:
-            yield Snapshot(stop, state, True, total / (stop - tally_from), norm)
-            previous, total = stop, np.zeros_like(total)
-        else:
-            yield Snapshot(stop, state, False, loss, norm)
+            previous, infos = stop, ()
 
 
 def _first_snapshot(built: Program, placed: Members, state: TrainState) -> Snapshot:
     """Looks at the first batch with a copy of the initial state, which training then starts from anew."""
     copy = jax.tree.map(jnp.copy, state)
     _, info = built.advance(copy, placed, 0, 1, 0)
-    return Snapshot(0, state, True, *_on_host(info.last))
-
-
-def _on_host(info: StepInfo) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(info.loss), np.asarray(info.gradient_norm)
+    return Snapshot(0, state, True, (info,), 1)
