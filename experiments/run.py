@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from jaxemerge.devices import DeviceError, use_host_cores
+from jaxemerge.devices import DeviceError, keep_compiled, use_host_cores
 from jaxemerge.report import write_report
 from jaxemerge.runner.display import Display
 from jaxemerge.runner.estimate import assumed_rate, estimates
@@ -91,6 +91,9 @@ def parser() -> Parser:
         "--chunk", type=int, default=0, metavar="N", help="seeds trained at once (default: chosen)"
     )
     top.add_argument("--devices", type=int, metavar="N", help="CPU devices to use (default: one per core)")
+    top.add_argument(
+        "--no-cache", action="store_true", help="compile anew: keep no compiled programs in the cache folder"
+    )
     return top
 
 
@@ -175,6 +178,8 @@ def study(options: argparse.Namespace, console: Console) -> int:
     """Trains what is missing of a study, then writes its report."""
     cells = chosen_cells(options)
     use_host_cores(options.devices)
+    if not options.no_cache:
+        keep_compiled()
     folder = options.out or Path("results") / (options.command + ("_quick" if options.quick else ""))
     if options.plan:
         kept = open_store(folder) if (folder / "study.json").is_file() else None

@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -60,6 +61,26 @@ def compiler_options() -> Mapping[str, str]:
 def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """``jax.jit`` with the options that keep the numbers right on this backend."""
     return jax.jit(function, compiler_options=dict(compiler_options()), **options)
+
+
+def keep_compiled(folder: Path | None = None) -> None:
+    """Keeps compiled programs on disk, for this process and later ones: a second start skips compilation.
+
+    A folder that the user has set already (JAX_COMPILATION_CACHE_DIR) is left as it is.
+
+    Args:
+        folder: where to keep them; by default ``jaxemerge/programs`` in the user's cache folder
+            (XDG_CACHE_HOME, else ~/.cache).
+    """
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(folder or cache_folder() / "programs"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def cache_folder() -> Path:
+    """Where things are kept that can be made again, for this user."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "jaxemerge"
 
 
 def self_test(options: Mapping[str, str] | None = None) -> None:
