@@ -4,6 +4,9 @@ from .bootstrap import bootstrap as bootstrap
 from .bootstrap import generator as generator
 from .bootstrap import percentile_interval as percentile_interval
 from .bootstrap import resample_indices as resample_indices
+from .emergence import breakthroughness as breakthroughness
+from .emergence import emergence_score as emergence_score
+from .emergence import linearity as linearity
 from .interval import Estimate as Estimate
 from .interval import Interval as Interval
 from .mode import half_sample_mode as half_sample_mode
