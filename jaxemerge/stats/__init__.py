@@ -12,6 +12,8 @@ from .emergence import emergence_score as emergence_score
 from .emergence import linearity as linearity
 from .interval import Estimate as Estimate
 from .interval import Interval as Interval
+from .isotonic import IsotonicSuccess as IsotonicSuccess
+from .isotonic import isotonic_success as isotonic_success
 from .mode import half_sample_mode as half_sample_mode
 from .onset import Onset as Onset
 from .onset import onset as onset
@@ -19,5 +21,11 @@ from .onset import two_sided_onset as two_sided_onset
 from .onset import two_sidedness as two_sidedness
 from .permutation import PermutationTest as PermutationTest
 from .proportion import success_interval as success_interval
+from .step_test import StepTest as StepTest
+from .step_test import step_test as step_test
+from .success_curve import SuccessCurve as SuccessCurve
+from .success_curve import fit_success_curve as fit_success_curve
+from .success_mean import SuccessMean as SuccessMean
+from .success_mean import fit_success_mean as fit_success_mean
 from .summaries import Summaries as Summaries
 from .summaries import summaries as summaries

@@ -140,7 +140,7 @@ def two_sided_onset(
     found = np.array([strength(sample[None])[0] if len(sample) else np.nan for sample in samples])
     curves_RN = np.stack([_resampled_strength(s, strength, resamples, rng) for s in samples], axis=1)
     replicates = onset(scale_N, curves_RN, level)
-    interval = _order_interval(replicates, confidence) if any(map(len, samples)) else UNKNOWN
+    interval = order_interval(replicates, confidence) if any(map(len, samples)) else UNKNOWN
     value = float(onset(scale_N, found, level))
     return Onset(scale_N, found, level, Estimate(value, interval), float(np.mean(np.isfinite(replicates))))
 
@@ -166,7 +166,7 @@ def _first_crossing(log_scale: NDArray[np.float64], curve: NDArray[np.float64], 
     return float(x[after - 1] + way * (x[after] - x[after - 1]))
 
 
-def _order_interval(replicates: NDArray[np.float64], confidence: float) -> Interval:
+def order_interval(replicates: NDArray[np.float64], confidence: float) -> Interval:
     """Percentile interval of values that may be infinite, rounded outwards to replicates."""
     ordered = np.sort(replicates)
     tail = (1 - confidence) / 2 * (len(ordered) - 1)

@@ -1,0 +1,153 @@
+"""The fit of a logistic curve with lapses, posed: parameters, bounds, and where to start from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import lapse
+
+Array = NDArray[np.float64]
+
+STEEPEST = 40.0  # logits between two neighbouring scales: from here on a curve is a step
+FAR = 30.0  # ranges of the log scale: a midpoint further away than this is infinitely far
+
+
+class Counts(NamedTuple):
+    """Logarithms of scale [N, K], successes [N] and trials [N] of the cells that have seeds."""
+
+    logs: Array
+    successes: Array
+    trials: Array
+
+
+def check_counts(scale: ArrayLike, successes: ArrayLike, trials: ArrayLike) -> Counts:
+    """Cells with seeds, in the order given.
+
+    Raises:
+        ValueError: if shapes do not fit, scales are not positive, or some 0 <= successes <= trials does not hold.
+    """
+    scales, k, n = (np.asarray(a, np.float64) for a in (scale, successes, trials))
+    if scales.ndim not in (1, 2) or (scales.ndim == 2 and scales.shape[1] not in (1, 2)):
+        raise ValueError(f"scale of shape {scales.shape} must be [N] or [N, 2]")
+    if not k.shape == n.shape == scales.shape[:1]:
+        raise ValueError(f"successes {k.shape} and trials {n.shape} must be one each for {len(scales)} scales")
+    if not np.all(np.isfinite(scales) & (scales > 0)):
+        raise ValueError(f"scale={scales.tolist()} must be positive numbers")
+    if not np.all((k >= 0) & (k <= n) & np.isfinite(n)):
+        raise ValueError(f"successes={k.tolist()} of trials={n.tolist()}: 0 <= k <= n must hold")
+    some = n > 0
+    logs = np.log(scales if scales.ndim == 2 else scales[:, None])
+    return Counts(logs[some], k[some], n[some])
+
+
+class Problem(NamedTuple):
+    """A curve to be fitted, in standardised logarithms of scale.
+
+    Attributes:
+        z: [N, K] standardised logarithms, (logs - centre) / unit.
+        centre, unit: [K].
+        design: [1, N, P] columns 1, z and perhaps their product.
+        successes, trials: [1, N].
+        lower, upper: [P + 2] bounds of the coefficients, floor and ceiling; equal where a value is fixed.
+        starts: [Q, P + 2] where to start from.
+    """
+
+    z: Array
+    centre: Array
+    unit: Array
+    design: Array
+    successes: Array
+    trials: Array
+    lower: Array
+    upper: Array
+    starts: Array
+
+    def best(self) -> tuple[Array, float]:
+        """The most likely theta [P + 2] and its log-likelihood."""
+        theta, height = self.climb(self.starts[None], self.lower, self.upper)
+        return theta[0], float(height[0])
+
+    def some_starts(self) -> Array:
+        """About a dozen of the starts, for fits whose neighbourhood is known."""
+        return self.starts[np.unique(np.linspace(0, len(self.starts) - 1, 12).astype(int))]
+
+    def climb(
+        self,
+        starts: Array,
+        lower: Array,
+        upper: Array,
+        design: Array | None = None,
+        successes: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """Best of Q starts [G, Q, P + 2] for each of G fits; the other arguments are [G, ...] or shared."""
+        fits, tries, size = starts.shape
+
+        def spread(a: Array) -> Array:
+            return np.repeat(np.broadcast_to(a, (fits, *a.shape[1:])), tries, axis=0)
+
+        theta, height = lapse.maximise(
+            starts.reshape(-1, size),
+            spread(self.design if design is None else design),
+            spread(self.successes if successes is None else successes),
+            spread(self.trials),
+            spread(np.atleast_2d(lower)),
+            spread(np.atleast_2d(upper)),
+        )
+        winner = height.reshape(fits, tries).argmax(axis=1) + tries * np.arange(fits)
+        return theta[winner], height[winner]
+
+
+def pose(counts: Counts, floor: float | None, ceiling: float | None, interaction: bool = True) -> Problem:
+    """The problem of fitting a curve to counts.
+
+    Raises:
+        ValueError: if an asymptote is not a probability, or the floor is above the ceiling.
+    """
+    low = (0.0, 1.0) if floor is None else (floor, floor)
+    high = (0.0, 1.0) if ceiling is None else (ceiling, ceiling)
+    if not (0 <= low[0] and low[1] <= 1 and 0 <= high[0] and high[1] <= 1 and low[0] <= high[1]):
+        raise ValueError(f"floor={floor}, ceiling={ceiling}: 0 <= floor <= ceiling <= 1 must hold")
+    centre = counts.logs.mean(axis=0)
+    spread = counts.logs.std(axis=0)
+    unit = np.where(spread > 1e-12, spread, 1.0)
+    z = np.where(spread > 1e-12, (counts.logs - centre) / unit, 0.0)
+    design = design_of(z, interaction)
+    columns = [np.unique(np.round(design[:, j], 9)) for j in range(1, design.shape[1])]
+    steepest = np.array([STEEPEST / np.diff(c).min() if len(c) > 1 else STEEPEST for c in columns])
+    reach = float(np.sum(steepest * np.abs(design[:, 1:]).max(axis=0))) * (1 + 2 * FAR) + STEEPEST
+    flattest = np.zeros(1) if z.shape[1] == 1 else -steepest
+    lower = np.array([-reach, *flattest, low[0], max(high[0], low[0])])
+    upper = np.array([reach, *steepest, min(low[1], high[1]), high[1]])
+    k, n = counts.successes, counts.trials
+    starts = _starts(z, steepest, k / n) if z.shape[1] == 1 else _flat_starts(design.shape[1], k / n)
+    return Problem(z, centre, unit, design[None], k[None], n[None], lower, upper, starts)
+
+
+def design_of(z: Array, interaction: bool) -> Array:
+    """[..., 1 + K (+ 1)] columns: one, the measures of scale, and with two of them perhaps their product."""
+    product = [z[..., :1] * z[..., 1:]] if z.shape[-1] == 2 and interaction else []
+    return np.concatenate([np.ones((*z.shape[:-1], 1)), z, *product], axis=-1)
+
+
+def _starts(z: Array, steepest: Array, share: Array) -> Array:
+    """Midpoints at and between the scales, three slopes, and ceilings at 1 and at the largest share seen."""
+    places = np.unique(z)
+    middles = np.concatenate([places, (places[1:] + places[:-1]) / 2])
+    middles = middles[np.unique(np.linspace(0, len(middles) - 1, 15).astype(int))]
+    rows = [
+        (-slope * middle, slope, share.min(), top)
+        for middle in middles
+        for slope in (1.5, 6.0, steepest[0])
+        for top in (max(share.max(), 0.05), 1.0)
+    ]
+    return np.array(rows)
+
+
+def _flat_starts(size: int, share: Array) -> Array:
+    slopes = [(0, 0), (2, 0), (0, 2), (2, 2), (-2, 2), (2, -2)]
+    rest = [0.0] * (size - 3)
+    tops = (max(share.max(), 0.05), 1.0)
+    return np.array([(0, *pair, *rest, share.min(), top) for pair in slopes for top in tops], np.float64)
