@@ -25,7 +25,7 @@ class Correlation:
 
     Attributes:
         value: [M, M] correlations with intervals; NaN where an outcome is the same for all seeds.
-        p_value: [M, M] two-sided, one pair at a time: not corrected for looking at many.
+        p_value: [M, M] two-sided, one pair at a time: not corrected for looking at many; NaN on the diagonal.
         n: number of seeds.
     """
 
@@ -95,6 +95,7 @@ def correlation(
         return _matrix(rankdata(drawn, axis=1) if method == "spearman" else drawn)
 
     p_value = permutation_p_value(np.abs(value), np.abs(_in_pieces(shuffled, permutations, y.size)))
+    np.fill_diagonal(p_value, np.nan)
     interval = percentile_interval(_in_pieces(resampled, resamples, y.size), confidence)
     known = ~np.isnan(value)
     low, high = (np.where(known, end, np.nan) for end in (interval.low, interval.high))

@@ -126,7 +126,9 @@ def wasserstein_test(
     most = max(1, CELLS_AT_ONCE // max(1, len(pooled)))
     sizes = [min(most, permutations - done) for done in range(0, permutations, most)]
     dealt = [_dealt_distances(pooled, len(first), p, size, rng) for size in sizes]
-    return PermutationTest(observed, float(permutation_p_value(observed, np.concatenate(dealt))), permutations)
+    return PermutationTest(
+        observed, float(permutation_p_value(observed, np.concatenate(dealt))), permutations
+    )
 
 
 def _dealt_distances(

@@ -33,7 +33,9 @@ def check_counts(scale: ArrayLike, successes: ArrayLike, trials: ArrayLike) -> C
     if scales.ndim not in (1, 2) or (scales.ndim == 2 and scales.shape[1] not in (1, 2)):
         raise ValueError(f"scale of shape {scales.shape} must be [N] or [N, 2]")
     if not k.shape == n.shape == scales.shape[:1]:
-        raise ValueError(f"successes {k.shape} and trials {n.shape} must be one each for {len(scales)} scales")
+        raise ValueError(
+            f"successes {k.shape} and trials {n.shape} must be one each for {len(scales)} scales"
+        )
     if not np.all(np.isfinite(scales) & (scales > 0)):
         raise ValueError(f"scale={scales.tolist()} must be positive numbers")
     if not np.all((k >= 0) & (k <= n) & np.isfinite(n)):

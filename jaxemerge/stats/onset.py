@@ -170,7 +170,9 @@ def order_interval(replicates: NDArray[np.float64], confidence: float) -> Interv
     """Percentile interval of values that may be infinite, rounded outwards to replicates."""
     ordered = np.sort(replicates)
     tail = (1 - confidence) / 2 * (len(ordered) - 1)
-    return Interval(float(ordered[int(np.floor(tail))]), float(ordered[len(ordered) - 1 - int(np.floor(tail))]))
+    return Interval(
+        float(ordered[int(np.floor(tail))]), float(ordered[len(ordered) - 1 - int(np.floor(tail))])
+    )
 
 
 def _ascending(scale: ArrayLike) -> NDArray[np.float64]:

@@ -288,7 +288,9 @@ def _record(problem: Problem, theta: Array, estimates: list[Estimate]) -> Succes
     midpoint, *steepness, floor, ceiling = estimates
     slopes = [_scaled(estimate, 1 / by) for estimate, by in zip(steepness, units, strict=True)]
     with np.errstate(over="ignore"):  # a midpoint too far away for a float is infinite
-        ends = np.exp(centre[0] + unit[0] * np.array([midpoint.value, midpoint.interval.low, midpoint.interval.high]))
+        ends = np.exp(
+            centre[0] + unit[0] * np.array([midpoint.value, midpoint.interval.low, midpoint.interval.high])
+        )
     return SuccessCurve(
         midpoint=Estimate(float(ends[0]), Interval(float(ends[1]), float(ends[2]))),
         slope=slopes[0] if scales == 1 else _joined(slopes[:2]),

@@ -134,7 +134,10 @@ def kaplan_meier(time: ArrayLike, observed: ArrayLike, *, confidence: float = 0.
     terms = np.divide(events, at_risk * remaining, out=np.zeros(len(times)), where=remaining > 0)
     relative = np.cumsum(terms)
     effective = np.divide(
-        1 - survival, survival * relative, out=np.full(len(times), float(len(t))), where=survival * relative > 0
+        1 - survival,
+        survival * relative,
+        out=np.full(len(times), float(len(t))),
+        where=survival * relative > 0,
     )
     interval = _wilson(survival, effective, confidence)
     median = Estimate(_reaches_half(times, survival), _median_interval(times, interval))
@@ -197,7 +200,9 @@ def check_times(time: ArrayLike, observed: ArrayLike) -> tuple[Array, NDArray[np
     if t.ndim != 1 or t.shape != event.shape:
         raise ValueError(f"time {t.shape} and observed {event.shape} must be one each per run")
     if not np.all(np.isfinite(t)):
-        raise ValueError("every time must be finite: a run without a breakthrough has the time of its last step")
+        raise ValueError(
+            "every time must be finite: a run without a breakthrough has the time of its last step"
+        )
     return t, event.astype(bool)
 
 
@@ -222,4 +227,6 @@ def _reaches_half(times: Array, survival: Array) -> float:
 
 
 def _median_interval(times: Array, interval: Interval) -> Interval:
-    return Interval(_reaches_half(times, np.asarray(interval.low)), _reaches_half(times, np.asarray(interval.high)))
+    return Interval(
+        _reaches_half(times, np.asarray(interval.low)), _reaches_half(times, np.asarray(interval.high))
+    )

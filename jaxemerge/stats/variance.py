@@ -81,7 +81,9 @@ def split_variance(
     check_confidence(confidence)
     y = as_outcomes(outcomes, failure)
     if y.ndim != 2 or y.size == 0:
-        raise ValueError(f"outcomes of shape {y.shape} must be [init seeds, data seeds], at least one of each")
+        raise ValueError(
+            f"outcomes of shape {y.shape} must be [init seeds, data seeds], at least one of each"
+        )
     if resamples < 1:
         raise ValueError(f"resamples={resamples} must be at least 1")
     mean = float(y.mean())
@@ -92,9 +94,14 @@ def split_variance(
     parts = _parts(squares / dof, y.shape)
     draws = squares / generator(key).chisquare(dof, size=(resamples, 3))
     drawn = _parts(draws, y.shape)
-    variances = [Estimate(float(v), percentile_interval(d, confidence)) for v, d in zip(parts, drawn.T, strict=True)]
+    variances = [
+        Estimate(float(v), percentile_interval(d, confidence)) for v, d in zip(parts, drawn.T, strict=True)
+    ]
     shares, drawn_shares = _shares(parts), _shares(drawn)
-    split = [Estimate(float(v), percentile_interval(d, confidence)) for v, d in zip(shares, drawn_shares.T, strict=True)]
+    split = [
+        Estimate(float(v), percentile_interval(d, confidence))
+        for v, d in zip(shares, drawn_shares.T, strict=True)
+    ]
     p_values = [_f_test(squares, dof, factor) for factor in (0, 1)]
     return VarianceSplit(mean, *variances, *split, *p_values)
 
@@ -122,8 +129,6 @@ def _parts(mean_squares: Array, shape: tuple[int, ...]) -> Array:
 def _shares(parts: Array) -> Array:
     total = parts.sum(axis=-1, keepdims=True)
     return np.divide(parts, total, out=np.full(parts.shape, np.nan), where=total > 0)
-
-
 
 
 def _f_test(squares: Array, dof: Array, factor: int) -> float:

@@ -130,7 +130,10 @@ def test_deals_are_the_same_for_the_same_key(monkeypatch):
         (lambda: wasserstein([0.1], [0.2], math.nan), "p=nan must be at least 1"),
         (lambda: wasserstein(0.1, [0.2]), "not be the single number 0.1"),
         (lambda: wasserstein([0.1], [math.inf]), "1 of the values are infinite"),
-        (lambda: wasserstein_test([[0.1]], [0.2]), r"x and y of shapes \(1, 1\) and \(1,\) must be one value"),
+        (
+            lambda: wasserstein_test([[0.1]], [0.2]),
+            r"x and y of shapes \(1, 1\) and \(1,\) must be one value",
+        ),
         (lambda: wasserstein_test([0.1], [0.2], permutations=0), "permutations=0 must be at least 1"),
     ],
 )

@@ -96,7 +96,9 @@ def test_fewer_than_two_scales_say_nothing():
 
 def test_emergence_score_is_breakthroughness():
     scores = np.random.default_rng(2).random((5, 6))
-    assert emergence_score(scores, resolution=0.3).tolist() == breakthroughness(scores, resolution=0.3).tolist()
+    assert (
+        emergence_score(scores, resolution=0.3).tolist() == breakthroughness(scores, resolution=0.3).tolist()
+    )
 
 
 @pytest.mark.parametrize(
