@@ -47,7 +47,7 @@ def success_mean(rng: np.random.Generator, key: int) -> Row:
 
 
 def survival(rng: np.random.Generator, key: int) -> Row:
-    """50 runs, half censored at random before; 40 evaluations; rate doubling with each doubling of scale."""
+    """100 runs at five scales, 40 evaluations, for the hazard; 60 runs, a quarter censored, for the rest."""
     x = np.repeat(np.arange(5.0), 20)
     time = np.minimum(np.ceil(rng.exponential(40 / 2 ** (0.5 * x))), 40)
     observed = time < 40
@@ -71,12 +71,12 @@ def survival(rng: np.random.Generator, key: int) -> Row:
 
 
 def variance(rng: np.random.Generator, key: int) -> Row:
-    """10 init seeds by 15 data seeds, latent variances 1, 2 and 1: as they are, and thresholded to 0 and 1."""
+    """10 init by 15 data seeds, latent variances 1, 2 and 1: as they are, and thresholded to 0 and 1."""
     latent = rng.normal(size=(10, 1)) + np.sqrt(2) * rng.normal(size=15) + rng.normal(size=(10, 15))
     null = np.sqrt(2) * rng.normal(size=15) + rng.normal(size=(10, 15))
     normal = stats.split_variance(latent, resamples=2000, key=key)
     binary = stats.split_variance(latent > 0, resamples=2000, key=key)
-    # P(both of a pair above 0) - 1/4 with correlation r is arcsin(r) / 2 pi: variances of the thresholded parts.
+    # P(both of a pair above 0) - 1/4 is arcsin(r) / 2 pi for correlation r: a part's variance in 0 and 1.
     init, data, total = (np.arcsin(r) / (2 * np.pi) for r in (1 / 4, 2 / 4, 1))
     return {
         "init": covers(normal.init.interval, 1),

@@ -50,7 +50,9 @@ def correlation(
     shuffled within each outcome, and p is the share of shuffles with a correlation at least as large
     in size. Intervals: percentiles over resampled seeds, a seed's outcomes staying together.
 
-    SIZE
+    Measured (benchmarks/coverage_of_populations.py) with 40 seeds: the 95 % interval covers Spearman's
+    correlation of normal pairs in 94.3 % of 1,000 data sets; two unrelated outcomes, most seeds at 0, are
+    found related at the 5 % level in 5.0 %.
 
     Args:
         outcomes: [S, M], one row per seed; NaN is a diverged run.

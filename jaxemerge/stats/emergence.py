@@ -23,7 +23,7 @@ def linearity(
 
         I = sign(argmax y - argmin y) (max y - min y)      (of equal extremes the first counts),
 
-    |L| <= N - 1, with equality for a straight line; a single jump among N - 1 increments has |L| = sqrt(N - 1).
+    |L| <= N - 1, with equality for a straight line; a single jump has |L| = sqrt(N - 1).
 
     Args:
         scores: [..., N] in order of scale; usually one curve per seed. NaN is a diverged run.
@@ -46,7 +46,7 @@ def linearity(
         Srivastava et al. (2022), arXiv 2206.04615 (definitions of linearity and breakthroughness).
     """
     curve = _curve(scores, where, failure)
-    mean = np.sum(curve.squares, axis=-1) / np.maximum(curve.count, 1)
+    mean = np.sum(curve.squares, axis=-1) / np.maximum(curve.steps, 1)
     return _ratio(curve, np.sqrt(mean), resolution)
 
 
@@ -64,8 +64,8 @@ def breakthroughness(
     squares, so its root is not the median of |d|.
 
     More than half of the increments at exactly 0 make B infinite, with the sign of I: usual for exact match
-    at its floor, and no ranking among such curves. `resolution=1/n` gives B a finite value for every curve, at
-    most n in size.
+    at its floor, and no ranking among such curves. `resolution=1/n` gives B a finite value for every curve,
+    at most n in size.
 
     Args:
         scores: [..., N], as for `linearity`.
@@ -103,12 +103,17 @@ def emergence_score(
 
 
 class _Curve(NamedTuple):
-    """Of each curve: its signed range I [...], squared increments [..., N-1] (0 where there is none) and how
-    many there are [...]."""
+    """Curves, each as far as it was run.
+
+    Attributes:
+        improvement: [...] signed range I.
+        squares: [..., N-1] squared increments, 0 where there is none.
+        steps: [...] number of increments there are.
+    """
 
     improvement: NDArray[np.float64]
     squares: NDArray[np.float64]
-    count: NDArray[np.int64]
+    steps: NDArray[np.int64]
 
 
 def _curve(scores: ArrayLike, where: ArrayLike | None, failure: float) -> _Curve:
@@ -135,14 +140,14 @@ def _curve(scores: ArrayLike, where: ArrayLike | None, failure: float) -> _Curve
 
 
 def _median(curve: _Curve) -> NDArray[np.float64]:
-    """Median of the first `count` squares; the others are 0 and sort before them."""
+    """Median of the first `steps` squares; the others are 0 and sort before them."""
     ordered = np.sort(curve.squares, axis=-1)
     if ordered.shape[-1] == 0:
-        return np.zeros(curve.count.shape)
-    padding = ordered.shape[-1] - curve.count
+        return np.zeros(curve.steps.shape)
+    padding = ordered.shape[-1] - curve.steps
     last = ordered.shape[-1] - 1
-    low = np.minimum(padding + (curve.count - 1) // 2, last)
-    high = np.minimum(padding + curve.count // 2, last)
+    low = np.minimum(padding + (curve.steps - 1) // 2, last)
+    high = np.minimum(padding + curve.steps // 2, last)
     middle = np.take_along_axis(ordered, np.stack([low, high], axis=-1), axis=-1)
     return middle.mean(axis=-1)
 
@@ -157,4 +162,4 @@ def _ratio(
         increment = np.maximum(increment, floor)
     with np.errstate(divide="ignore", invalid="ignore"):  # a jump over zeros is infinite, a flat curve 0/0
         ratio = curve.improvement / increment
-    return np.where(curve.count > 0, ratio, np.nan)
+    return np.where(curve.steps > 0, ratio, np.nan)

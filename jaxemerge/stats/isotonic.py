@@ -57,8 +57,8 @@ def isotonic_success(
         ValueError: as `fit_success_curve`, or if there are two measures of scale.
 
     References:
-        Barlow, Bartholomew, Bremner and Brunk (1972), Statistical Inference under Order Restrictions, section 1.2
-        (pooling adjacent violators) and example 1.10 (binomial counts).
+        Barlow, Bartholomew, Bremner and Brunk (1972), Statistical Inference under Order Restrictions,
+        section 1.2 (pooling adjacent violators) and example 1.10 (binomial counts).
     """
     check_confidence(confidence)
     if np.ndim(scale) != 1:
@@ -67,7 +67,7 @@ def isotonic_success(
         raise ValueError(f"resamples={resamples} must be at least 1")
     counts = check_counts(scale, successes, trials)
     logs, cell = np.unique(counts.logs[:, 0], return_inverse=True)
-    k, n = np.bincount(cell, counts.successes), np.bincount(cell, counts.trials)
+    k, n = (np.bincount(cell, a).astype(np.float64) for a in (counts.successes, counts.trials))
     if len(logs) == 0:
         return IsotonicSuccess(logs, Estimate(logs, Interval(logs, logs)), 0.0)
     p = _pooled(k / n, n)

@@ -65,7 +65,7 @@ def maximise(
     damping = np.full(len(theta), 1e-3)
     live = np.arange(len(theta))
     for _ in range(ITERATIONS):
-        here = [a[live] for a in data]
+        here = (data[0][live], data[1][live], data[2][live])
         step = _step(theta[live], *here, lower[live], upper[live], damping[live])
         moved = np.clip(theta[live] + step, lower[live], upper[live])
         moved[:, -2] = np.minimum(moved[:, -2], moved[:, -1])

@@ -27,7 +27,8 @@ def check_counts(scale: ArrayLike, successes: ArrayLike, trials: ArrayLike) -> C
     """Cells with seeds, in the order given.
 
     Raises:
-        ValueError: if shapes do not fit, scales are not positive, or some 0 <= successes <= trials does not hold.
+        ValueError: if shapes do not fit, scales are not positive, or some 0 <= successes <= trials does not
+            hold.
     """
     scales, k, n = (np.asarray(a, np.float64) for a in (scale, successes, trials))
     if scales.ndim not in (1, 2) or (scales.ndim == 2 and scales.shape[1] not in (1, 2)):
@@ -110,7 +111,7 @@ def pose(counts: Counts, floor: float | None, ceiling: float | None, interaction
     """
     low = (0.0, 1.0) if floor is None else (floor, floor)
     high = (0.0, 1.0) if ceiling is None else (ceiling, ceiling)
-    if not (0 <= low[0] and low[1] <= 1 and 0 <= high[0] and high[1] <= 1 and low[0] <= high[1]):
+    if not (low[0] >= 0 and low[1] <= 1 and high[0] >= 0 and high[1] <= 1 and low[0] <= high[1]):
         raise ValueError(f"floor={floor}, ceiling={ceiling}: 0 <= floor <= ceiling <= 1 must hold")
     centre = counts.logs.mean(axis=0)
     spread = counts.logs.std(axis=0)

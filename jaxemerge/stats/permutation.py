@@ -31,7 +31,7 @@ class PermutationTest:
 def permutation_p_value(observed: ArrayLike, permuted: ArrayLike) -> NDArray[np.float64]:
     """(1 + number of permuted statistics at least as large as the observed one) / (1 + permutations).
 
-    The data's own order is one of the permutations: without the two ones, p would be too small and could be 0.
+    The data's own order is one of the permutations: without the two ones, p would be too small, or even 0.
 
     Args:
         observed: [...] statistic, large values speak against chance; NaN where undefined.

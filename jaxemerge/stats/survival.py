@@ -82,8 +82,8 @@ def breakthrough_time(
         failure: score of a diverged run.
 
     Raises:
-        ValueError: if there is no evaluation, steps do not ascend or fit the values, or `threshold` is NaN or not
-            above `failure`.
+        ValueError: if there is no evaluation, steps do not ascend or fit the values, or `threshold` is NaN
+            or not above `failure`.
     """
     steps_E, scores = np.asarray(steps, np.float64), as_outcomes(values, failure)
     if steps_E.ndim != 1 or len(steps_E) == 0 or not np.all(np.diff(steps_E) > 0):
@@ -107,7 +107,8 @@ def kaplan_meier(time: ArrayLike, observed: ArrayLike, *, confidence: float = 0.
     variance. Before any censoring n' is the number of runs: the interval is that of `success_interval`. Where
     S = 0 all n runs count. The median's interval holds all times at which the interval of S contains 1/2.
 
-    COVERAGE
+    Measured (benchmarks/coverage_of_populations.py) with 60 runs, a quarter censored at random: 95 %
+    intervals cover S(t) at its 61 % point in 95.5 % and the median in 95.5 % of 1,000 data sets.
 
     Args:
         time: [S] step of the breakthrough or of censoring.
@@ -128,7 +129,7 @@ def kaplan_meier(time: ArrayLike, observed: ArrayLike, *, confidence: float = 0.
     check_confidence(confidence)
     t, event = check_times(time, observed)
     at_risk, events, times = _table(t, event)
-    survival = np.cumprod(1 - events / at_risk)
+    survival: Array = np.cumprod(1 - events / at_risk).astype(np.float64)
     remaining = at_risk - events
     # Once nobody is left the variance is 0 and all n runs count.
     terms = np.divide(events, at_risk * remaining, out=np.zeros(len(times)), where=remaining > 0)
@@ -152,7 +153,8 @@ def log_rank_test(time: ArrayLike, observed: ArrayLike, group: ArrayLike) -> Log
     At each breakthrough the runs at risk of each group are compared with their share of the breakthroughs,
     ties included (hypergeometric variance).
 
-    SIZE
+    Measured (benchmarks/coverage_of_populations.py) with three groups of 20 runs, a quarter censored: a true
+    null is rejected at the 5 % level in 5.6 % of 1,000 data sets.
 
     Args:
         time: [S] step of the breakthrough or of censoring.

@@ -22,8 +22,8 @@ class VarianceSplit:
 
     Attributes:
         mean: mean outcome.
-        init, data, residual: variances due to the init seed, to the data seed, and to neither alone, in squared
-            units of the outcome.
+        init, data, residual: variances due to the init seed, to the data seed, and to neither alone, in
+            squared units of the outcome.
         init_share, data_share, residual_share: the same as shares of their sum.
         init_p, data_p: p-values of the F tests that a factor has no effect.
     """
@@ -58,7 +58,10 @@ def split_variance(
     negative estimates set to 0. Intervals are generalised confidence intervals: the mean squares are
     replaced by MS * dof / chi-square(dof) for `resamples` independent draws and the estimates redone.
 
-    The intervals and F tests rest on normal effects. COVERAGE
+    The intervals and F tests rest on normal effects. Measured (benchmarks/coverage_of_populations.py, 1,000
+    designs of 10 by 15, 95 % intervals): normal outcomes, variances covered in 94.4 to 95.2 %, init share in
+    95.7 %; the same outcomes thresholded to 0 and 1, init in 96.3 %, data in 98.8 %, residual in 90.8 %,
+    shares of init and data in 95.4 and 94.8 %; F test of init under its null 6.7 %, thresholded 4.5 %.
 
     Args:
         outcomes: [I, D], one run per pair of init seed and data seed; NaN is a diverged run.
@@ -68,15 +71,15 @@ def split_variance(
         key: int or JAX key.
 
     Returns:
-        VarianceSplit. With one init seed or one data seed nothing can be told apart: all NaN but the mean. Equal
-        outcomes have variances 0 and shares and p-values NaN.
+        VarianceSplit. With one init seed or one data seed nothing can be told apart: all NaN but the mean.
+        Equal outcomes have variances 0 and shares and p-values NaN.
 
     Raises:
         ValueError: if `outcomes` is not [I, D] with at least one run, or an argument is out of its range.
 
     References:
-        Searle, Casella and McCulloch (1992), Variance Components, section 4.3; Weerahandi (1993), J. Am. Stat.
-        Assoc. 88, p. 899 (generalised intervals).
+        Searle, Casella and McCulloch (1992), Variance Components, section 4.3; Weerahandi (1993), J. Am.
+        Stat. Assoc. 88, p. 899 (generalised intervals).
     """
     check_confidence(confidence)
     y = as_outcomes(outcomes, failure)
@@ -89,7 +92,7 @@ def split_variance(
     mean = float(y.mean())
     if min(y.shape) < 2:
         unknown = Estimate(np.nan, UNKNOWN)
-        return VarianceSplit(mean, *[unknown] * 6, np.nan, np.nan)
+        return _record(mean, [unknown] * 6, [np.nan] * 2)
     squares, dof = _sums_of_squares(y)
     parts = _parts(squares / dof, y.shape)
     draws = squares / generator(key).chisquare(dof, size=(resamples, 3))
@@ -103,7 +106,14 @@ def split_variance(
         for v, d in zip(shares, drawn_shares.T, strict=True)
     ]
     p_values = [_f_test(squares, dof, factor) for factor in (0, 1)]
-    return VarianceSplit(mean, *variances, *split, *p_values)
+    return _record(mean, [*variances, *split], p_values)
+
+
+def _record(mean: float, parts: list[Estimate], p_values: list[float]) -> VarianceSplit:
+    init, data, residual, init_share, data_share, residual_share = parts
+    return VarianceSplit(
+        mean, init, data, residual, init_share, data_share, residual_share, p_values[0], p_values[1]
+    )
 
 
 def _sums_of_squares(y: Array) -> tuple[Array, Array]:

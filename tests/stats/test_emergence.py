@@ -1,5 +1,6 @@
 """Linearity and breakthroughness, against the definitions written with loops over lists."""
 
+import itertools
 import math
 import statistics
 
@@ -12,7 +13,7 @@ from jaxemerge.stats import breakthroughness, emergence_score, linearity
 def by_definition(scores, centre):
     """I / sqrt(centre of squared increments), of one curve of plain floats."""
     scores = list(scores)
-    squares = [(after - before) ** 2 for before, after in zip(scores, scores[1:], strict=False)]
+    squares = [(after - before) ** 2 for before, after in itertools.pairwise(scores)]
     improvement = max(scores) - min(scores)
     if scores.index(max(scores)) < scores.index(min(scores)):
         improvement = -improvement
