@@ -58,8 +58,8 @@ def step_test(
     smooth the truth may be, which is a statement about the grid of scales.
 
     Measured (benchmarks/coverage_success_curve.py), 50 seeds at each of seven scales: 99 resamples: a step
-    from 0 to .8 is rejected at the 5 % level in 4.0 % and one from .02 to .8 in 5.4 % of 500 data sets; curves of
-    slope 1, 2 and 5 in 93, 100 and 97 % of 100.
+    from 0 to .8 is rejected at the 5 % level in 4.0 % and one from .02 to .8 in 5.4 % of 500 data sets;
+    curves of slope 1, 2 and 5 in 93, 100 and 97 % of 100.
 
     Args:
         scale: [N] positive.
