@@ -90,6 +90,12 @@ def parser() -> Parser:
     top.add_argument(
         "--chunk", type=int, default=0, metavar="N", help="seeds trained at once (default: chosen)"
     )
+    top.add_argument(
+        "--memory",
+        metavar="SIZE",
+        help="memory to stay within, as 4GB: of this process, or of each accelerator "
+        "(default: a share of what there is)",
+    )
     top.add_argument("--devices", type=int, metavar="N", help="CPU devices to use (default: one per core)")
     top.add_argument(
         "--no-cache", action="store_true", help="compile anew: keep no compiled programs in the cache folder"
@@ -174,6 +180,20 @@ def parse_seeds(text: str) -> tuple[Seed, ...]:
         raise ValueError(f"--seeds {text}: write 24, 8:24, 3,7,11 or 10x25") from None
 
 
+def parse_memory(text: str | None) -> int:
+    """Bytes of ``4GB``, ``500MB`` or ``1.5e9``; 0 where nothing is given."""
+    if text is None:
+        return 0
+    number, unit = (text[:-2], text[-2:].upper()) if text[-2:].upper() in ("GB", "MB") else (text, "")
+    try:
+        size = float(number) * {"GB": 1e9, "MB": 1e6, "": 1.0}[unit]
+    except ValueError:
+        size = 0.0
+    if not 0 < size < 1e18:
+        raise ValueError(f"--memory {text}: write 4GB or 500MB")
+    return int(size)
+
+
 def study(options: argparse.Namespace, console: Console) -> int:
     """Trains what is missing of a study, then writes its report."""
     cells = chosen_cells(options)
@@ -184,13 +204,13 @@ def study(options: argparse.Namespace, console: Console) -> int:
     if options.plan:
         kept = open_store(folder) if (folder / "study.json").is_file() else None
         rate = options.rate or assumed_rate(cells[0].model.dtype)
-        todo = jobs(cells, kept, chunk=options.chunk)
+        todo = jobs(cells, kept, chunk=options.chunk, memory=parse_memory(options.memory))
         plan_table(console, estimates(cells, todo, rate), rate, given=options.rate is not None)
         return 0
     for cell in cells:
         prepare(cell)
     store = create_store(folder, options.command, cells)
-    todo = jobs(cells, store, chunk=options.chunk)
+    todo = jobs(cells, store, chunk=options.chunk, memory=parse_memory(options.memory))
     if not todo:
         say(console, f"All {len(cells)} cells are finished in {folder}: nothing to train.")
     elif not train(todo, store, options, console):

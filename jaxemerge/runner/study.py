@@ -60,15 +60,24 @@ def training_flops(experiment: Experiment) -> float:
     return per_token * experiment.steps * experiment.batch * experiment.context
 
 
-def jobs(experiments: Sequence[Experiment], store: Store | None, *, chunk: int = 0) -> list[Job]:
-    """What is left to do: cells in their order, without the seeds that the store holds."""
+def jobs(
+    experiments: Sequence[Experiment], store: Store | None, *, chunk: int = 0, memory: int = 0
+) -> list[Job]:
+    """What is left to do: cells in their order, without the seeds that the store holds.
+
+    Args:
+        experiments: the cells.
+        store: what is finished.
+        chunk: seeds at once; 0 chooses.
+        memory: bytes that may be used; 0 takes a share of what there is.
+    """
     found = []
     columns = swept_columns(experiments)
     for experiment in experiments:
         done = store.finished(experiment.cell) if store else set()
         missing = [seed for seed in experiment.seeds if seed not in done]
         if missing:
-            plan = make_plan(experiment, len(missing), chunk=chunk)
+            plan = make_plan(experiment, len(missing), chunk=chunk, memory=memory)
             found.append(Job(experiment.with_seeds(missing), plan, columns[experiment.cell]))
     return found
 

@@ -16,6 +16,7 @@ from small_cell import CELL
 V = CELL.task.vocabulary
 STATE = state_bytes(CELL.model, V)
 STEP = activation_bytes(CELL.model, V, CELL.batch, CELL.context)
+PROCESS = plan._PROCESS_BYTES
 
 
 def cpus(n: int) -> tuple[Any, ...]:
@@ -78,14 +79,38 @@ def test_memory_limits_an_accelerators_chunk() -> None:
 def test_memory_limits_a_hosts_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cores share the memory; each computes one seed at a time, but keeps the state of all its seeds."""
     for fits in (1, 3, 5):
-        memory = int((2 * STEP + 2 * (fits + 0.5) * STATE) / plan._MEMORY_SHARE)
+        memory = int((PROCESS + 2 * STEP + 2 * (fits + 0.5) * STATE) / plan._MEMORY_SHARE) + 1
         monkeypatch.setattr(plan, "device_memory", lambda device, memory=memory: memory)
         seen = make_plan(CELL, 10_000, devices=cpus(2))
         assert seen.chunk == 2 * fits
-        assert seen.bytes == 2 * fits * STATE + 2 * STEP
+        assert seen.bytes == 2 * fits * STATE + 2 * STEP + PROCESS
         assert seen.bytes <= memory
     monkeypatch.setattr(plan, "device_memory", lambda device: 10)
-    assert make_plan(CELL, 10_000, devices=cpus(2)).chunk == 2
+    assert make_plan(CELL, 10_000, devices=cpus(2)).chunk == 1
+
+
+def test_a_host_short_of_memory_uses_fewer_cores() -> None:
+    seed = STATE + STEP
+    for cores in (1, 2, 3):
+        seen = make_plan(CELL, 250, devices=cpus(3), memory=PROCESS + cores * seed + seed // 2)
+        assert len(seen.layout.devices) == cores
+        assert seen.bytes <= PROCESS + cores * seed + seed // 2
+
+
+@pytest.mark.parametrize("chunk", [0, 100])
+def test_a_budget_holds_whatever_chunk_is_asked_for(chunk: int) -> None:
+    budget = PROCESS + 2 * STEP + 7 * STATE
+    seen = make_plan(CELL, 250, devices=cpus(2), chunk=chunk, memory=budget)
+    assert seen.chunk == 6
+    assert seen.bytes <= budget
+    assert make_plan(CELL, 250, devices=accelerators(2, 1), memory=4 * (STATE + STEP)).chunk == 8
+
+
+def test_a_budget_too_small_for_one_seed_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^memory=0\.5 GB is too little: one seed needs about 1 GB$"):
+        make_plan(CELL, 250, devices=cpus(2), memory=500_000_000)
+    with pytest.raises(ValueError, match="^memory=1e-09 GB is too little"):
+        make_plan(CELL, 250, devices=accelerators(1, 10**9), memory=1)
 
 
 def test_dispatches_take_about_two_seconds() -> None:
