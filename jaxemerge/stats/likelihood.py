@@ -1,0 +1,169 @@
+"""Which mixture makes many data sets most likely? Direct maximisation, vectorised over data sets and starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from .families import Family
+from .observations import Array, Points
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Mixtures of A atoms and C components on R data sets.
+
+    Attributes:
+        logits: [R, A + C] log weights up to a constant, atoms first; -inf leaves a part out.
+        theta: [R, C, 2] coordinates of the components.
+        log_likelihood: [R] in nats.
+        converged: [R] whether the last step gained less than the tolerance.
+    """
+
+    logits: Array
+    theta: Array
+    log_likelihood: Array
+    converged: NDArray[np.bool_]
+
+    @property
+    def weights(self) -> Array:
+        """[R, A + C] weights, atoms first; they add up to 1."""
+        return np.exp(log_softmax(self.logits, axis=-1))
+
+    def rows(self, index: NDArray[np.int64]) -> Fits:
+        """The fits `index`."""
+        return Fits(
+            self.logits[index], self.theta[index], self.log_likelihood[index], self.converged[index]
+        )
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The log likelihood at one place [R], its gradient [R, P] and outer-product information [R, P, P]."""
+
+    log_likelihood: Array
+    gradient: Array
+    information: Array
+
+
+def maximise(
+    family: Family,
+    points: Points,
+    atoms: tuple[float, ...],
+    logits: Array,
+    theta: Array,
+    *,
+    steps: int = 100,
+    tolerance: float = 1e-5,
+) -> Fits:
+    """Climbs the likelihood from R starts on R data sets (or one that all share).
+
+    The information is the sum of the outer products of the seeds' scores, so that only first derivatives are
+    needed; it is damped as Levenberg and Marquardt do, and a step that loses likelihood is taken back. Rows stop
+    on their own, and the cost goes with the rows still climbing.
+
+    Args:
+        family: shape of the components.
+        points: the data.
+        atoms: scores that carry a point mass, A of them.
+        logits: [R, A + C] start.
+        theta: [R, C, 2] start.
+        steps: most steps taken.
+        tolerance: nats; a row stops when its steps promise to gain less than this.
+
+    References:
+        Berndt, Hall, Hall and Hausman (1974), Ann. Econ. Soc. Meas. 3, p. 653 (the information);
+        Marquardt (1963), J. SIAM 11, p. 431 (the damping).
+    """
+    state = np.concatenate([logits, theta.reshape(len(theta), -1)], axis=1)
+    shape = (logits.shape[1], theta.shape[1])
+    low = np.concatenate([np.full(shape[0], -np.inf), np.tile(family.low, shape[1])])
+    high = np.concatenate([np.full(shape[0], np.inf), np.tile(family.high, shape[1])])
+    state = np.clip(state, low, high)
+    final = np.empty(len(state))
+    converged = np.zeros(len(state), bool)
+
+    active = np.arange(len(state))
+    data, place = points, state
+    here = expand(family, data, atoms, place, shape)
+    damping = np.full(len(state), 1e-2)
+    for _ in range(steps):
+        move = _step(here, damping)
+        proposal = np.clip(place + move, low, high)
+        there = expand(family, data, atoms, proposal, shape)
+        gain = there.log_likelihood - here.log_likelihood
+        better = gain > 0
+        place = np.where(better[:, None], proposal, place)
+        here = _where(better, there, here)
+        promise = np.einsum("rp,rp->r", here.gradient, move)
+        done = (better & (gain < tolerance)) | (~better & ((damping > 1e4) | (np.abs(promise) < tolerance)))
+        damping = np.clip(np.where(better, damping / 5, damping * 6), 1e-6, 1e6)
+        if not done.any():
+            continue
+        state[active], final[active] = place, here.log_likelihood
+        converged[active[done]] = True
+        keep = np.flatnonzero(~done)
+        if len(keep) == 0:
+            active = active[keep]
+            break
+        active, place, damping, data = active[keep], place[keep], damping[keep], data.rows(keep)
+        here = Expansion(here.log_likelihood[keep], here.gradient[keep], here.information[keep])
+    if len(active):
+        state[active], final[active] = place, here.log_likelihood
+    return Fits(state[:, : shape[0]], state[:, shape[0] :].reshape(theta.shape), final, converged)
+
+
+def log_parts(
+    family: Family, points: Points, atoms: tuple[float, ...], logits: Array, theta: Array
+) -> tuple[Array, Array]:
+    """[R, A + C, B] log of weight times density of every part at every point; [R, C, 2, B] derivatives by theta."""
+    log_density, slopes = family.log_density(theta, points)
+    with np.errstate(divide="ignore"):
+        hits = [np.log((points.scores == atom).astype(np.float64)) for atom in atoms]
+    shape = (len(log_density), 1, log_density.shape[-1])
+    parts = [np.broadcast_to(hit[:, None], shape) for hit in hits]
+    return np.concatenate([*parts, log_density], axis=1) + log_softmax(logits, axis=-1)[..., None], slopes
+
+
+def expand(
+    family: Family, points: Points, atoms: tuple[float, ...], state: Array, shape: tuple[int, int]
+) -> Expansion:
+    """The log likelihood of R states [R, P], with its first derivatives and outer-product information."""
+    logits, theta = state[:, : shape[0]], state[:, shape[0] :].reshape(len(state), shape[1], 2)
+    joint, slopes = log_parts(family, points, atoms, logits, theta)
+    top = joint.max(axis=1, keepdims=True)
+    responsibilities = np.exp(joint - top)
+    total = responsibilities.sum(axis=1, keepdims=True)
+    responsibilities /= total
+    log_density_RB = (top + np.log(total))[:, 0]
+
+    weights = np.exp(log_softmax(logits, axis=-1))
+    scores_RPB = np.empty((*state.shape, joint.shape[-1]))
+    scores_RPB[:, : shape[0]] = responsibilities - weights[..., None]
+    by_theta = scores_RPB[:, shape[0] :].reshape(*slopes.shape)
+    np.multiply(slopes, responsibilities[:, -shape[1] :, None], out=by_theta)
+    weighted_RPB = scores_RPB * points.counts[:, None]
+    return Expansion(
+        (log_density_RB * points.counts).sum(axis=-1),
+        weighted_RPB.sum(axis=-1),
+        weighted_RPB @ scores_RPB.transpose(0, 2, 1),
+    )
+
+
+def _step(here: Expansion, damping: Array) -> Array:
+    diagonal = np.einsum("rpp->rp", here.information)
+    ridge = damping[:, None] * diagonal + 1e-6 * diagonal.max(axis=1, keepdims=True) + 1e-12
+    system = here.information + ridge[..., None] * np.eye(diagonal.shape[1])
+    step = np.linalg.solve(system, here.gradient[..., None])[..., 0]
+    return np.clip(step, -3.0, 3.0)
+
+
+def _where(better: NDArray[np.bool_], there: Expansion, here: Expansion) -> Expansion:
+    return Expansion(
+        np.where(better, there.log_likelihood, here.log_likelihood),
+        np.where(better[:, None], there.gradient, here.gradient),
+        np.where(better[:, None, None], there.information, here.information),
+    )
