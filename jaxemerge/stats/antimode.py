@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def deepest_valley(heights: Array, walls: tuple[bool, bool] = (False, False)) -> tuple[Array, NDArray[np.int64]]:
+def deepest_valley(heights: Array, walls: Array | None = None) -> tuple[Array, NDArray[np.int64]]:
     """How low a curve falls between two of its peaks.
 
     At each place: the height over the lower of the highest peaks to its left and right, itself included. The
@@ -16,19 +16,23 @@ def deepest_valley(heights: Array, walls: tuple[bool, bool] = (False, False)) ->
 
     Args:
         heights: [R, G] curves, >= 0.
-        walls: whether a point mass, higher than any density, stands at the left and at the right end.
+        walls: [R, 2] 1 where a point mass, higher than any density, stands at the left or right end, else 0.
 
     Returns:
         [R] ratios in [0, 1] and [R] where they are.
     """
     tallest = heights.max(axis=-1, keepdims=True)
     sides = [np.maximum.accumulate(heights, axis=-1), np.maximum.accumulate(heights[:, ::-1], axis=-1)[:, ::-1]]
-    left, right = (np.maximum(side, 1e9 * tallest * wall) for side, wall in zip(sides, walls, strict=True))
-    ratio = heights / np.maximum(np.minimum(left, right), np.finfo(np.float64).tiny)
-    # A valley that underflows to nothing is flat: take its middle.
+    walls = np.zeros((len(heights), 2)) if walls is None else walls
+    left, right = (np.maximum(side, 1e9 * tallest * walls[:, end, None]) for end, side in enumerate(sides))
+    lower = np.minimum(left, right)
+    ratio = np.divide(heights, lower, out=np.ones(heights.shape), where=lower > 0)
+    # A flat valley (one that underflows to nothing) is where the middle of its floor is.
     lowest = ratio <= ratio.min(axis=-1, keepdims=True)
-    first, last = lowest.argmax(axis=-1), heights.shape[1] - 1 - lowest[:, ::-1].argmax(axis=-1)
-    return ratio.min(axis=-1), (first + last) // 2
+    first = lowest.argmax(axis=-1)
+    left_floor = ~lowest & (np.arange(lowest.shape[1]) > first[:, None])
+    end = np.where(left_floor.any(axis=-1), left_floor.argmax(axis=-1), lowest.shape[1])
+    return ratio.min(axis=-1), (first + end - 1) // 2
 
 
 def peaks(heights: Array, depth: float) -> tuple[list[int], list[int]]:

@@ -105,9 +105,18 @@ class _Shaped:
 
 @dataclass(frozen=True)
 class BetaBinomial(_Shaped):
-    """k of n items right, where a seed's rate is Beta(a, b): C(n, k) B(a + k, b + n - k) / B(a, b)."""
+    """k of n items right, where a seed's rate is Beta(a, b): C(n, k) B(a + k, b + n - k) / B(a, b).
 
+    Attributes:
+        narrowest: least standard deviation of the rate at mean 1/2, for scores on a grid coarser than 1/n.
+    """
+
+    narrowest: float = 0.0
     name: str = "beta_binomial"
+
+    @property
+    def high(self) -> Array:  # type: ignore[override]
+        return np.array([MEAN_EDGE, np.log(min(np.exp(TIGHTEST), 0.25 / max(self.narrowest, 1e-6) ** 2))])
 
     def log_density(self, theta: Array, points: Points) -> tuple[Array, Array]:
         assert points.n is not None

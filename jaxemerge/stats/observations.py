@@ -21,11 +21,13 @@ class Points:
         x: [1|R, B] scores, sorted; items right when `n` is given.
         n: [1|R, B] items behind each score, or None for real scores.
         counts: [1|R, B] seeds at each point.
+        histogram: whether the points are all scores that a seed can have, rather than the seeds.
     """
 
     x: Array
     n: Array | None
     counts: Array
+    histogram: bool = False
 
     @property
     def scores(self) -> Array:
@@ -87,6 +89,6 @@ def points(x_S: Array, n_S: Array | None = None) -> Points:
     if n_S is not None and np.all(n_S == n_S[0]) and n_S[0] <= HISTOGRAM:
         n = int(n_S[0])
         counts = np.bincount(x_S.astype(np.int64), minlength=n + 1).astype(np.float64)
-        return Points(np.arange(n + 1.0)[None], np.full((1, n + 1), float(n)), counts[None])
+        return Points(np.arange(n + 1.0)[None], np.full((1, n + 1), float(n)), counts[None], histogram=True)
     order = np.argsort(x_S if n_S is None else x_S / n_S, kind="stable")
     return Points(x_S[order][None], None if n_S is None else n_S[order][None], np.ones((1, len(x_S))))

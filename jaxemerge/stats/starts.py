@@ -14,6 +14,8 @@ THOROUGH = (0.08, 0.3, 0.5, 0.7, 0.92)
 QUICK = (0.1, 0.5, 0.9)
 # Steps that every start may take before the best of them climbs on alone.
 TRIAL = 8
+BLOCK = 100
+FIELDS = ("logits", "theta", "log_likelihood", "converged")
 
 
 def fit_best(
@@ -24,7 +26,6 @@ def fit_best(
     cuts: tuple[float, ...],
     *,
     allowed: tuple[bool, ...] | None = None,
-    warm: Fits | None = None,
     tolerance: float = 1e-5,
 ) -> Fits:
     """The most likely of the fits from every choice of `components` - 1 cuts, on each of R data sets.
@@ -37,23 +38,39 @@ def fit_best(
         cuts: quantiles at which a sample may be cut.
         allowed: [A] atoms that may have weight, all if None.
         tolerance: nats within which the climb stops.
-        warm: one fit, or one per data set, tried as a start too.
     """
     rows = max(len(points.counts), len(points.x))
     found = [cut_sample(family, points, atoms, edges, share) for edges, share in _choices(components, cuts, atoms)]
-    if warm is not None:
-        shape = (rows, *warm.theta.shape[1:])
-        found.append((np.broadcast_to(warm.logits, (rows, warm.logits.shape[1])), np.broadcast_to(warm.theta, shape)))
-    logits = np.stack([logits for logits, _ in found], 1).reshape(rows * len(found), -1)
+    shared = (rows, len(atoms) + components)
+    logits = np.stack([np.broadcast_to(start, shared) for start, _ in found], 1).reshape(-1, shared[1])
     theta = np.stack([theta for _, theta in found], 1).reshape(rows * len(found), components, 2)
     if allowed is not None:
         logits[:, : len(atoms)][:, ~np.array(allowed, bool)] = -np.inf
-    repeated = points.rows(np.repeat(np.arange(rows), len(found)))
     if len(found) == 1:
-        return maximise(family, repeated, atoms, logits, theta, tolerance=tolerance)
-    trial = maximise(family, repeated, atoms, logits, theta, steps=TRIAL)
+        return climb(family, points, atoms, logits, theta, tolerance=tolerance)
+    repeated = points.rows(np.repeat(np.arange(rows), len(found)))
+    trial = climb(family, repeated, atoms, logits, theta, steps=TRIAL)
     best = trial.rows(np.arange(rows) * len(found) + trial.log_likelihood.reshape(rows, -1).argmax(axis=1))
-    return maximise(family, points, atoms, best.logits, best.theta, tolerance=tolerance)
+    return climb(family, points, atoms, best.logits, best.theta, tolerance=tolerance)
+
+
+def climb(
+    family: Family,
+    points: Points,
+    atoms: tuple[float, ...],
+    logits: Array,
+    theta: Array,
+    *,
+    steps: int = 100,
+    tolerance: float = 1e-5,
+) -> Fits:
+    """`maximise` in blocks of data sets that stay in the processor's cache."""
+    blocks = [np.arange(i, min(i + BLOCK, len(theta))) for i in range(0, len(theta), BLOCK)]
+    fits = [
+        maximise(family, points.rows(rows), atoms, logits[rows], theta[rows], steps=steps, tolerance=tolerance)
+        for rows in blocks
+    ]
+    return Fits(*(np.concatenate([getattr(fit, name) for fit in fits]) for name in FIELDS))
 
 
 def cut_sample(

@@ -1,0 +1,136 @@
+"""Which family, how many components and which atoms describe one population?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from .families import Beta, BetaBinomial, Family, Gaussian
+from .interval import check_confidence
+from .likelihood import Fits
+from .observations import Array, Points
+from .resampling import in_order
+from .starts import THOROUGH, fit_best
+
+FAMILIES = ("auto", "beta_binomial", "beta", "gaussian")
+# A component is at least this share of the sample's standard deviation wide: close pairs are no lumps.
+NARROWEST = 0.05
+# Lumps this share of the grid's step wide merge with their neighbours on the next grid points.
+TIE_WIDTH = 0.6
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The fit of least BIC, and those that the likelihood ratio compares.
+
+    Attributes:
+        family: shape of the components.
+        data: what was fitted.
+        atoms: scores that have weight in `fit`.
+        fit: one row, components sorted by mean.
+        bic: by number of components, the least over the choices of atoms.
+        all_atoms: scores that seeds sit on and that may carry weight.
+        nested: by number of components, the fit with all of these.
+    """
+
+    family: Family
+    data: Points
+    atoms: tuple[float, ...]
+    fit: Fits
+    bic: dict[int, float]
+    all_atoms: tuple[float, ...]
+    nested: dict[int, Fits]
+
+
+def check_arguments(
+    components: Sequence[int], family: str, bootstraps: int, confidence: float, depth: float
+) -> tuple[int, ...]:
+    """The numbers of components in increasing order.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+    check_confidence(confidence)
+    numbers = tuple(sorted(set(components)))
+    if not numbers or numbers[0] < 1 or any(c != int(c) for c in numbers):
+        raise ValueError(f"components={tuple(components)} must be whole numbers of at least 1")
+    if family not in FAMILIES:
+        raise ValueError(f"family={family!r} must be one of {', '.join(FAMILIES)}")
+    if bootstraps < 0:
+        raise ValueError(f"bootstraps={bootstraps} must be at least 0")
+    if not 0 < depth < 1:
+        raise ValueError(f"depth={depth} must lie in (0, 1)")
+    return numbers
+
+
+def family_of(name: str, scores: Array, trials: Array | None) -> Family:
+    """The family called `name`; "auto" decides by the range of the scores and whether they are counts.
+
+    Raises:
+        ValueError: if counts and family do not go together.
+    """
+    counts = trials is not None
+    if name == "auto":
+        bounded = scores.min() >= 0 and scores.max() <= 1
+        name = "beta_binomial" if counts else "beta" if bounded else "gaussian"
+    if counts != (name == "beta_binomial"):
+        raise ValueError(f"family={name!r} {'takes no' if counts else 'needs'} trials")
+    if trials is not None:
+        step = _resolution(scores)
+        return BetaBinomial(TIE_WIDTH * step if step > 1.5 / trials.min() else 0.0)
+    inside = scores[(scores > 0) & (scores < 1)] if name == "beta" else scores
+    sd = float(inside.std()) if len(inside) else 0.0
+    narrowest = max(NARROWEST * sd, TIE_WIDTH * _resolution(inside), 1e-6)
+    return Beta(narrowest) if name == "beta" else Gaussian(float(inside.mean()), max(sd, narrowest), narrowest)
+
+
+def select(family: Family, data: Points, numbers: tuple[int, ...]) -> Selection:
+    """Fits all numbers of components with all choices of atoms and keeps the least BIC."""
+    on = {0.0, 1.0} if family.name != "gaussian" else set()
+    held = data.scores[data.counts > 0]
+    seen = tuple(sorted(on & set(held.tolist())))
+    distinct = len(set(held.tolist()) - on)
+    if distinct == 0:
+        return _atoms_only(family, data, seen)
+    tried = [c for c in numbers if c <= distinct] or [min(numbers[0], distinct)]
+    # Without counts a score of 0 or 1 has no density: there every atom is needed.
+    masks = [(True,) * len(seen)] if data.n is None else list(product((True, False), repeat=len(seen)))
+    found = [
+        (c, mask, fit_best(family, data, seen, c, THOROUGH, allowed=mask)) for c in tried for mask in masks
+    ]
+    seeds = data.counts.sum()
+    scored = [
+        (float(-2 * fit.log_likelihood[0] + np.log(seeds) * (3 * c + sum(mask) - 1)), c, mask, fit)
+        for c, mask, fit in found
+    ]
+    _, _, mask, fit = min(scored, key=lambda item: item[0])
+    used = [*np.flatnonzero(mask), *range(len(seen), fit.logits.shape[1])]
+    return Selection(
+        family=family,
+        data=data,
+        atoms=tuple(a for a, allowed in zip(seen, mask, strict=True) if allowed),
+        fit=in_order(family, replace(fit, logits=fit.logits[:, used])),
+        bic={c: min(bic for bic, number, *_ in scored if number == c) for c in tried},
+        all_atoms=seen,
+        nested={c: fit for c, mask, fit in found if all(mask)},
+    )
+
+
+def _atoms_only(family: Family, data: Points, seen: tuple[float, ...]) -> Selection:
+    seeds = data.counts.sum()
+    at = np.array([data.counts[data.scores == atom].sum() for atom in seen])
+    log_likelihood = float((at * np.log(at / seeds)).sum())
+    fit = Fits(np.log(at / seeds)[None], np.zeros((1, 0, 2)), np.array([log_likelihood]), np.array([True]))
+    bic = {0: -2 * log_likelihood + float(np.log(seeds)) * (len(seen) - 1)}
+    return Selection(family, data, seen, fit, bic, seen, {})
+
+
+def _resolution(scores: Array) -> float:
+    """Step of the grid that scores sit on: their least gap if at least half of them are ties, else 0."""
+    distinct = np.unique(scores)
+    if len(distinct) < 2 or len(distinct) > len(scores) / 2:
+        return 0.0
+    return float(np.diff(distinct).min())

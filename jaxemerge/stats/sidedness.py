@@ -1,0 +1,97 @@
+"""Has a fitted population two sides, where is the border, and how much lies above it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .antimode import deepest_valley, peaks
+from .families import Family
+from .likelihood import Fits, log_parts
+from .observations import Array, Points
+from .selection import Selection
+
+GRID = 401
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Peaks and valleys of one fit, and how often its resamples have them.
+
+    Attributes:
+        modes: scores of the peaks of the components' density.
+        antimodes: scores of the valleys between them.
+        valley: deepest valley over the lower peak beside it.
+        cut: score of the deepest valley when atoms count as peaks; NaN if there is none.
+        valley_share: share of resamples with a valley; 1 without resamples.
+        cut_share: the same when atoms count as peaks.
+    """
+
+    modes: tuple[float, ...]
+    antimodes: tuple[float, ...]
+    valley: float
+    cut: float
+    valley_share: float
+    cut_share: float
+
+
+def sides(selection: Selection, replicates: Fits | None, depth: float) -> Sides:
+    """Looks for valleys at least `depth` deep in the fit and in those of R resamples."""
+    grid = _grid(selection.family, selection.data)
+    heights = _heights(selection, selection.fit, grid)
+    scores = grid.scores[0]
+    if selection.fit.theta.shape[1] == 0:
+        both = len(selection.atoms) == 2
+        return Sides((), (), 1.0, 0.5 if both else float("nan"), 0.0, float(both))
+    valley, _ = deepest_valley(heights)
+    split, place = deepest_valley(heights, _walls(selection, selection.fit))
+    tops, bottoms = peaks(heights[0], depth)
+    shares = (1.0, 1.0)
+    if replicates is not None:
+        heights = _heights(selection, replicates, grid)
+        found = deepest_valley(heights)[0], deepest_valley(heights, _walls(selection, replicates))[0]
+        shares = (float(np.mean(found[0] <= 1 - depth)), float(np.mean(found[1] <= 1 - depth)))
+    return Sides(
+        modes=tuple(float(scores[top]) for top in tops),
+        antimodes=tuple(float(scores[bottom]) for bottom in bottoms),
+        valley=float(valley[0]),
+        cut=float(scores[place[0]]) if split[0] <= 1 - depth else float("nan"),
+        valley_share=shares[0],
+        cut_share=shares[1],
+    )
+
+
+def above(selection: Selection, cut: float) -> Array:
+    """[A + C] 1 for atoms and components above the cut, else 0."""
+    means = selection.family.mean(selection.fit.theta[0])
+    return (np.concatenate([np.array(selection.atoms), means]) > cut).astype(np.float64)
+
+
+def _walls(selection: Selection, fits: Fits) -> Array:
+    """[R, 2] whether a point mass of at least half a seed stands at 0 and at 1."""
+    half = 0.5 / selection.data.counts.sum()
+    walls = np.zeros((len(fits.logits), 2))
+    for index, atom in enumerate(selection.atoms):
+        walls[:, int(atom)] = fits.weights[:, index] > half
+    return walls
+
+
+def _heights(selection: Selection, fits: Fits, grid: Points) -> Array:
+    """[R, G] density of the components on the grid."""
+    if fits.theta.shape[1] == 0:
+        return np.zeros((len(fits.theta), grid.x.shape[1]))
+    joint, _ = log_parts(selection.family, grid, selection.atoms, fits.logits, fits.theta)
+    return np.exp(joint[:, len(selection.atoms) :]).sum(axis=1)
+
+
+def _grid(family: Family, data: Points) -> Points:
+    if data.n is not None:
+        n = data.n.max()
+        k = np.unique(np.round(np.linspace(0, n, min(int(n) + 1, GRID))))
+        return Points(k[None], np.full((1, len(k)), n), np.ones((1, len(k))))
+    if family.name == "beta":
+        x = (np.arange(GRID) + 0.5) / GRID
+    else:
+        x = np.linspace(data.x.min(), data.x.max(), GRID)
+    return Points(x[None], None, np.ones((1, GRID)))
