@@ -18,6 +18,12 @@ from .interval import Estimate as Estimate
 from .interval import Interval as Interval
 from .isotonic import IsotonicSuccess as IsotonicSuccess
 from .isotonic import isotonic_success as isotonic_success
+from .mixture import Mixture as Mixture
+from .mixture import fit_mixture as fit_mixture
+from .modality import DipTest as DipTest
+from .modality import ashman_d as ashman_d
+from .modality import bimodality_coefficient as bimodality_coefficient
+from .modality import dip_test as dip_test
 from .mode import half_sample_mode as half_sample_mode
 from .onset import Onset as Onset
 from .onset import onset as onset
@@ -39,5 +45,7 @@ from .survival import SurvivalCurve as SurvivalCurve
 from .survival import breakthrough_time as breakthrough_time
 from .survival import kaplan_meier as kaplan_meier
 from .survival import log_rank_test as log_rank_test
+from .threshold_scan import ThresholdScan as ThresholdScan
+from .threshold_scan import threshold_scan as threshold_scan
 from .variance import VarianceSplit as VarianceSplit
 from .variance import split_variance as split_variance

@@ -1,7 +1,7 @@
 """What may one lump of seeds look like? Component families, with the derivatives that fitting needs.
 
 Every family has two unbounded coordinates per component: the first moves the mean, the second the spread.
-No component is U-shaped, so that a component is one lump and two-sidedness needs two of them.
+No component is more than slightly U-shaped, so that a component is one lump and two-sidedness needs two of them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from .observations import HISTOGRAM, Points
 
 Array = NDArray[np.float64]
 
+BOWL = 0.8
 MEAN_EDGE, LOOSEST, TIGHTEST = 14.0, -8.0, 14.0
 
 
@@ -63,14 +64,16 @@ class Family(Protocol):
 def shape_parameters(theta: Array) -> tuple[Array, Array, Array]:
     """a and b [...] of Beta(a, b) from theta = (logit mean, log(a + b - least)), and d(a, b)/d theta [..., 2, 2].
 
-    With the mean m, least = 1/(m² + (1-m)²) >= 1/max(m, 1-m): a or b is at least 1, and the density has one mode.
+    With the mean m, least = BOWL / (m² + (1-m)²) >= BOWL / max(m, 1-m): a or b is at least BOWL. At BOWL = 1 no
+    component could be U-shaped; a little less leaves the flat one inside the range and not on its edge, where the
+    bootstrap of the likelihood ratio would reject it too often.
     """
     m = expit(theta[..., 0])
     slope = m * expit(-theta[..., 0])
     squares = 1 - 2 * slope
     free = np.exp(theta[..., 1])
-    total = free + 1 / squares
-    total_slope = 2 * (1 - 2 * m) * slope / squares**2
+    total = free + BOWL / squares
+    total_slope = 2 * BOWL * (1 - 2 * m) * slope / squares**2
     by_mean = np.stack([slope * total + m * total_slope, -slope * total + (1 - m) * total_slope], -1)
     by_spread = np.stack([m * free, (1 - m) * free], -1)
     return m * total, (1 - m) * total, np.stack([by_mean, by_spread], -1)
@@ -80,7 +83,7 @@ def _shape_start(mean: Array, inverse_total: Array) -> Array:
     """Coordinates from a mean and 1/(a + b + 1), kept away from the edges."""
     m = np.clip(mean, 1e-3, 1 - 1e-3)
     total = 1 / np.clip(inverse_total, 3e-3, 0.4) - 1
-    free = np.maximum(total - 1 / (m**2 + (1 - m) ** 2), 0.2)
+    free = np.maximum(total - BOWL / (m**2 + (1 - m) ** 2), 0.2)
     return np.stack([logit(m), np.log(free)], -1)
 
 
@@ -105,18 +108,9 @@ class _Shaped:
 
 @dataclass(frozen=True)
 class BetaBinomial(_Shaped):
-    """k of n items right, where a seed's rate is Beta(a, b): C(n, k) B(a + k, b + n - k) / B(a, b).
+    """k of n items right, where a seed's rate is Beta(a, b): C(n, k) B(a + k, b + n - k) / B(a, b)."""
 
-    Attributes:
-        narrowest: least standard deviation of the rate at mean 1/2, for scores on a grid coarser than 1/n.
-    """
-
-    narrowest: float = 0.0
     name: str = "beta_binomial"
-
-    @property
-    def high(self) -> Array:  # type: ignore[override]
-        return np.array([MEAN_EDGE, np.log(min(np.exp(TIGHTEST), 0.25 / max(self.narrowest, 1e-6) ** 2))])
 
     def log_density(self, theta: Array, points: Points) -> tuple[Array, Array]:
         assert points.n is not None

@@ -155,7 +155,7 @@ def expand(
 
 def _step(here: Expansion, damping: Array) -> Array:
     diagonal = np.einsum("rpp->rp", here.information)
-    ridge = damping[:, None] * diagonal + 1e-6 * diagonal.max(axis=1, keepdims=True) + 1e-12
+    ridge = (damping[:, None] + 1e-6) * diagonal + 1e-9
     system = here.information + ridge[..., None] * np.eye(diagonal.shape[1])
     step = np.linalg.solve(system, here.gradient[..., None])[..., 0]
     return np.clip(step, -3.0, 3.0)

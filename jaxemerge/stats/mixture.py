@@ -14,7 +14,8 @@ from scipy.special import softmax
 from .bootstrap import generator, percentile_interval
 from .interval import UNKNOWN, Estimate, Interval
 from .likelihood import Fits, log_parts
-from .observations import Array, Points, items_right, points, scores_of_seeds
+from .modality import dip_test
+from .observations import Array, Points, items_right, on_coarser_grid, points, scores_of_seeds
 from .proportion import success_interval
 from .resampling import likelihood_ratio_p_value, resampled_fits
 from .selection import Selection, check_arguments, family_of, select
@@ -23,6 +24,8 @@ from .sidedness import Sides, above, sides
 
 # A valley that half of the resamples lack is an accident of the seeds drawn.
 MAJORITY = 0.5
+# The dip sees a smaller side of a quarter of some hundred seeds; a tenth escapes it.
+MINORITY = 0.25
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,9 @@ def fit_mixture(
     Families. "beta_binomial": a seed with rate q ~ Beta(a, b) gets k of its n items right. "beta": scores strictly
     between 0 and 1 are Beta(a, b). "gaussian": any scores. In the first two, scores of exactly 0 and exactly 1 may
     carry point masses (atoms): a heap of zeros is a statement about zero, not a lump with a width. "auto" takes the
-    first if `trials` are given, the second if all scores lie in [0, 1], else the third. No component is U-shaped.
+    first if `trials` are given, the second if all scores lie in [0, 1], else the third. No component is
+    more than slightly U-shaped. Counts that all lie on a coarser grid (scores rounded to tenths) are fitted as counts
+    of that grid's steps.
 
     Number of components: least BIC = -2 log L + ln(S) (3 C + A - 1), over the numbers asked for and, for
     beta-binomials, over the atoms that seeds really sit on. `p_values` add the bootstrap likelihood ratio of c against
@@ -129,7 +134,8 @@ def fit_mixture(
 
     A population is `bimodal` if all of this holds: the fit has a valley at least `depth` deep between two peaks of its
     components' density; so have at least half of the fits to resampled seeds; and the bootstrap likelihood ratio
-    refuses one component at level 1 - `confidence`. An atom is no peak here: zeros and one lump are `two_sided` but not
+    refuses one component at level 1 - `confidence`. Flat-topped lumps are no beta-binomials and are refused too: where
+    both sides hold a quarter of the lumps' weight, `dip_test` without the atoms has to agree. An atom is no peak here: zeros and one lump are `two_sided` but not
     `bimodal`, whereas failures that are mostly but not only zeros are a lump, and with another they are `bimodal`.
 
     `success` is the expected share of seeds (sum of responsibilities over S) in components whose mean is above `cut`,
@@ -167,7 +173,8 @@ def fit_mixture(
     scores = scores_of_seeds(values, proportions=counts or family in ("beta_binomial", "beta"))
     if len(scores) == 0:
         raise ValueError(f"values are all NaN ({np.size(values)} diverged seeds); at least one score is needed")
-    x, n = items_right(scores, trials) if trials is not None else (scores, None)
+    x, n = on_coarser_grid(*items_right(scores, trials)) if trials is not None else (scores, None)
+    scores = x if n is None else x / n
     shape = family_of(family, scores, n)
     selection = select(shape, points(x, n), numbers)
     resamples = bootstraps if len(scores) > 1 else 0
@@ -181,7 +188,9 @@ def fit_mixture(
     means = None if replicates is None else shape.mean(replicates.theta)
     shares = None if replicates is None else replicates.weights
     weights = selection.fit.weights[0]
-    bimodal = _bimodal(selection, found, p_values, confidence, depth)
+    bimodal = _bimodal(selection, found, p_values, confidence, depth) and _dips(
+        selection, found, scores, n, 1 - confidence
+    )
     return Mixture(
         family=shape.name,
         n=np.size(values),
@@ -241,6 +250,16 @@ def _bimodal(
 ) -> bool:
     refused = p_values.get(1, 0.0) <= 1 - confidence
     return found.valley <= 1 - depth and found.valley_share >= MAJORITY and refused
+
+
+def _dips(selection: Selection, found: Sides, scores: Array, n: Array | None, level: float) -> bool:
+    """Whether Hartigans' test agrees, where both sides are large enough for it to see them; else True."""
+    means, weights = selection.family.mean(selection.fit.theta[0]), selection.fit.weights[0, len(selection.atoms) :]
+    upper = weights[means > found.antimodes[0]].sum() / weights.sum()
+    if min(upper, 1 - upper) < MINORITY:
+        return True
+    lumps = ~np.isin(scores, selection.atoms)
+    return dip_test(scores[lumps], None if n is None else n[lumps]).p_value <= level
 
 
 def _responsibilities(selection: Selection, x: Array, n: Array | None, values: Array) -> Array:

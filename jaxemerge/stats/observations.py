@@ -84,6 +84,23 @@ def items_right(scores_S: Array, trials: ArrayLike) -> tuple[Array, Array]:
     return k_S, n_S
 
 
+def on_coarser_grid(k_S: Array, n_S: Array) -> tuple[Array, Array]:
+    """The same scores as counts of fewer items, if every score is, to rounding, one of m + 1 < n/2 even steps.
+
+    Scores rounded to tenths are counts of ten: taken as counts of more, every step would look like a lump. At least
+    four distinct scores, each held by ten seeds on average, must speak for the grid.
+    """
+    scores = k_S / n_S
+    distinct = np.unique(scores)
+    if len(distinct) < 4 or len(scores) < 10 * len(distinct):
+        return k_S, n_S
+    steps = np.round(1 / np.diff(distinct).min())
+    off = np.abs(distinct * steps - np.round(distinct * steps))
+    if steps > n_S.min() / 2 or off.max() > steps / n_S.min():
+        return k_S, n_S
+    return np.round(scores * steps), np.full(n_S.shape, steps)
+
+
 def points(x_S: Array, n_S: Array | None = None) -> Points:
     """One data set as points: a histogram over 0..n if all seeds share a moderate n, else the seeds, sorted."""
     if n_S is not None and np.all(n_S == n_S[0]) and n_S[0] <= HISTOGRAM:

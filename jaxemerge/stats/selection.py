@@ -79,11 +79,10 @@ def family_of(name: str, scores: Array, trials: Array | None) -> Family:
     if counts != (name == "beta_binomial"):
         raise ValueError(f"family={name!r} {'takes no' if counts else 'needs'} trials")
     if trials is not None:
-        step = _resolution(scores)
-        return BetaBinomial(TIE_WIDTH * step if step > 1.5 / trials.min() else 0.0)
+        return BetaBinomial()
     inside = scores[(scores > 0) & (scores < 1)] if name == "beta" else scores
     sd = float(inside.std()) if len(inside) else 0.0
-    narrowest = max(NARROWEST * sd, TIE_WIDTH * _resolution(inside), 1e-6)
+    narrowest = max(NARROWEST * sd, TIE_WIDTH * _resolution(inside), 1e-3 * max(1.0, float(np.abs(scores).max())))
     return Beta(narrowest) if name == "beta" else Gaussian(float(inside.mean()), max(sd, narrowest), narrowest)
 
 

@@ -82,7 +82,11 @@ def _heights(selection: Selection, fits: Fits, grid: Points) -> Array:
     if fits.theta.shape[1] == 0:
         return np.zeros((len(fits.theta), grid.x.shape[1]))
     joint, _ = log_parts(selection.family, grid, selection.atoms, fits.logits, fits.theta)
-    return np.exp(joint[:, len(selection.atoms) :]).sum(axis=1)
+    heights = np.exp(joint[:, len(selection.atoms) :]).sum(axis=1)
+    if fits.theta.shape[1] > 1:
+        return heights
+    # One component is one lump: the slight bowl that fitting allows it is filled up to its lower rim.
+    return np.maximum(heights, np.minimum(heights[:, :1], heights[:, -1:]))
 
 
 def _grid(family: Family, data: Points) -> Points:
