@@ -22,7 +22,10 @@ def deepest_valley(heights: Array, walls: Array | None = None) -> tuple[Array, N
         [R] ratios in [0, 1] and [R] where they are.
     """
     tallest = heights.max(axis=-1, keepdims=True)
-    sides = [np.maximum.accumulate(heights, axis=-1), np.maximum.accumulate(heights[:, ::-1], axis=-1)[:, ::-1]]
+    sides = [
+        np.maximum.accumulate(heights, axis=-1),
+        np.maximum.accumulate(heights[:, ::-1], axis=-1)[:, ::-1],
+    ]
     walls = np.zeros((len(heights), 2)) if walls is None else walls
     left, right = (np.maximum(side, 1e9 * tallest * walls[:, end, None]) for end, side in enumerate(sides))
     lower = np.minimum(left, right)

@@ -35,9 +35,7 @@ class Fits:
 
     def rows(self, index: NDArray[np.int64]) -> Fits:
         """The fits `index`."""
-        return Fits(
-            self.logits[index], self.theta[index], self.log_likelihood[index], self.converged[index]
-        )
+        return Fits(self.logits[index], self.theta[index], self.log_likelihood[index], self.converged[index])
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,8 @@ def maximise(
     here = expand(family, data, atoms, place, shape)
     damping = np.full(len(state), 1e-2)
     for _ in range(steps):
-        move = _step(here, damping)
+        free = ~((place >= high) & (here.gradient > 0) | (place <= low) & (here.gradient < 0))
+        move = _step(here, damping, free)
         proposal = np.clip(place + move, low, high)
         there = expand(family, data, atoms, proposal, shape)
         gain = there.log_likelihood - here.log_likelihood
@@ -153,11 +152,14 @@ def expand(
     )
 
 
-def _step(here: Expansion, damping: Array) -> Array:
-    diagonal = np.einsum("rpp->rp", here.information)
+def _step(here: Expansion, damping: Array, free: NDArray[np.bool_]) -> Array:
+    """A damped step in the coordinates that no bound holds; the others must not bend it."""
+    gradient = here.gradient * free
+    information = here.information * free[:, None] * free[:, :, None]
+    diagonal = np.einsum("rpp->rp", information)
     ridge = (damping[:, None] + 1e-6) * diagonal + 1e-9
-    system = here.information + ridge[..., None] * np.eye(diagonal.shape[1])
-    step = np.linalg.solve(system, here.gradient[..., None])[..., 0]
+    system = information + ridge[..., None] * np.eye(diagonal.shape[1])
+    step = np.linalg.solve(system, gradient[..., None])[..., 0]
     return np.clip(step, -3.0, 3.0)
 
 

@@ -24,8 +24,8 @@ from .sidedness import Sides, above, sides
 
 # A valley that half of the resamples lack is an accident of the seeds drawn.
 MAJORITY = 0.5
-# The dip sees a smaller side of a quarter of some hundred seeds; a tenth escapes it.
-MINORITY = 0.25
+# The dip sees a smaller side of two fifths of some hundred seeds; a tenth escapes it.
+MINORITY = 0.4
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def fit_mixture(
     A population is `bimodal` if all of this holds: the fit has a valley at least `depth` deep between two peaks of its
     components' density; so have at least half of the fits to resampled seeds; and the bootstrap likelihood ratio
     refuses one component at level 1 - `confidence`. Flat-topped lumps are no beta-binomials and are refused too: where
-    both sides hold a quarter of the lumps' weight, `dip_test` without the atoms has to agree. An atom is no peak here: zeros and one lump are `two_sided` but not
+    both sides hold two fifths of the lumps' weight, `dip_test` without the atoms has to agree. An atom is no peak here: zeros and one lump are `two_sided` but not
     `bimodal`, whereas failures that are mostly but not only zeros are a lump, and with another they are `bimodal`.
 
     `success` is the expected share of seeds (sum of responsibilities over S) in components whose mean is above `cut`,
@@ -172,7 +172,9 @@ def fit_mixture(
     counts = trials is not None
     scores = scores_of_seeds(values, proportions=counts or family in ("beta_binomial", "beta"))
     if len(scores) == 0:
-        raise ValueError(f"values are all NaN ({np.size(values)} diverged seeds); at least one score is needed")
+        raise ValueError(
+            f"values are all NaN ({np.size(values)} diverged seeds); at least one score is needed"
+        )
     x, n = on_coarser_grid(*items_right(scores, trials)) if trials is not None else (scores, None)
     scores = x if n is None else x / n
     shape = family_of(family, scores, n)
@@ -254,7 +256,10 @@ def _bimodal(
 
 def _dips(selection: Selection, found: Sides, scores: Array, n: Array | None, level: float) -> bool:
     """Whether Hartigans' test agrees, where both sides are large enough for it to see them; else True."""
-    means, weights = selection.family.mean(selection.fit.theta[0]), selection.fit.weights[0, len(selection.atoms) :]
+    means, weights = (
+        selection.family.mean(selection.fit.theta[0]),
+        selection.fit.weights[0, len(selection.atoms) :],
+    )
     upper = weights[means > found.antimodes[0]].sum() / weights.sum()
     if min(upper, 1 - upper) < MINORITY:
         return True

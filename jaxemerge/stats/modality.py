@@ -57,7 +57,9 @@ def dip_test(values: ArrayLike, trials: ArrayLike | None = None) -> DipTest:
 
     scores = scores_of_seeds(values, proportions=trials is not None)
     if len(scores) == 0:
-        raise ValueError(f"values are all NaN ({np.size(values)} diverged seeds); at least one score is needed")
+        raise ValueError(
+            f"values are all NaN ({np.size(values)} diverged seeds); at least one score is needed"
+        )
     points = np.sort(scores if trials is None else _spread(*items_right(scores, trials)))
     n = len(points)
     if n < 4 or points[0] == points[-1]:

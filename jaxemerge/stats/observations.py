@@ -57,7 +57,9 @@ def scores_of_seeds(values: ArrayLike, *, proportions: bool) -> Array:
     if scores.ndim != 1 or len(scores) == 0:
         raise ValueError(f"values of shape {scores.shape} must be one score per seed, of at least one seed")
     if np.isinf(scores).any():
-        raise ValueError(f"values hold {int(np.isinf(scores).sum())} infinite scores; finite ones are allowed")
+        raise ValueError(
+            f"values hold {int(np.isinf(scores).sum())} infinite scores; finite ones are allowed"
+        )
     known = scores[~np.isnan(scores)]
     bounded = bool(np.all((known >= 0) & (known <= 1)))
     if proportions and not bounded:

@@ -16,7 +16,12 @@ TOLERANCE = 1e-3
 
 
 def resampled_fits(
-    family: Family, data: Points, atoms: tuple[float, ...], fits: Fits, rng: np.random.Generator, resamples: int
+    family: Family,
+    data: Points,
+    atoms: tuple[float, ...],
+    fits: Fits,
+    rng: np.random.Generator,
+    resamples: int,
 ) -> Fits:
     """[R] fits to seeds drawn with replacement, climbed from the fit to all, components in order of their means."""
     seeds = round(data.counts.sum())
@@ -51,14 +56,21 @@ def likelihood_ratio_p_value(
 
 
 def draw(
-    family: Family, data: Points, atoms: tuple[float, ...], fits: Fits, rng: np.random.Generator, resamples: int
+    family: Family,
+    data: Points,
+    atoms: tuple[float, ...],
+    fits: Fits,
+    rng: np.random.Generator,
+    resamples: int,
 ) -> Points:
     """R samples from one mixture, each with the seeds and items of `data`."""
     seeds = round(data.counts.sum())
     if data.histogram:
         joint, _ = log_parts(family, data, atoms, fits.logits, fits.theta)
         chances = np.exp(joint[0]).sum(axis=0)
-        return replace(data, counts=rng.multinomial(seeds, chances / chances.sum(), size=resamples).astype(float))
+        return replace(
+            data, counts=rng.multinomial(seeds, chances / chances.sum(), size=resamples).astype(float)
+        )
     part = _pick(fits.weights[0], (resamples, seeds), rng)
     component = np.maximum(part - len(atoms), 0)
     n = None if data.n is None else np.broadcast_to(data.n, part.shape)

@@ -82,8 +82,12 @@ def family_of(name: str, scores: Array, trials: Array | None) -> Family:
         return BetaBinomial()
     inside = scores[(scores > 0) & (scores < 1)] if name == "beta" else scores
     sd = float(inside.std()) if len(inside) else 0.0
-    narrowest = max(NARROWEST * sd, TIE_WIDTH * _resolution(inside), 1e-3 * max(1.0, float(np.abs(scores).max())))
-    return Beta(narrowest) if name == "beta" else Gaussian(float(inside.mean()), max(sd, narrowest), narrowest)
+    narrowest = max(
+        NARROWEST * sd, TIE_WIDTH * _resolution(inside), 1e-3 * max(1.0, float(np.abs(scores).max()))
+    )
+    return (
+        Beta(narrowest) if name == "beta" else Gaussian(float(inside.mean()), max(sd, narrowest), narrowest)
+    )
 
 
 def select(family: Family, data: Points, numbers: tuple[int, ...]) -> Selection:

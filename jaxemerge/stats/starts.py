@@ -40,7 +40,9 @@ def fit_best(
         tolerance: nats within which the climb stops.
     """
     rows = max(len(points.counts), len(points.x))
-    found = [cut_sample(family, points, atoms, edges, share) for edges, share in _choices(components, cuts, atoms)]
+    found = [
+        cut_sample(family, points, atoms, edges, share) for edges, share in _choices(components, cuts, atoms)
+    ]
     shared = (rows, len(atoms) + components)
     logits = np.stack([np.broadcast_to(start, shared) for start, _ in found], 1).reshape(-1, shared[1])
     theta = np.stack([theta for _, theta in found], 1).reshape(rows * len(found), components, 2)
@@ -67,7 +69,9 @@ def climb(
     """`maximise` in blocks of data sets that stay in the processor's cache."""
     blocks = [np.arange(i, min(i + BLOCK, len(theta))) for i in range(0, len(theta), BLOCK)]
     fits = [
-        maximise(family, points.rows(rows), atoms, logits[rows], theta[rows], steps=steps, tolerance=tolerance)
+        maximise(
+            family, points.rows(rows), atoms, logits[rows], theta[rows], steps=steps, tolerance=tolerance
+        )
         for rows in blocks
     ]
     return Fits(*(np.concatenate([getattr(fit, name) for fit in fits]) for name in FIELDS))
@@ -105,6 +109,8 @@ def cut_sample(
     return np.log(np.maximum(weights, 1e-3)), family.start(mean, variance, items)
 
 
-def _choices(components: int, cuts: tuple[float, ...], atoms: tuple[float, ...]) -> list[tuple[tuple[float, ...], float]]:
+def _choices(
+    components: int, cuts: tuple[float, ...], atoms: tuple[float, ...]
+) -> list[tuple[tuple[float, ...], float]]:
     shares = (0.3, 0.98) if atoms else (0.0,)
     return [((0.0, *inner, 1.0), share) for inner in combinations(cuts, components - 1) for share in shares]
