@@ -1,7 +1,7 @@
 """How often do the mixture's intervals hold the truth, and how often does `bimodal` say what is true?
 
-Run `python benchmarks/coverage_mixture.py coverage 500` and `python benchmarks/coverage_mixture.py bimodal 200`: on one
-core about 5 minutes each. Populations of 250 seeds with exact match over 91 items.
+Run `python benchmarks/coverage_mixture.py coverage 500` and `python benchmarks/coverage_mixture.py bimodal
+200`: on one core about 5 minutes each. Populations of 250 seeds with exact match over 91 items.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def bimodal(samples: int) -> None:
 
 
 def coverage(samples: int) -> None:
-    """Share of 95 % intervals of the upper weight, P(success) and the mean of successes that hold the truth."""
+    """Share of 95 % intervals of the upper weight, P(success) and the mean of successes that hold it."""
     for share in (0.2, 0.5):
         truth = np.array([share, share, 0.7, 0.7])
         held = np.zeros(4)

@@ -12,7 +12,8 @@ def deepest_valley(heights: Array, walls: Array | None = None) -> tuple[Array, N
     """How low a curve falls between two of its peaks.
 
     At each place: the height over the lower of the highest peaks to its left and right, itself included. The
-    least of these ratios is 1 for a curve of one peak, and r if a valley falls to r times the lower peak beside it.
+    least of these ratios is 1 for a curve of one peak, and r if a valley falls to r times the lower peak
+    beside it.
 
     Args:
         heights: [R, G] curves, >= 0.
@@ -39,7 +40,7 @@ def deepest_valley(heights: Array, walls: Array | None = None) -> tuple[Array, N
 
 
 def peaks(heights: Array, depth: float) -> tuple[list[int], list[int]]:
-    """Peaks of one curve [G] that valleys at least `depth` deep separate, and those valleys, left to right."""
+    """Peaks of one curve [G] that valleys at least `depth` deep part, and those valleys, left to right."""
     ratio, valley = (found[0] for found in deepest_valley(heights[None]))
     if ratio > 1 - depth:
         return [int(heights.argmax())], []

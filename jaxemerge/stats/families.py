@@ -1,7 +1,8 @@
 """What may one lump of seeds look like? Component families, with the derivatives that fitting needs.
 
 Every family has two unbounded coordinates per component: the first moves the mean, the second the spread.
-No component is more than slightly U-shaped, so that a component is one lump and two-sidedness needs two of them.
+No component is more than slightly U-shaped, so that a component is one lump and two-sidedness needs two of
+them.
 """
 
 from __future__ import annotations
@@ -62,11 +63,11 @@ class Family(Protocol):
 
 
 def shape_parameters(theta: Array) -> tuple[Array, Array, Array]:
-    """a and b [...] of Beta(a, b) from theta = (logit mean, log(a + b - least)), and d(a, b)/d theta [..., 2, 2].
+    """a, b [...] of Beta(a, b) at theta = (logit mean, log(a + b - least)), and d(a, b)/d theta [..., 2, 2].
 
-    With the mean m, least = BOWL / (m² + (1-m)²) >= BOWL / max(m, 1-m): a or b is at least BOWL. At BOWL = 1 no
-    component could be U-shaped; a little less leaves the flat one inside the range and not on its edge, where the
-    bootstrap of the likelihood ratio would reject it too often.
+    With the mean m, least = BOWL / (m² + (1-m)²) >= BOWL / max(m, 1-m): a or b is at least BOWL. At BOWL = 1
+    no component could be U-shaped; a little less leaves the flat one inside the range and not on its edge,
+    where the bootstrap of the likelihood ratio would reject it too often.
     """
     m = expit(theta[..., 0])
     slope = m * expit(-theta[..., 0])

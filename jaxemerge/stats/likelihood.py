@@ -1,4 +1,4 @@
-"""Which mixture makes many data sets most likely? Direct maximisation, vectorised over data sets and starts."""
+"""Which mixture makes many data sets most likely? Climbing, vectorised over data sets."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def maximise(
     """Climbs the likelihood from R starts on R data sets (or one that all share).
 
     The information is the sum of the outer products of the seeds' scores, so that only first derivatives are
-    needed; it is damped as Levenberg and Marquardt do, and a step that loses likelihood is taken back. Rows stop
-    on their own, and the cost goes with the rows still climbing.
+    needed; it is damped as Levenberg and Marquardt do, and a step that loses likelihood is taken back. Rows
+    stop on their own, and the cost goes with the rows still climbing.
 
     Args:
         family: shape of the components.
@@ -98,7 +98,9 @@ def maximise(
         place = np.where(better[:, None], proposal, place)
         here = _where(better, there, here)
         promise = np.einsum("rp,rp->r", here.gradient, move)
-        done = (better & (gain < tolerance)) | (~better & ((damping > 1e4) | (np.abs(promise) < tolerance)))
+        done = (better & (gain < tolerance) & (damping <= 1)) | (
+            ~better & ((damping > 1e4) | (np.abs(promise) < tolerance))
+        )
         damping = np.clip(np.where(better, damping / 5, damping * 6), 1e-6, 1e6)
         if not done.any():
             continue
@@ -118,7 +120,7 @@ def maximise(
 def log_parts(
     family: Family, points: Points, atoms: tuple[float, ...], logits: Array, theta: Array
 ) -> tuple[Array, Array]:
-    """[R, A + C, B] log of weight times density of every part at every point; [R, C, 2, B] derivatives by theta."""
+    """[R, A + C, B] log of weight times density of every part, and [R, C, 2, B] its derivatives by theta."""
     log_density, slopes = family.log_density(theta, points)
     with np.errstate(divide="ignore"):
         hits = [np.log((points.scores == atom).astype(np.float64)) for atom in atoms]

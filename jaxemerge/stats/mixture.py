@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +21,6 @@ from .resampling import likelihood_ratio_p_value, resampled_fits
 from .selection import Selection, check_arguments, family_of, select
 from .sidedness import Sides, above, sides
 
-
 # A valley that half of the resamples lack is an accident of the seeds drawn.
 MAJORITY = 0.5
 # The dip sees a smaller side of two fifths of some hundred seeds; a tenth escapes it.
@@ -30,7 +29,7 @@ MINORITY = 0.4
 
 @dataclass(frozen=True)
 class Mixture:
-    """Point masses (atoms) and C lumps (components), sorted by mean. Two-sidedness is stated with its evidence.
+    """Point masses (atoms) and C lumps (components), sorted by mean, and whether there are two sides.
 
     Attributes:
         family: "beta_binomial", "beta" or "gaussian".
@@ -121,31 +120,32 @@ def fit_mixture(
 ) -> Mixture:
     """Fits a mixture to the scores of S seeds and says how many lumps there are and whether they are apart.
 
-    Families. "beta_binomial": a seed with rate q ~ Beta(a, b) gets k of its n items right. "beta": scores strictly
-    between 0 and 1 are Beta(a, b). "gaussian": any scores. In the first two, scores of exactly 0 and exactly 1 may
-    carry point masses (atoms): a heap of zeros is a statement about zero, not a lump with a width. "auto" takes the
-    first if `trials` are given, the second if all scores lie in [0, 1], else the third. No component is
-    more than slightly U-shaped. Counts that all lie on a coarser grid (scores rounded to tenths) are fitted as counts
-    of that grid's steps.
+    Families. "beta_binomial": a seed with rate q ~ Beta(a, b) gets k of its n items right. "beta": scores
+    strictly between 0 and 1 are Beta(a, b). "gaussian": any scores. In the first two, scores of exactly 0 and
+    exactly 1 may carry point masses (atoms): a heap of zeros is a statement about zero, not a lump with a
+    width. "auto" takes the first if `trials` are given, the second if all scores lie in [0, 1], else the
+    third. No component is more than slightly U-shaped. Counts that all lie on a coarser grid (scores rounded
+    to tenths) are fitted as counts of that grid's steps.
 
     Number of components: least BIC = -2 log L + ln(S) (3 C + A - 1), over the numbers asked for and, for
-    beta-binomials, over the atoms that seeds really sit on. `p_values` add the bootstrap likelihood ratio of c against
-    more components, both with all atoms.
+    beta-binomials, over the atoms that seeds really sit on. `p_values` add the bootstrap likelihood ratio of
+    c against more components, both with all atoms.
 
-    A population is `bimodal` if all of this holds: the fit has a valley at least `depth` deep between two peaks of its
-    components' density; so have at least half of the fits to resampled seeds; and the bootstrap likelihood ratio
-    refuses one component at level 1 - `confidence`. Flat-topped lumps are no beta-binomials and are refused too: where
-    both sides hold two fifths of the lumps' weight, `dip_test` without the atoms has to agree. An atom is no peak here: zeros and one lump are `two_sided` but not
-    `bimodal`, whereas failures that are mostly but not only zeros are a lump, and with another they are `bimodal`.
+    A population is `bimodal` if all of this holds: the fit has a valley at least `depth` deep between two
+    peaks of its components' density; so have at least half of the fits to resampled seeds; and the bootstrap
+    likelihood ratio refuses one component at level 1 - `confidence`. Flat-topped lumps are no beta-binomials
+    and are refused too: where both sides hold two fifths of the lumps' weight, `dip_test` without the atoms
+    has to agree. An atom is no peak here: zeros and one lump are `two_sided` but not `bimodal`, whereas
+    failures that are mostly but not only zeros are a lump, and with another they are `bimodal`.
 
-    `success` is the expected share of seeds (sum of responsibilities over S) in components whose mean is above `cut`,
-    and in the atom at 1. Without a valley all seeds are on one side: the share is 1 if the mean score is at least
-    `upper`, else 0, with Wilson's interval. Other intervals are percentile bootstraps over seeds, components matched by
-    the order of their means.
+    `success` is the expected share of seeds (sum of responsibilities over S) in components whose mean is
+    above `cut`, and in the atom at 1. Without a valley all seeds are on one side: the share is 1 if the mean
+    score is at least `upper`, else 0, with Wilson's interval. Other intervals are percentile bootstraps over
+    seeds, components matched by the order of their means.
 
-    NaN scores are diverged runs: failures with score 0 among proportions, left out elsewhere. All scores on atoms (all
-    zero, say) give C = 0. A number of components above that of the distinct scores off the atoms is not tried. One
-    seed gives NaN intervals.
+    NaN scores are diverged runs: failures with score 0 among proportions, left out elsewhere. All scores on
+    atoms (all zero, say) give C = 0. A number of components above that of the distinct scores off the atoms
+    is not tried. One seed gives NaN intervals.
 
     Args:
         values: [S] scores, proportions if `trials` are given.
@@ -153,8 +153,8 @@ def fit_mixture(
         components: numbers of components to try.
         family: one of "auto", "beta_binomial", "beta", "gaussian".
         key: int or JAX key of the bootstraps.
-        bootstraps: resamples for p-values and for intervals; 0 leaves both out, and the likelihood ratio and the
-            resamples' valleys out of the evidence for `bimodal`.
+        bootstraps: resamples for p-values and for intervals; 0 leaves both out, and the likelihood ratio and
+            the resamples' valleys out of the evidence for `bimodal`.
         confidence: probability in (0, 1) of every interval, and see above.
         depth: in (0, 1), how deep a valley must be: 1 - valley / lower peak.
         upper: mean score from which a population without a valley counts as successful.
@@ -163,9 +163,9 @@ def fit_mixture(
         ValueError: if an argument is out of its range, or the values do not fit the family.
 
     References:
-        McLachlan and Peel (2000), Finite Mixture Models, sections 2.1 and 6.4-6.6 (likelihood, bootstrap of the
-        likelihood ratio); McLachlan (1987), Appl. Stat. 36, p. 318; Ospina and Ferrari (2010), Stat. Papers 51
-        (inflated Beta); Schwarz (1978), Ann. Stat. 6, p. 461 (BIC).
+        McLachlan and Peel (2000), Finite Mixture Models, sections 2.1 and 6.4-6.6 (likelihood, bootstrap of
+        the likelihood ratio); McLachlan (1987), Appl. Stat. 36, p. 318; Ospina and Ferrari (2010), Stat.
+        Papers 51 (inflated Beta); Schwarz (1978), Ann. Stat. 6, p. 461 (BIC).
     """
     numbers = check_arguments(components, family, bootstraps, confidence, depth)
     rng = generator(key)

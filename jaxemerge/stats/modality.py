@@ -16,8 +16,8 @@ class DipTest:
 
     Attributes:
         n: scores tested.
-        statistic: the dip, the greatest distance between the distribution function and the nearest one with one
-            mode; in [1/2n, 1/4].
+        statistic: the dip, the greatest distance between the distribution function and the nearest one with
+            one mode; in [1/2n, 1/4].
         p_value: chance of at least this dip under the uniform distribution, the hardest with one mode.
     """
 
@@ -29,19 +29,19 @@ class DipTest:
 def dip_test(values: ArrayLike, trials: ArrayLike | None = None) -> DipTest:
     """Hartigans' dip test, aware of the resolution of counts.
 
-    A score k/n stands for anything within half an item of it. With `trials` equal scores are therefore spread evenly
-    over (k - 1/2)/n to (k + 1/2)/n: a heap of ties, a floor of zeros included, becomes one broad step of the
-    distribution and no spike, and only emptier steps between fuller ones count. Even spreading is smoother than
-    chance, so the uniform null stays valid: on a grid of few steps the test keeps below its level. Without `trials`
-    the values are taken as continuous, as by `diptest`, and ties do look like modes.
+    A score k/n stands for anything within half an item of it. With `trials` equal scores are therefore spread
+    evenly over (k - 1/2)/n to (k + 1/2)/n: a heap of ties, a floor of zeros included, becomes one broad step
+    of the distribution and no spike, and only emptier steps between fuller ones count. Even spreading is
+    smoother than chance, so the uniform null stays valid: on a grid of few steps the test keeps below its
+    level. Without `trials` the values are taken as continuous, as by `diptest`, and ties do look like modes.
 
     Zeros *and* a distant lump are two modes to this test; `fit_mixture` tells atoms from lumps.
 
-    Simulated size at level 0.05 (250 seeds, 500 samples each): uniform counts of 91 items SIZE_U, of 5 items SIZE_5,
-    a floor SIZE_F; power for means .1 and .7, of 91 items: POWER.
+    Simulated size at level 0.05 (250 seeds, 500 samples each): uniform counts of 91 items SIZE_U, of 5 items
+    SIZE_5, a floor SIZE_F; power for means .1 and .7, of 91 items: POWER.
 
-    NaN proportions are diverged runs and count as 0; other NaN values are left out. Fewer than four scores, or
-    equal ones, give p = 1.
+    NaN proportions are diverged runs and count as 0; other NaN values are left out. Fewer than four scores,
+    or equal ones, give p = 1.
 
     Args:
         values: [S] scores; proportions if `trials` are given.
@@ -71,9 +71,9 @@ def dip_test(values: ArrayLike, trials: ArrayLike | None = None) -> DipTest:
 def bimodality_coefficient(values: ArrayLike) -> NDArray[np.float64]:
     """Sarle's coefficient along the last axis: (g² + 1) / (k + 3 (S-1)² / ((S-2)(S-3))).
 
-    g is the sample skewness and k the sample excess kurtosis, both corrected for bias. The uniform distribution has
-    5/9, more hints at two modes, and two equal points reach about 1; but a skewed distribution of one mode may exceed
-    5/9 too, so the number describes and does not test.
+    g is the sample skewness and k the sample excess kurtosis, both corrected for bias. The uniform
+    distribution has 5/9, more hints at two modes, and two equal points reach about 1; but a skewed
+    distribution of one mode may exceed 5/9 too, so the number describes and does not test.
 
     Args:
         values: [..., S] scores; NaN gives NaN.
@@ -100,7 +100,7 @@ def bimodality_coefficient(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def ashman_d(mean_1: ArrayLike, sd_1: ArrayLike, mean_2: ArrayLike, sd_2: ArrayLike) -> NDArray[np.float64]:
-    """Separation of two lumps, sqrt(2) |mean_1 - mean_2| / sqrt(sd_1² + sd_2²); above 2 they are clearly apart.
+    """Separation of two lumps, sqrt(2) |mean_1 - mean_2| / sqrt(sd_1² + sd_2²); above 2 they are apart.
 
     Args:
         mean_1: [...] means of one lump.

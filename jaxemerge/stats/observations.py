@@ -71,7 +71,8 @@ def items_right(scores_S: Array, trials: ArrayLike) -> tuple[Array, Array]:
     """[S] items right and [S] items asked, both whole.
 
     Raises:
-        ValueError: if trials are not whole numbers of at least 1 (one, or one per seed), or a score is not k/n.
+        ValueError: if trials are not whole numbers of at least 1 (one, or one per seed), or a score is not
+            k/n.
     """
     n = np.asarray(trials, np.float64)
     if n.shape not in ((), scores_S.shape):
@@ -87,10 +88,10 @@ def items_right(scores_S: Array, trials: ArrayLike) -> tuple[Array, Array]:
 
 
 def on_coarser_grid(k_S: Array, n_S: Array) -> tuple[Array, Array]:
-    """The same scores as counts of fewer items, if every score is, to rounding, one of m + 1 < n/2 even steps.
+    """The same scores as counts of m <= n/2 items, if every score is, to rounding, a multiple of 1/m.
 
-    Scores rounded to tenths are counts of ten: taken as counts of more, every step would look like a lump. At least
-    four distinct scores, each held by ten seeds on average, must speak for the grid.
+    Scores rounded to tenths are counts of ten: taken as counts of more, every step would look like a lump. At
+    least four distinct scores, each held by ten seeds on average, must speak for the grid.
     """
     scores = k_S / n_S
     distinct = np.unique(scores)
@@ -104,7 +105,7 @@ def on_coarser_grid(k_S: Array, n_S: Array) -> tuple[Array, Array]:
 
 
 def points(x_S: Array, n_S: Array | None = None) -> Points:
-    """One data set as points: a histogram over 0..n if all seeds share a moderate n, else the seeds, sorted."""
+    """One data set as points: a histogram over 0..n if all seeds share a moderate n, else sorted seeds."""
     if n_S is not None and np.all(n_S == n_S[0]) and n_S[0] <= HISTOGRAM:
         n = int(n_S[0])
         counts = np.bincount(x_S.astype(np.int64), minlength=n + 1).astype(np.float64)

@@ -23,7 +23,7 @@ def resampled_fits(
     rng: np.random.Generator,
     resamples: int,
 ) -> Fits:
-    """[R] fits to seeds drawn with replacement, climbed from the fit to all, components in order of their means."""
+    """[R] fits to seeds drawn with replacement, climbed from the fit to all, components sorted by mean."""
     seeds = round(data.counts.sum())
     counts = rng.multinomial(seeds, data.counts[0] / seeds, size=resamples).astype(np.float64)
     return in_order(family, _refit(family, replace(data, counts=counts), atoms, fits))
@@ -38,7 +38,7 @@ def likelihood_ratio_p_value(
     rng: np.random.Generator,
     resamples: int,
 ) -> float:
-    """Share of samples drawn from the fit with fewer components whose likelihood ratio is at least the observed one.
+    """Share of samples from the fit with fewer components whose likelihood ratio reaches the observed one.
 
     The observed sample counts as one of them, so that the test keeps its level with any number of resamples.
 

@@ -40,12 +40,12 @@ def threshold_scan(
     """P(success) as a function of the threshold: success(t) = #{s: y_s >= t} / S.
 
     The interval at one threshold is Wilson's. The band is success(t) ± e, cut to [0, 1], where e is the exact
-    quantile of Kolmogorov's statistic of S seeds: with probability `confidence` (or more, if scores are tied) it holds
-    the true curve everywhere, so that a threshold may be chosen after looking. e is just below the bound
-    sqrt(ln(2 / (1 - confidence)) / 2S) of Dvoretzky, Kiefer and Wolfowitz.
+    quantile of Kolmogorov's statistic of S seeds: with probability `confidence` (or more, if scores are tied)
+    it holds the true curve everywhere, so that a threshold may be chosen after looking. e is just below the
+    bound sqrt(ln(2 / (1 - confidence)) / 2S) of Dvoretzky, Kiefer and Wolfowitz.
 
-    NaN proportions are diverged runs: failures with score 0, counted in S. Where scores go beyond [0, 1], NaN seeds
-    fail at every threshold and are counted in S as well.
+    NaN proportions are diverged runs: failures with score 0, counted in S. Where scores go beyond [0, 1], NaN
+    seeds fail at every threshold and are counted in S as well.
 
     Args:
         values: [S] scores, one per seed.
@@ -56,7 +56,8 @@ def threshold_scan(
         ValueError: if there is no score, a threshold is NaN, or `confidence` is not in (0, 1).
 
     References:
-        Kolmogorov (1933), G. Ist. Ital. Attuari 4, p. 83; Massart (1990), Ann. Probab. 18, p. 1269 (the bound).
+        Kolmogorov (1933), G. Ist. Ital. Attuari 4, p. 83; Massart (1990), Ann. Probab. 18, p. 1269 (the
+        bound).
     """
     check_confidence(confidence)
     scores, n = scores_of_seeds(values, proportions=False), np.size(values)

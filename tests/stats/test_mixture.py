@@ -84,7 +84,7 @@ def test_two_lumps_with_all_that_is_said_of_them():
     scores = two_sided(np.random.default_rng(4))
     found = fit_mixture(scores, N, components=[1, 2], bootstraps=60)
     assert found.family == "beta_binomial"
-    assert found.converged and found.bimodal and found.two_sided
+    assert (found.converged, found.bimodal, found.two_sided) == (True, True, True)
     np.testing.assert_allclose(found.weights.value, [0.7, 0.3], atol=0.08)
     np.testing.assert_allclose(found.means.value, [0.1, 0.7], atol=0.05)
     assert np.all(found.weights.interval.low < found.weights.value)
@@ -123,7 +123,7 @@ def test_seeds_and_histogram_give_one_likelihood():
     k = np.round(two_sided(np.random.default_rng(8), size=43) * N)
     histogram, family = points(k, np.full(43, float(N))), BetaBinomial()
     seeds = Points(np.sort(k)[None], np.full((1, 43), float(N)), np.ones((1, 43)))
-    assert histogram.histogram and not seeds.histogram
+    assert (histogram.histogram, seeds.histogram) == (True, False)
     logits, theta = np.zeros((1, 2)), np.array([[[-2.0, 2.0], [1.0, 2.0]]])
     one, other = (maximise(family, data, (), logits, theta) for data in (histogram, seeds))
     assert one.log_likelihood == pytest.approx(other.log_likelihood, abs=1e-6)
@@ -168,7 +168,7 @@ def test_all_seeds_on_one_atom(level, trials):
     found = fit_mixture([level] * 19, trials, bootstraps=20)
     assert (found.atoms, found.bic, found.p_values) == ((level,), {0: 0.0}, {})
     assert found.weights.value.shape == (0,)
-    assert not found.bimodal and not found.two_sided
+    assert (found.bimodal, found.two_sided) == (False, False)
     assert found.success.value == level
     assert 0 < found.success.interval.high - found.success.interval.low < 0.2
 
@@ -182,7 +182,7 @@ def test_zeros_and_a_spike():
 
 def test_failures_and_perfection_alone_are_two_sided():
     found = fit_mixture([0.0] * 7 + [1.0] * 13, N, bootstraps=50)
-    assert found.two_sided and not found.bimodal
+    assert (found.bimodal, found.two_sided) == (False, True)
     assert found.success.value == pytest.approx(0.65)
 
 
