@@ -32,8 +32,10 @@ class Family(Protocol):
         high: [2] greatest coordinates.
     """
 
-    name: str
     names: tuple[str, str]
+
+    @property
+    def name(self) -> str: ...
 
     @property
     def low(self) -> Array: ...

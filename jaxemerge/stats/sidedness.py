@@ -92,7 +92,7 @@ def _heights(selection: Selection, fits: Fits, grid: Points) -> Array:
 def _grid(family: Family, data: Points) -> Points:
     if data.n is not None:
         n = data.n.max()
-        k = np.unique(np.round(np.linspace(0, n, min(int(n) + 1, GRID))))
+        k = np.unique(np.round(np.linspace(0, n, min(int(n) + 1, GRID)))).astype(np.float64)
         return Points(k[None], np.full((1, len(k)), n), np.ones((1, len(k))))
     if family.name == "beta":
         x = (np.arange(GRID) + 0.5) / GRID
