@@ -1,7 +1,7 @@
 """How often do the mixture's intervals hold the truth, and how often does `bimodal` say what is true?
 
 Run `python benchmarks/coverage_mixture.py coverage 500` and `python benchmarks/coverage_mixture.py bimodal
-200`: on one core about 5 minutes each. Populations of 250 seeds with exact match over 91 items.
+200`: on one core about 2 and 25 minutes. Populations of 250 seeds with exact match over 91 items.
 """
 
 from __future__ import annotations

@@ -145,6 +145,13 @@ def fit_mixture(
     score is at least `upper`, else 0, with Wilson's interval. Other intervals are percentile bootstraps over
     seeds, components matched by the order of their means.
 
+    Measured on 250 seeds and 91 items (`benchmarks/coverage_mixture.py`). 95 % intervals over 500
+    populations, 0.2 and 0.5 of the seeds above: weight and `success` 93.6 and 93.0 %, upper mean 93.2 and
+    92.6 %. `bimodal` for means .1 and .7: with a + b = 10, 93 % at weight .1 (below the 95 % aimed at), 97 %
+    at .3 and 100 % at .9 of 120; with 20, all of 40 at .3 and .5. Wrongly: 0 of 120 uniform, 0 of 40 each of
+    three kinds of zeros with a lump, 1 of 40 triangular. A flat block from .3 to .8 is wrongly called bimodal
+    in 11 of 40: beware of flat tops.
+
     NaN scores are diverged runs: failures with score 0 among proportions, left out elsewhere. All scores on
     atoms (all zero, say) give C = 0. A number of components above that of the distinct scores off the atoms
     is not tried. One seed gives NaN intervals.
