@@ -72,7 +72,7 @@ def keep_compiled(folder: Path | None = None) -> None:
         folder: where to keep them; by default ``jaxemerge/programs`` in the user's cache folder
             (XDG_CACHE_HOME, else ~/.cache).
     """
-    if jax.config.jax_compilation_cache_dir is None:
+    if getattr(jax.config, "jax_compilation_cache_dir") is None:  # noqa: B009 - jax declares no types here
         jax.config.update("jax_compilation_cache_dir", str(folder or cache_folder() / "programs"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 

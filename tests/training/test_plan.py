@@ -109,7 +109,7 @@ def test_a_budget_holds_whatever_chunk_is_asked_for(chunk: int) -> None:
 def test_a_budget_too_small_for_one_seed_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^memory=0\.5 GB is too little: one seed needs about 1 GB$"):
         make_plan(CELL, 250, devices=cpus(2), memory=500_000_000)
-    with pytest.raises(ValueError, match="^memory=1e-09 GB is too little"):
+    with pytest.raises(ValueError, match=r"^memory=1e-09 GB is too little"):
         make_plan(CELL, 250, devices=accelerators(1, 10**9), memory=1)
 
 
