@@ -35,7 +35,7 @@ class Population:
         state, seen = self._program.init(self._members), []
         for step in range(steps):
             state, info = self._program.advance(state, self._members, step, step + 1, 0)
-            seen.append(float(info.last.loss[0]))
+            seen.append(float(np.asarray(info.last.loss)[0]))
         return seen
 
     def run(self, units: int) -> object:

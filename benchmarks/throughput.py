@@ -1,0 +1,244 @@
+"""How fast does this machine train populations, and how close is that to what it can do?
+
+python benchmarks/throughput.py                         cells and seeds that fit the device
+python benchmarks/throughput.py quick 4x64 --seeds 16,64
+python benchmarks/throughput.py --study                 ends with the hours that the whole count study would take
+
+Needs only JAX, Flax, Optax and NumPy. Every cell is measured in a process of its own, so that its memory
+is its own; cells that do not fit into ``--minutes`` are left out, and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import cells
+import peak
+import timing
+from jaxemerge.devices import Layout, use_host_cores
+from jaxemerge.training import make_plan, members, paired, program
+
+ONE = "single seeds, scanned"
+POPULATION = "population"
+STUDY_SEEDS, STUDY_STEPS = 250, 10_000
+
+
+class Population:
+    """A chunk of seeds of a cell: compiled when made, trained by ``run``."""
+
+    def __init__(self, cell: cells.Cell, layout: Layout, seeds: int) -> None:
+        self.seeds = seeds
+        self._program = program(cell, layout)
+        who = members(paired(range(seeds)), cell.optimizer.learning_rate, cell.optimizer.weight_decay)
+        self._members = self._program.place(who)
+        self._state = self._program.init(self._members)
+        began = time.perf_counter()
+        self.run(0)  # no step: the time is that of compiling
+        self.compile_seconds = time.perf_counter() - began
+
+    def run(self, steps: int) -> object:
+        self._state, info = self._program.advance(self._state, self._members, 0, steps, 0)
+        return jax.block_until_ready(info)
+
+
+def peak_bytes() -> int:
+    """Most memory this process has used so far: of the first device, or of the host."""
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in statistics:
+        return int(statistics["peak_bytes_in_use"])
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def measure(cell: cells.Cell, counts: Sequence[int], rounds: int, seconds: float) -> list[timing.Result]:
+    """Populations of several sizes, single seeds and matrix products, in turns."""
+    devices = tuple(jax.local_devices())
+    device = timing.device_name(devices[0].platform, devices[0].device_kind, len(devices))
+    one = Population(cell, Layout(devices[:1]), 1)
+    sizes = {}
+    failed = []
+    for count in sorted(counts):
+        plan = make_plan(cell, count)
+        try:
+            built = Population(cell, plan.layout, plan.chunk)
+            built.run(1)
+        except jax.errors.JaxRuntimeError as error:
+            why = str(error).partition("\n")[0]
+            failed.append(
+                timing.Result(
+                    "throughput", device, cell.name, POPULATION, count, math.nan, "seed-steps/s", {"error": why}
+                )
+            )
+            continue
+        sizes[f"{POPULATION} {count}"] = (built, peak_bytes())
+    runs = {ONE: one.run, **{name: built.run for name, (built, _) in sizes.items()}}
+    dtype = cell.model.dtype
+    seen = timing.interleaved({**runs, **peak.products(dtype)}, rounds=rounds, seconds=seconds)
+    highest = peak.peak(seen, len(devices))
+    found = []
+    for name, times in seen.items():
+        if peak.is_product(name):
+            continue
+        built, memory = sizes.get(name, (one, 0))
+        per_step = [t / built.seeds for t in times]
+        rate = 1 / statistics.median(per_step)
+        more: dict[str, Any] = {
+            "tokens_per_second": rate * cell.batch * cell.context,
+            "model_flops_per_second": rate * cell.step_flops,
+            "peak_flops_per_second": highest,
+            "share_of_peak": rate * cell.step_flops / highest,
+            "compile_seconds": built.compile_seconds,
+            "peak_bytes": memory or None,
+            "times_single_seeds": timing.median_ratio(seen[ONE], per_step),
+            "spread": timing.spread(per_step),
+            "rounds": rounds,
+            "precision": dtype,
+        }
+        variant = ONE if built is one else POPULATION
+        found.append(
+            timing.Result("throughput", device, cell.name, variant, built.seeds, rate, "seed-steps/s", more)
+        )
+    return found + failed
+
+
+def study_hours(found: Sequence[timing.Result], dtype: str) -> tuple[float, list[str]]:
+    """Hours for 15 cells x 250 seeds x 10,000 steps, and which cells were not timed themselves.
+
+    A cell that was not timed gets the seconds per FLOP of its width: interpolated, in logarithms, between
+    the widths that were timed (their geometric mean over depths); beyond them, those of the nearest.
+    """
+    best: dict[str, float] = {}
+    for r in found:
+        if r.variant == POPULATION and r.value == r.value:
+            best[r.cell] = max(best.get(r.cell, 0.0), r.value)
+    timed = [cell for cell in (cells.named(name, dtype) for name in best) if cell.batch == 128]
+    if not timed:
+        return math.nan, []
+    logs: dict[int, list[float]] = {}
+    for cell in timed:
+        logs.setdefault(cell.model.width, []).append(-math.log(best[cell.name] * cell.step_flops))
+    widths = sorted(logs)
+    levels = [statistics.fmean(logs[width]) for width in widths]
+    total, guessed = 0.0, []
+    for cell in cells.grid(dtype):
+        if cell.name in best:
+            per_step = 1 / best[cell.name]
+        else:
+            level = np.interp(math.log(cell.model.width), np.log(widths), levels)
+            per_step = cell.step_flops * math.exp(float(level))
+            guessed.append(cell.name)
+        total += per_step * STUDY_SEEDS * STUDY_STEPS / 3600
+    return total, guessed
+
+
+def report(found: Sequence[timing.Result]) -> str:
+    """One line per cell and number of seeds."""
+    keys = ("tokens_per_second", "share_of_peak", "times_single_seeds", "compile_seconds", "peak_bytes")
+    rows = [
+        (r.cell, r.variant, r.seeds, r.value, *(_number(r.more.get(key)) for key in keys)) for r in found
+    ]
+    header = ("cell", "variant", "seeds", "seed-steps/s", "tokens/s", "of peak", "x single", "compile s", "bytes")
+    return timing.table(header, rows)
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("cells", nargs="*", help=f"{', '.join(cells.LAPTOP)}, or {', '.join(cells.STUDY)}, ...")
+    made.add_argument("--seeds", help="numbers of seeds, for example 16,64")
+    made.add_argument("--rounds", type=int, default=5)
+    made.add_argument("--seconds", type=float, default=0.8, help="of one measurement")
+    made.add_argument("--minutes", type=float, default=9.0, help="for everything")
+    made.add_argument("--study", action="store_true", help="end with the hours of the whole count study")
+    made.add_argument("--json", type=Path, metavar="FILE")
+    made.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    made.add_argument("--accelerator", action="store_true", help=argparse.SUPPRESS)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures all cells; 1 where one is missing."""
+    made = parser()
+    options = made.parse_args(arguments)
+    use_host_cores()
+    # Asked in another process: this one must not hold an accelerator's memory.
+    accelerator = options.accelerator or (not options.here and _has_accelerator())
+    dtype = "bfloat16" if accelerator else "float32"
+    names = options.cells or (list(cells.STUDY) if accelerator or options.study else list(cells.LAPTOP))
+    try:
+        chosen = [cells.named(name, dtype) for name in names]
+        counts = [int(n) for n in (options.seeds or ("32,128" if accelerator else "16")).split(",")]
+        if min(counts) < 1 or options.rounds < 1:
+            raise ValueError("--seeds and --rounds: must be at least 1")
+    except ValueError as error:
+        made.exit(2, f"error: {error}\n")
+    if options.here:
+        timing.write(
+            [r for cell in chosen for r in measure(cell, counts, options.rounds, options.seconds)], options.json
+        )
+        return 0
+    found, missing = _in_processes(names, counts, options, accelerator)
+    timing.write(found, options.json)
+    print(report(found))
+    for name, why in missing.items():
+        print(f"{name} left out: {why}", file=sys.stderr)
+    if options.study:
+        hours, guessed = study_hours(found, dtype)
+        print(
+            f"15 cells x {STUDY_SEEDS} seeds x {STUDY_STEPS} steps: about {hours:.1f} hours of training; "
+            f"interpolated by width for {', '.join(guessed) or 'none'}."
+        )
+    return 1 if missing else 0
+
+
+def _has_accelerator() -> bool:
+    code = "import jax; print(jax.default_backend())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()[-1] != "cpu"
+
+
+def _in_processes(
+    names: Sequence[str], counts: Sequence[int], options: argparse.Namespace, accelerator: bool
+) -> tuple[list[timing.Result], dict[str, str]]:
+    found, missing, end = list[timing.Result](), dict[str, str](), time.monotonic() + 60 * options.minutes
+    with tempfile.TemporaryDirectory() as folder:
+        for i, name in enumerate(names):
+            file = Path(folder, f"{i}.jsonl")
+            command = [sys.executable, __file__, name, "--here", "--json", str(file)]
+            command += ["--seeds", ",".join(map(str, counts)), "--rounds", str(options.rounds)]
+            command += ["--seconds", str(options.seconds), *(["--accelerator"] if accelerator else [])]
+            try:
+                done = subprocess.run(
+                    command, capture_output=True, text=True, check=False, timeout=max(1, end - time.monotonic())
+                )
+            except subprocess.TimeoutExpired:
+                missing[name] = f"no time left of {options.minutes:g} minutes"
+                continue
+            if done.returncode:
+                missing[name] = done.stderr.strip().rpartition("\n")[2]
+            else:
+                found += [timing.read(line) for line in file.read_text().splitlines()]
+    return found, missing
+
+
+if __name__ == "__main__":
+    sys.exit(main())
