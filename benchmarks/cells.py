@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from jaxemerge.models import Transformer, families, neox, training_flops_per_token
 from jaxemerge.tasks import Count, Task
@@ -22,7 +22,7 @@ class Cell:
     model: Transformer
     batch: int
     context: int
-    optimizer: AdamW = AdamW(learning_rate=1e-3, warmup=1)
+    optimizer: AdamW = field(default_factory=lambda: AdamW(learning_rate=1e-3, warmup=1))
     steps: int = 10_000
 
     @property

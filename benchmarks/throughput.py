@@ -2,7 +2,7 @@
 
 python benchmarks/throughput.py                         cells and seeds that fit the device
 python benchmarks/throughput.py quick 4x64 --seeds 16,64
-python benchmarks/throughput.py --study                 ends with the hours that the whole count study would take
+python benchmarks/throughput.py --study                 ends with the hours of the whole count study
 
 Needs only JAX, Flax, Optax and NumPy. Every cell is measured in a process of its own, so that its memory
 is its own; cells that do not fit into ``--minutes`` are left out, and named.
@@ -81,7 +81,14 @@ def measure(cell: cells.Cell, counts: Sequence[int], rounds: int, seconds: float
             why = str(error).partition("\n")[0]
             failed.append(
                 timing.Result(
-                    "throughput", device, cell.name, POPULATION, count, math.nan, "seed-steps/s", {"error": why}
+                    "throughput",
+                    device,
+                    cell.name,
+                    POPULATION,
+                    count,
+                    math.nan,
+                    "seed-steps/s",
+                    {"error": why},
                 )
             )
             continue
@@ -149,10 +156,18 @@ def study_hours(found: Sequence[timing.Result], dtype: str) -> tuple[float, list
 def report(found: Sequence[timing.Result]) -> str:
     """One line per cell and number of seeds."""
     keys = ("tokens_per_second", "share_of_peak", "times_single_seeds", "compile_seconds", "peak_bytes")
-    rows = [
-        (r.cell, r.variant, r.seeds, r.value, *(_number(r.more.get(key)) for key in keys)) for r in found
-    ]
-    header = ("cell", "variant", "seeds", "seed-steps/s", "tokens/s", "of peak", "x single", "compile s", "bytes")
+    rows = [(r.cell, r.variant, r.seeds, r.value, *(_number(r.more.get(key)) for key in keys)) for r in found]
+    header = (
+        "cell",
+        "variant",
+        "seeds",
+        "seed-steps/s",
+        "tokens/s",
+        "of peak",
+        "x single",
+        "compile s",
+        "bytes",
+    )
     return timing.table(header, rows)
 
 
@@ -193,7 +208,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         made.exit(2, f"error: {error}\n")
     if options.here:
         timing.write(
-            [r for cell in chosen for r in measure(cell, counts, options.rounds, options.seconds)], options.json
+            [r for cell in chosen for r in measure(cell, counts, options.rounds, options.seconds)],
+            options.json,
         )
         return 0
     found, missing = _in_processes(names, counts, options, accelerator)
@@ -228,7 +244,11 @@ def _in_processes(
             command += ["--seconds", str(options.seconds), *(["--accelerator"] if accelerator else [])]
             try:
                 done = subprocess.run(
-                    command, capture_output=True, text=True, check=False, timeout=max(1, end - time.monotonic())
+                    command,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=max(1, end - time.monotonic()),
                 )
             except subprocess.TimeoutExpired:
                 missing[name] = f"no time left of {options.minutes:g} minutes"

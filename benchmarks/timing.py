@@ -165,7 +165,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     right = [any(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
     lines = [
-        "  ".join(text.rjust(w) if r else text.ljust(w) for text, w, r in zip(row, widths, right, strict=True))
+        "  ".join(
+            text.rjust(w) if r else text.ljust(w) for text, w, r in zip(row, widths, right, strict=True)
+        )
         for row in cells
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))

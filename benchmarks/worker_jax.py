@@ -111,9 +111,7 @@ class Loop:
     def __init__(self, work: Work) -> None:
         self._training = Training(work)
         self._step = jax.jit(self._training.step, donate_argnums=0)
-        self._batches = [
-            (tokens, weights) for tokens, weights in zip(*self._training.batches, strict=True)
-        ]
+        self._batches = [(tokens, weights) for tokens, weights in zip(*self._training.batches, strict=True)]
         self._state = self._training.state()
 
     def losses(self, steps: int) -> list[float]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cells import Cell, laptop
-from jaxemerge.devices import use_host_cores
+from jaxemerge.devices import compiled, use_host_cores
 from jaxemerge.training import make_plan, members, paired, program
 from jaxemerge.training.step import initial_state, training_batch
 from peak import products
@@ -57,12 +57,12 @@ class Product:
 def _share(cell: Cell, folder: str) -> None:
     """Writes seed 0's initial weights and first batches for the others."""
     who = jax.tree.map(lambda leaf: leaf[0], members(paired([0]), 0.0, 0.0))
-    params = jax.jit(lambda: initial_state(cell, who).params)()
+    params = compiled(lambda: initial_state(cell, who).params)()
     named = {
         jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(params)
     }
-    batches = jax.jit(jax.vmap(lambda step: training_batch(cell, who, step)))(jnp.arange(BATCHES))
+    batches = compiled(jax.vmap(lambda step: training_batch(cell, who, step)))(jnp.arange(BATCHES))
     Common(named, np.asarray(batches.tokens), np.asarray(batches.weights)).write(folder)
 
 

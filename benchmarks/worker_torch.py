@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cells import Cell, laptop
@@ -45,12 +44,14 @@ class Block(nn.Module):
     def attention(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape
         q, k, v = self.qkv(x).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = F.scaled_dot_product_attention(self.turn(q), self.turn(k), v, is_causal=True)
+        mixed = nn.functional.scaled_dot_product_attention(self.turn(q), self.turn(k), v, is_causal=True)
         return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
 
     def forward(self, x: Tensor) -> Tensor:
         return (
-            x + self.attention(self.attention_norm(x)) + self.down(F.gelu(self.up(self.mlp_norm(x))))
+            x
+            + self.attention(self.attention_norm(x))
+            + self.down(nn.functional.gelu(self.up(self.mlp_norm(x))))
         )
 
 
@@ -70,7 +71,7 @@ class Decoder(nn.Module):
         for block in self.blocks:
             x = block(x)
         logits = self.head(self.norm(x))[:, :-1].flatten(0, 1)
-        costs = F.cross_entropy(logits, tokens[:, 1:].flatten(), reduction="none")
+        costs = nn.functional.cross_entropy(logits, tokens[:, 1:].flatten(), reduction="none")
         weight = weights[:, 1:].flatten()
         return (costs * weight).sum() / weight.sum()
 
