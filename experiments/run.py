@@ -197,6 +197,7 @@ def parse_memory(text: str | None) -> int:
 def study(options: argparse.Namespace, console: Console) -> int:
     """Trains what is missing of a study, then writes its report."""
     cells = chosen_cells(options)
+    memory = parse_memory(options.memory)
     use_host_cores(options.devices)
     if not options.no_cache:
         keep_compiled()
@@ -204,13 +205,16 @@ def study(options: argparse.Namespace, console: Console) -> int:
     if options.plan:
         kept = open_store(folder) if (folder / "study.json").is_file() else None
         rate = options.rate or assumed_rate(cells[0].model.dtype)
-        todo = jobs(cells, kept, chunk=options.chunk, memory=parse_memory(options.memory))
+        todo = jobs(cells, kept, chunk=options.chunk, memory=memory)
         plan_table(console, estimates(cells, todo, rate), rate, given=options.rate is not None)
         return 0
     for cell in cells:
         prepare(cell)
+    jobs(
+        cells, None, chunk=options.chunk, memory=memory
+    )  # refuses what cannot fit, before anything is written
     store = create_store(folder, options.command, cells)
-    todo = jobs(cells, store, chunk=options.chunk, memory=parse_memory(options.memory))
+    todo = jobs(cells, store, chunk=options.chunk, memory=memory)
     if not todo:
         say(console, f"All {len(cells)} cells are finished in {folder}: nothing to train.")
     elif not train(todo, store, options, console):

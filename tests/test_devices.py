@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,7 +11,15 @@ import numpy as np
 import pytest
 
 from jaxemerge import devices
-from jaxemerge.devices import DeviceError, Layout, compiler_options, over_seeds, self_test, use_host_cores
+from jaxemerge.devices import (
+    DeviceError,
+    Layout,
+    compiler_options,
+    keep_compiled,
+    over_seeds,
+    self_test,
+    use_host_cores,
+)
 
 
 def first(n: int) -> tuple[Any, ...]:
@@ -133,3 +142,26 @@ def test_donated_memory_is_taken_over() -> None:
     assert not x.is_deleted()
     takes(x)
     assert x.is_deleted()
+
+
+def test_compiled_programs_are_kept_where_the_user_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {
+        name: getattr(jax.config, name)
+        for name in ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    }
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    try:
+        for folder, expected in (
+            (None, tmp_path / "jaxemerge" / "programs"),
+            (tmp_path / "x", tmp_path / "x"),
+        ):
+            jax.config.update("jax_compilation_cache_dir", None)
+            keep_compiled(folder)
+            assert jax.config.jax_compilation_cache_dir == str(expected)
+        keep_compiled(tmp_path / "other")
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "x")  # what is set already stays
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)

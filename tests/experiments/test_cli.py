@@ -48,6 +48,9 @@ def fails(arguments, capsys):
         (["--threshold", "0"], "--threshold 0: must lie in (0, 1]"),
         (["--chunk", "-1"], "--chunk and --devices: must be at least 1"),
         (["--rate", "-1"], "--rate -1: must be positive"),
+        (["--memory", "lots"], "--memory lots: write 4GB or 500MB"),
+        (["--memory", "0GB"], "--memory 0GB: write 4GB or 500MB"),
+        (["--memory", "1GB"], "memory=1 GB is too little: one seed needs about 1 GB"),
         (["--fast"], "unrecognized arguments: --fast"),
         (["count_quick", "somewhere"], "somewhere: only status and report take a folder"),
         (["report"], "report: name a results folder"),
@@ -73,6 +76,17 @@ def test_list_names_every_study(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(STUDIES)
     assert all(len(line.split()) > 5 for line in lines)
+
+
+def test_plans_keep_to_a_budget(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    narrow = ["--set", "model.width=64", "--set", "model.heads=1"]
+    for given, budget in (("4GB", 4.0), ("6.5e9", 6.5)):
+        assert run.main(["count_fixed_depth", "--plan", "--rate", "4e14", *narrow, "--memory", given]) == 0
+        table = capsys.readouterr().out.split("In all")[0]
+        sizes = [float(word.removesuffix("GB")) for word in table.split() if word.endswith("GB")]
+        assert sizes
+        assert all(1 < size <= budget for size in sizes)
 
 
 def test_plan_prints_every_cell_and_trains_nothing(capsys, tmp_path, monkeypatch):
