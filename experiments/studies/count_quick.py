@@ -2,14 +2,14 @@
 
     python experiments/run.py
 
-Cost, measured: 4 min 22 s on 2 cores (AMD EPYC, jax 0.10.2), compilation and report included.
+Cost, measured: 4 min 13 s on 2 cores (AMD EPYC, jax 0.10.2), compilation and report included.
 
 Finds, measured with 16 seeds per depth, trained on answers of at most 10: every seed counts in
 distribution (P(exact match >= 0.2) at length 10 is 1.00 [0.81, 1.00] at each depth), but beyond it depth
-decides how many seeds do. At length 20, P(exact match >= 0.2) is 0.00 [0.00, 0.19], 0.56 [0.33, 0.77] and
-0.88 [0.64, 0.97] at depth 1, 2 and 3; at length 30 it is 0.00 [0.00, 0.19], 0.31 [0.14, 0.56] and
-0.69 [0.44, 0.86]. Depth 2 and 3 are two-sided there: 11 and 5 of 16 seeds score below 0.1, while the
-successes average 0.55 [0.33, 0.76] and 0.71 [0.61, 0.80].
+decides how many seeds do. At length 20, P(exact match >= 0.2) is 0.00 [0.00, 0.19], 0.38 [0.18, 0.61] and
+0.75 [0.51, 0.90] at depth 1, 2 and 3; at length 30 it is 0.00 [0.00, 0.19], 0.19 [0.07, 0.43] and
+0.56 [0.33, 0.77]. Depth 2 and 3 are two-sided there: 13 and 7 of 16 seeds score below 0.1, while the
+successes average 0.61 [0.27, 0.82] and 0.68 [0.50, 0.82].
 """
 
 from __future__ import annotations
