@@ -224,7 +224,6 @@ def study(options: argparse.Namespace, console: Console) -> int:
 
 def train(todo: Sequence[Job], store: Store, options: argparse.Namespace, console: Console) -> bool:
     """Trains all chunks; False if a person interrupted it."""
-    finished, chunks = 0, sum(len(job.chunks) for job in todo)
     print_missing(console, todo, store.folder)
     try:
         with Display(console, todo, options.threshold) as display:
@@ -234,12 +233,17 @@ def train(todo: Sequence[Job], store: Store, options: argparse.Namespace, consol
                     for seen in run_chunk(job, seeds, store):
                         display.update(seen)
                     display.finish_chunk()
-                    finished += 1
     except KeyboardInterrupt:
-        kept = f"Interrupted: {finished} of {chunks} chunks are kept in {store.folder}."
+        chunks = [finished(store, job, seeds) for job in todo for seeds in job.chunks]
+        kept = f"Interrupted: {sum(chunks)} of {len(chunks)} chunks are kept in {store.folder}."
         say(console, f"{kept} Run the same command again to go on.")
         return False
     return True
+
+
+def finished(store: Store, job: Job, seeds: Sequence[Seed]) -> bool:
+    """Whether a chunk's rows are on disk: an interruption may come just after they were written."""
+    return store.finished(job.experiment.cell).issuperset(seeds)
 
 
 def report(store: Store, options: argparse.Namespace, console: Console) -> int:

@@ -19,15 +19,16 @@ ROOT = Path(jaxemerge.__file__).parent
 BELOW: dict[str, set[str]] = {
     "types": set(),
     "devices": set(),
+    "files": set(),
     "stats": set(),
     "tasks": {"types", "devices"},
     "models": {"types", "devices"},
     "training": {"types", "devices", "tasks", "models"},
     "evaluation": {"types", "devices", "tasks", "models"},
-    "runner": {"types", "devices", "tasks", "models", "training", "evaluation"},
+    "runner": {"types", "devices", "files", "tasks", "models", "training", "evaluation"},
     "analysis": {"stats"},
     "charts": {"analysis", "stats"},
-    "report": {"charts", "analysis", "stats"},
+    "report": {"files", "charts", "analysis", "stats"},
 }
 PUBLIC = {"devices", "tasks", "models", "training", "runner"}  # what `import jaxemerge` may load
 

@@ -9,17 +9,16 @@ Files appear whole or not at all: they are written under a dot-name, flushed, an
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from jaxemerge.files import appearing, write_json
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.table import SCHEMA
 from jaxemerge.training import Seed
@@ -59,7 +58,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256(json.dumps(list(seeds)).encode()).hexdigest()[:8]
         name = f"seeds-{min(seeds)[0]}-{max(seeds)[0]}-{digest}"
-        with _appearing(folder / f"{name}.parquet") as path:
+        with appearing(folder / f"{name}.parquet") as path:
             rows.write_parquet(path)
         write_json(folder / f"{name}.json", {"cell": cell, "seeds": list(seeds), **record})
 
@@ -151,30 +150,3 @@ def _without_seeds(experiment: Experiment) -> dict[str, Any]:
     """A cell's description as it reads back from JSON."""
     fields: dict[str, Any] = json.loads(experiment.to_json())
     return {name: value for name, value in fields.items() if name not in ("seeds", "study")}
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON whole or not at all."""
-    with _appearing(path) as partial:
-        partial.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _appearing(path: Path) -> Iterator[Path]:
-    """Gives a path to write to, which takes its true name when it is complete and on disk."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        _flush(partial)
-        partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    _flush(path.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,8 +6,7 @@ import os
 
 import pytest
 
-from jaxemerge import paired
-from jaxemerge.runner import store as store_module
+from jaxemerge import files, paired
 from jaxemerge.runner.store import StoreError, create_store, open_store
 from jaxemerge.runner.table import results_table
 
@@ -33,7 +32,7 @@ def test_what_is_written_reads_back(tmp_path, tiny, rows):
 
 def test_a_write_that_fails_leaves_nothing(tmp_path, tiny, rows, monkeypatch):
     made = create_store(tmp_path, "tiny", [tiny])
-    monkeypatch.setattr(store_module, "_flush", lambda path: os.stat(path / "no-space"))
+    monkeypatch.setattr(files, "_flush", lambda path: os.stat(path / "no-space"))
     with pytest.raises(OSError, match="no-space"):
         made.write(tiny.cell, tiny.seeds, rows, RECORD)
     assert list((tmp_path / "cells" / tiny.cell).iterdir()) == []

@@ -1,0 +1,3 @@
+"""How is a study shown? As one offline HTML page whose sentences state what was found, with charts."""
+
+from .write import write_report as write_report

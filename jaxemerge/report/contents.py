@@ -1,0 +1,94 @@
+"""What does a report show? Its headline, its figures in their order, and the summary table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from jaxemerge import charts
+from jaxemerge.analysis import final, findings, learning_curves, summarise, two_sided
+from jaxemerge.charts.curves import MOST
+
+from .figure import Figure, figure
+
+
+def contents(frame: pl.DataFrame, threshold: float) -> tuple[list[str], list[Figure], pl.DataFrame]:
+    """Headline sentences, figures and summary table."""
+    headline = findings.population_sentences(frame)
+    metrics = set(frame["metric"].unique())
+    if "exact_match" not in metrics:
+        headline.append("Exact match was not measured: there are no scores to describe.")
+        return headline, list(_training(frame, metrics)), pl.DataFrame()
+    exact = frame.filter(pl.col("metric") == "exact_match")
+    ends = final(exact)
+    table = summarise(ends, threshold=threshold)
+    found = findings.focus(ends)
+    headline += [findings.two_sided_sentence(found), findings.success_sentence(table, found["test"])]
+    figures = [*_distributions(ends, table, found["test"], threshold)]
+    figures += [_learning(exact, found, threshold), *_training(frame, metrics)]
+    return headline, figures, table
+
+
+def _distributions(ends: pl.DataFrame, table: pl.DataFrame, test: str, threshold: float) -> Iterator[Figure]:
+    """What is drawn of the final exact match."""
+    yield figure(
+        "histograms",
+        "Which shape does the distribution over seeds have?",
+        "Rows are cells in order of scale, columns are tests. Height is the share of seeds. Scores of "
+        "exactly 0 and exactly 1 have bars of their own, outside the unit interval. "
+        + findings.split_sentence(two_sided(ends)),
+        charts.histogram_grid(ends),
+    )
+    yield figure(
+        "violins",
+        "How does it move with scale?",
+        "One violin per cell, smoothed over the seeds strictly between 0 and 1 and as wide as their share; "
+        "the bars below and above are the seeds at exactly 0 and exactly 1. "
+        + findings.centre_sentence(table, test),
+        charts.violins(ends),
+    )
+    yield figure(
+        "success_against_scale",
+        "How likely is success, and how good are the successes?",
+        "Shares of seeds with 95% Wilson intervals, and the mean score of the successful seeds with a 95% "
+        "bootstrap interval. " + findings.tails_sentence(table, test),
+        charts.success_against_scale(ends, threshold=threshold),
+    )
+
+
+def _learning(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> Figure:
+    """Exact match over training on the most two-sided test."""
+    test = {"split": found["split"], "length": found["length"]}
+    curves = learning_curves(exact, "exact_match", **test)
+    return figure(
+        "learning_curves",
+        f"When do the seeds part? Exact match at {found['test']} over training",
+        f"{_thin(curves)}, the thick ones the median and the 10% and 90% quantiles over all seeds. "
+        "Steps are on a log axis with a place for step 0. "
+        + findings.arrival_sentence(curves, found["label"], threshold),
+        charts.learning_curves(exact, "exact_match", **test),
+    )
+
+
+def _training(frame: pl.DataFrame, metrics: set[str]) -> Iterator[Figure]:
+    """The training loss, the smooth companion of the scores, if it was measured."""
+    if "train_loss" not in metrics:
+        return
+    losses = frame.filter(pl.col("metric") == "train_loss")
+    yield figure(
+        "training_loss",
+        "Does the training loss tell the seeds apart?",
+        "Training loss of the same seeds, in nats per token; a diverged seed counts as an infinite loss. "
+        + findings.loss_sentence(learning_curves(losses, "train_loss")),
+        charts.learning_curves(losses, "train_loss"),
+    )
+
+
+def _thin(curves: pl.DataFrame) -> str:
+    """Which seeds the thin lines are."""
+    seeds = curves.select("cell", "init_seed", "data_seed").unique()["cell"].value_counts()
+    if max(seeds["count"]) <= MOST:
+        return "Thin lines are seeds"
+    return f"Thin lines are {MOST} seeds of each cell, spread over the ranks of their last values"
