@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from jax.errors import JaxRuntimeError
 from rich.console import Console
 
 from jaxemerge.devices import DeviceError, keep_compiled, use_host_cores
@@ -29,8 +30,8 @@ from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.store import Store, create_store, open_store
 from jaxemerge.runner.study import Job, jobs, run_chunk
 from jaxemerge.runner.sweep import distinct, override, parse
-from jaxemerge.runner.train import prepare
-from jaxemerge.training import Seed, crossed, paired
+from jaxemerge.runner.train import prepare, shrunk
+from jaxemerge.training import Seed, crossed, is_out_of_memory, paired
 from studies import DEFAULT, STUDIES
 from terminal import plan_table, print_missing, print_summary, say, status_table
 
@@ -91,6 +92,13 @@ def parser() -> Parser:
         "--chunk", type=int, default=0, metavar="N", help="seeds trained at once (default: chosen)"
     )
     top.add_argument(
+        "--width",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seeds computed side by side on each device (default: chosen)",
+    )
+    top.add_argument(
         "--memory",
         metavar="SIZE",
         help="memory to stay within, as 4GB: of this process, or of each accelerator "
@@ -129,8 +137,8 @@ def check_options(options: argparse.Namespace) -> None:
     """Refuses numbers out of range, and a folder where none belongs."""
     if not 0 < options.threshold <= 1:
         raise ValueError(f"--threshold {options.threshold:g}: must lie in (0, 1]")
-    if options.chunk < 0 or (options.devices is not None and options.devices < 1):
-        raise ValueError("--chunk and --devices: must be at least 1")
+    if min(options.chunk, options.width) < 0 or (options.devices is not None and options.devices < 1):
+        raise ValueError("--chunk, --width and --devices: must be at least 1")
     if options.rate is not None and not options.rate > 0:
         raise ValueError(f"--rate {options.rate:g}: must be positive")
     if options.folder and options.command not in ("status", "report"):
@@ -197,7 +205,7 @@ def parse_memory(text: str | None) -> int:
 def study(options: argparse.Namespace, console: Console) -> int:
     """Trains what is missing of a study, then writes its report."""
     cells = chosen_cells(options)
-    memory = parse_memory(options.memory)
+    given = {"chunk": options.chunk, "width": options.width, "memory": parse_memory(options.memory)}
     use_host_cores(options.devices)
     if not options.no_cache:
         keep_compiled()
@@ -205,16 +213,14 @@ def study(options: argparse.Namespace, console: Console) -> int:
     if options.plan:
         kept = open_store(folder) if (folder / "study.json").is_file() else None
         rate = options.rate or assumed_rate(cells[0].model.dtype)
-        todo = jobs(cells, kept, chunk=options.chunk, memory=memory)
+        todo = jobs(cells, kept, **given)
         plan_table(console, estimates(cells, todo, rate), rate, given=options.rate is not None)
         return 0
     for cell in cells:
         prepare(cell)
-    jobs(
-        cells, None, chunk=options.chunk, memory=memory
-    )  # refuses what cannot fit, before anything is written
+    jobs(cells, None, **given)  # refuses what cannot fit, before anything is written
     store = create_store(folder, options.command, cells)
-    todo = jobs(cells, store, chunk=options.chunk, memory=memory)
+    todo = jobs(cells, store, **given)
     if not todo:
         say(console, f"All {len(cells)} cells are finished in {folder}: nothing to train.")
     elif not train(todo, store, options, console):
@@ -225,20 +231,37 @@ def study(options: argparse.Namespace, console: Console) -> int:
 def train(todo: Sequence[Job], store: Store, options: argparse.Namespace, console: Console) -> bool:
     """Trains all chunks; False if a person interrupted it."""
     print_missing(console, todo, store.folder)
+    for job in todo:
+        if job.note:
+            say(console, job.note)
     try:
         with Display(console, todo, options.threshold) as display:
             for i, job in enumerate(todo):
-                for number, seeds in enumerate(job.chunks):
-                    display.start_chunk(job, number, f"cell {i + 1}/{len(todo)}, {job.label}")
-                    for seen in run_chunk(job, seeds, store):
-                        display.update(seen)
-                    display.finish_chunk()
+                train_job(job, store, display, f"cell {i + 1}/{len(todo)}, {job.label}")
     except KeyboardInterrupt:
         chunks = [finished(store, job, seeds) for job in todo for seeds in job.chunks]
         kept = f"Interrupted: {sum(chunks)} of {len(chunks)} chunks are kept in {store.folder}."
         say(console, f"{kept} Run the same command again to go on.")
         return False
     return True
+
+
+def train_job(job: Job, store: Store, display: Display, label: str) -> None:
+    """Trains a cell's chunks, smaller ones from where memory runs out."""
+    number = 0
+    while number < len(job.chunks):
+        display.start_chunk(job, number, label)
+        try:
+            for seen in run_chunk(job, job.chunks[number], store):
+                display.update(seen)
+        except (JaxRuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            job, number = job.after(number).smaller(), 0
+            display.drop_chunk(shrunk(job.plan))
+        else:
+            display.finish_chunk()
+            number += 1
 
 
 def finished(store: Store, job: Job, seeds: Sequence[Seed]) -> bool:

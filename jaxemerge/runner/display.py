@@ -102,6 +102,14 @@ class Display:
             self.line(f"{self._label}: {self._successes}")
         self._successes = ""
 
+    def drop_chunk(self, text: str) -> None:
+        """The current chunk is given up, for the reason in ``text``."""
+        self._step, self._status = 0, ""
+        if self._bars:
+            self._bars.remove_task(self._chunk)
+        self._successes = ""
+        self.line(text)
+
     def line(self, text: str) -> None:
         """Prints a line, above the bars where there are any."""
         self._console.print(Text(text), soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxemerge.models import training_flops_per_token
@@ -14,7 +14,7 @@ from jaxemerge.runner.store import Store
 from jaxemerge.runner.sweep import flat_fields, varied_fields
 from jaxemerge.runner.table import SCHEMA, results_table
 from jaxemerge.runner.train import Evaluation, Progress, chunked, train_chunk
-from jaxemerge.training import Plan, Seed, make_plan
+from jaxemerge.training import Plan, Seed, make_plan, resumed_plan, smaller_plan
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,13 @@ class Job:
         experiment: the cell, with exactly these seeds.
         plan: how they are trained.
         columns: swept fields and their values in this cell.
+        note: why the plan is not that of the cell's finished seeds; empty where it is, or there are none.
     """
 
     experiment: Experiment
     plan: Plan
     columns: Mapping[str, Any]
+    note: str = ""
 
     @property
     def label(self) -> str:
@@ -53,6 +55,19 @@ class Job:
         """Training FLOPs of all chunks, filled-up ones included."""
         return len(self.chunks) * self.flops_per_step * self.experiment.steps
 
+    def after(self, chunks: int) -> Job:
+        """The job without its first chunks."""
+        left = self.experiment.seeds[chunks * self.plan.chunk :]
+        return replace(self, experiment=self.experiment.with_seeds(left))
+
+    def smaller(self) -> Job:
+        """The job with half the seeds at once.
+
+        Raises:
+            DeviceError: there is one seed per device already.
+        """
+        return replace(self, plan=smaller_plan(self.experiment, self.plan))
+
 
 def training_flops(experiment: Experiment) -> float:
     """FLOPs to train one seed."""
@@ -61,25 +76,54 @@ def training_flops(experiment: Experiment) -> float:
 
 
 def jobs(
-    experiments: Sequence[Experiment], store: Store | None, *, chunk: int = 0, memory: int = 0
+    experiments: Sequence[Experiment],
+    store: Store | None,
+    *,
+    chunk: int = 0,
+    width: int = 0,
+    memory: int = 0,
 ) -> list[Job]:
     """What is left to do: cells in their order, without the seeds that the store holds.
+
+    A cell that the store holds seeds of goes on with their plan, where that is possible here and none is
+    given.
 
     Args:
         experiments: the cells.
         store: what is finished.
         chunk: seeds at once; 0 chooses.
+        width: seeds side by side on each device; 0 chooses.
         memory: bytes that may be used; 0 takes a share of what there is.
     """
     found = []
     columns = swept_columns(experiments)
+    records = _latest_records(store) if store and not (chunk or width) else {}
     for experiment in experiments:
         done = store.finished(experiment.cell) if store else set()
-        missing = [seed for seed in experiment.seeds if seed not in done]
-        if missing:
-            plan = make_plan(experiment, len(missing), chunk=chunk, memory=memory)
-            found.append(Job(experiment.with_seeds(missing), plan, columns[experiment.cell]))
+        seeds = [seed for seed in experiment.seeds if seed not in done]
+        if seeds:
+            missing = experiment.with_seeds(seeds)
+            plan, note = _resumed(missing, records.get(experiment.cell), memory)
+            plan = plan or make_plan(missing, len(seeds), chunk=chunk, width=width, memory=memory)
+            found.append(Job(missing, plan, columns[experiment.cell], note))
     return found
+
+
+def _latest_records(store: Store) -> dict[str, dict[str, Any]]:
+    """Per cell the record of the chunk that was trained last."""
+    records = sorted(store.records(), key=lambda record: record["provenance"]["time"])
+    return {record["cell"]: record for record in records}
+
+
+def _resumed(missing: Experiment, record: Mapping[str, Any] | None, memory: int) -> tuple[Plan | None, str]:
+    """The plan of a cell's finished seeds, or why it cannot be used."""
+    if record is None:
+        return None, ""
+    kind = record["provenance"]["device"]
+    try:
+        return resumed_plan(missing, len(missing.seeds), record["plan"], kind=kind, memory=memory), ""
+    except ValueError as error:
+        return None, f"{missing.cell}: planned anew, not as its finished seeds: {error}"
 
 
 def swept_columns(experiments: Sequence[Experiment]) -> dict[str, dict[str, Any]]:
@@ -112,12 +156,7 @@ def run_chunk(job: Job, seeds: Sequence[Seed], store: Store) -> Iterator[Progres
     rows = results_table(job.experiment, seeds, evaluations, job.columns)
     record = {
         "seconds": round(time.monotonic() - began, 3),
-        "plan": {
-            "chunk": job.plan.chunk,
-            "width": job.plan.layout.width,
-            "devices": len(job.plan.layout.devices),
-            "dispatch": job.plan.dispatch,
-        },
+        "plan": job.plan.record,
         "provenance": circumstances,
     }
     store.write(job.experiment.cell, seeds, rows, record)

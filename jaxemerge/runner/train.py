@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -15,7 +16,17 @@ from jaxemerge.devices import Layout, over_seeds, self_test, use_host_cores
 from jaxemerge.evaluation import SetScores, Sheet, scores, sheet
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.tasks import check_task
-from jaxemerge.training import Plan, Seed, Snapshot, make_plan, members, program, train_population
+from jaxemerge.training import (
+    Plan,
+    Seed,
+    Snapshot,
+    is_out_of_memory,
+    make_plan,
+    members,
+    program,
+    smaller_plan,
+    train_population,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +39,7 @@ if TYPE_CHECKING:
     from jaxemerge.types import Params
 
 _Item = TypeVar("_Item")
+_LOG = logging.getLogger(__name__)
 
 
 class Evaluation(NamedTuple):
@@ -162,22 +174,43 @@ def train(experiment: Experiment, *, chunk: int = 0) -> Population:
 
     Raises:
         ValueError: the task breaks its contract; the message says how.
-        DeviceError: the devices at hand return wrong numbers.
+        DeviceError: the devices at hand return wrong numbers, or one seed is too much for their memory.
     """
     use_host_cores()
     prepare(experiment)
     plan = make_plan(experiment, len(experiment.seeds), chunk=chunk)
-    params: list[Params] = []
-    evaluations: list[list[Evaluation]] = []
-    for seeds in chunked(experiment.seeds, plan.chunk):
-        evaluations.append([])
-        for progress, snapshot in train_chunk(experiment, plan, seeds):
-            if progress.evaluation is not None:
-                evaluations[-1].append(progress.evaluation)
-            if progress.step == experiment.steps:
-                params.append(_first(snapshot.state.params, len(seeds)))
-    together = tuple(_joined(parts) for parts in zip(*evaluations, strict=True))
+    parts: list[tuple[Params, list[Evaluation]]] = []
+    left = experiment.seeds
+    while left:
+        try:
+            parts.append(_trained(experiment, plan, left[: plan.chunk]))
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            plan = smaller_plan(experiment, plan)
+            _LOG.warning(shrunk(plan))
+        else:
+            left = left[plan.chunk :]
+    params, evaluations = zip(*parts, strict=True)
+    together = tuple(_joined(step) for step in zip(*evaluations, strict=True))
     return Population(experiment, jax.tree.map(_concatenated, *params), together)
+
+
+def _trained(experiment: Experiment, plan: Plan, seeds: Sequence[Seed]) -> tuple[Params, list[Evaluation]]:
+    """Final weights and all evaluations of one chunk."""
+    evaluations = []
+    params: Params = {}
+    for progress, snapshot in train_chunk(experiment, plan, seeds):
+        if progress.evaluation is not None:
+            evaluations.append(progress.evaluation)
+        if progress.step == experiment.steps:
+            params = _first(snapshot.state.params, len(seeds))
+    return params, evaluations
+
+
+def shrunk(plan: Plan) -> str:
+    """What a person is told where ``smaller_plan`` was needed."""
+    return f"Out of memory: going on with {plan.chunk} seeds at once."
 
 
 def prepare(experiment: Experiment) -> None:

@@ -2,7 +2,10 @@
 
 from .optimizer import AdamW as AdamW
 from .plan import Plan as Plan
+from .plan import is_out_of_memory as is_out_of_memory
 from .plan import make_plan as make_plan
+from .plan import resumed_plan as resumed_plan
+from .plan import smaller_plan as smaller_plan
 from .population import Program as Program
 from .population import Snapshot as Snapshot
 from .population import program as program

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 
-from jaxemerge.devices import Layout
+from jaxemerge.devices import DeviceError, Layout
 from jaxemerge.models.flops import activation_bytes, state_bytes, training_flops_per_token
 
 if TYPE_CHECKING:
@@ -34,16 +35,40 @@ class Plan:
             interruptions are seen in between. By formula, so that the same plan adds up the
             same numbers in the same order.
         bytes: estimated peak memory of a chunk on all devices together; on host cores of the whole process.
+        source: where the plan comes from: formula, given, recorded, search, cache or halved.
     """
 
     layout: Layout
     chunk: int
     dispatch: int
     bytes: int
+    source: str = "formula"
+
+    @property
+    def per_device(self) -> int:
+        """Seeds of a chunk on each device."""
+        return self.chunk // len(self.layout.devices)
+
+    @property
+    def record(self) -> dict[str, int | str]:
+        """The plan as plain JSON values; ``resumed_plan`` reads it."""
+        return {
+            "chunk": self.chunk,
+            "width": self.layout.width,
+            "devices": len(self.layout.devices),
+            "dispatch": self.dispatch,
+            "source": self.source,
+        }
 
 
 def make_plan(
-    recipe: Recipe, n_seeds: int, *, devices: tuple[jax.Device, ...] = (), chunk: int = 0, memory: int = 0
+    recipe: Recipe,
+    n_seeds: int,
+    *,
+    devices: tuple[jax.Device, ...] = (),
+    chunk: int = 0,
+    width: int = 0,
+    memory: int = 0,
 ) -> Plan:
     """Chooses chunk and layout for ``n_seeds`` of a cell.
 
@@ -55,7 +80,8 @@ def make_plan(
         recipe: the cell.
         n_seeds: seeds still to train, at least 1.
         devices: those to use; default all local devices.
-        chunk: seeds at once, rounded up to a multiple of the devices; 0 chooses.
+        chunk: seeds at once, rounded up to a multiple of devices and width; 0 chooses.
+        width: seeds side by side on each device, at most as many as it has to train; 0 chooses.
         memory: bytes that may be used: of the process on host cores, of each accelerator otherwise;
             0 takes a share of what there is.
 
@@ -63,43 +89,142 @@ def make_plan(
         Plan whose chunks all have the same size; the last may be padded.
 
     Raises:
-        ValueError: a seed does not fit into ``memory``.
+        ValueError: a seed, or ``width`` seeds side by side, do not fit into ``memory``.
     """
     used = devices or tuple(jax.local_devices())
+    limit = memory_limit(used[0], memory)
+    width = min(width, -(-n_seeds // len(used)))
     state, activations = cell_bytes(recipe)
-    on_host = used[0].platform == "cpu"
-    limit = memory or int(_MEMORY_SHARE * device_memory(used[0]))
-    if on_host:
-        used = _devices_that_fit(used, state + activations, limit)
-        fits = (limit - _PROCESS_BYTES - activations * len(used)) // (state * len(used))
-    else:
-        fits = limit // (state + activations)
-    if memory and fits < 1:
-        needed = state + activations + (_PROCESS_BYTES if on_host else 0)
-        raise ValueError(
-            f"memory={memory / 1e9:g} GB is too little: one seed needs about {needed / 1e9:.2g} GB"
-        )
-    most = min(int(fits), _HOST_CHUNK if on_host else _ACCELERATOR_CHUNK)
+    if _on_host(used):
+        used = _devices_that_fit(used, max(1, width) * (state + activations), limit)
+    fits = _seeds_that_fit(recipe, used, width, limit)
+    if memory and fits < max(1, width):
+        raise ValueError(_too_little(recipe, used, max(1, width), memory))
+    most = min(fits, _HOST_CHUNK if _on_host(used) else _ACCELERATOR_CHUNK)
     if chunk:
-        most = min(-(-chunk // len(used)), int(fits)) if memory else -(-chunk // len(used))
-    return _even(recipe, n_seeds, used, max(1, most))
+        asked = -(-chunk // len(used))
+        most = min(asked, fits) if memory else asked
+    return _even(recipe, n_seeds, used, max(1, most), width, "given" if chunk or width else "formula")
 
 
-def _devices_that_fit(devices: tuple[jax.Device, ...], seed: int, limit: int) -> tuple[jax.Device, ...]:
-    """As many of the host's devices as can each hold one seed; at least one."""
-    return devices[: max(1, min(len(devices), (limit - _PROCESS_BYTES) // seed))]
+def resumed_plan(
+    recipe: Recipe,
+    n_seeds: int,
+    record: Mapping[str, Any],
+    *,
+    kind: str,
+    devices: tuple[jax.Device, ...] = (),
+    memory: int = 0,
+) -> Plan:
+    """The plan that a cell's finished seeds were trained with, for its further seeds.
+
+    Width, devices and dispatches are the same, and so is the order in which numbers are added up. Where
+    fewer seeds are left than a chunk holds, it has fewer rounds of seeds side by side.
+
+    Args:
+        recipe: the cell.
+        n_seeds: seeds still to train, at least 1.
+        record: a ``Plan.record``.
+        kind: kind of the devices it was made for, as JAX names them.
+        devices: those at hand; default all local devices.
+        memory: as in ``make_plan``.
+
+    Raises:
+        ValueError: the plan cannot be used, or would mostly train copies of the last seed.
+    """
+    there = devices or tuple(jax.local_devices())
+    n = record["devices"]
+    if kind != there[0].device_kind or n > len(there):
+        raise ValueError(f"that was on {n} x {kind}, and here are {len(there)} x {there[0].device_kind}")
+    layout = Layout(there[:n], record["width"])
+    if 2 * n_seeds < layout.multiple:
+        raise ValueError(f"{n_seeds} seeds are few for {layout.multiple} side by side")
+    rounds = -(-min(n_seeds, record["chunk"]) // layout.multiple)
+    plan = fixed_plan(recipe, layout, rounds * layout.width, "recorded", record["dispatch"])
+    if not plan_fits(plan, memory):
+        limit = memory_limit(there[0], memory)
+        raise ValueError(f"it needs about {plan.bytes / 1e9:.2g} GB, of {limit / 1e9:.2g} GB to be used")
+    return plan
 
 
-def _even(recipe: Recipe, n_seeds: int, devices: tuple[jax.Device, ...], most: int) -> Plan:
-    """Chunks of equal size, of at most ``most`` seeds per device."""
+def smaller_plan(recipe: Recipe, plan: Plan) -> Plan:
+    """A plan with half the chunk, for when memory has run out.
+
+    Raises:
+        DeviceError: the chunk has one seed per device already.
+    """
+    devices = plan.layout.devices
+    if plan.per_device == 1:
+        raise DeviceError(
+            f"out of memory with one seed on each of {len(devices)} {devices[0].device_kind} devices: "
+            "use fewer devices, or a smaller model, batch or context"
+        )
+    half = -(-plan.per_device // 2)
+    width = min(plan.layout.width, half)
+    return fixed_plan(recipe, Layout(devices, width), half // width * width, "halved")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory has run out, on a device or the host."""
+    exhausted = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    return exhausted or isinstance(error, MemoryError)
+
+
+def fixed_plan(recipe: Recipe, layout: Layout, per_device: int, source: str, dispatch: int = 0) -> Plan:
+    """The plan with this layout and so many seeds on each device, a multiple of its width."""
+    n, platform = len(layout.devices), layout.devices[0].platform
     state, activations = cell_bytes(recipe)
-    on_host = devices[0].platform == "cpu"
+    needed = n * (state * per_device + activations * layout.width)
+    needed += _PROCESS_BYTES if _on_host(layout.devices) else 0
+    dispatch = dispatch or _dispatch(recipe, platform, per_device)
+    return Plan(layout, n * per_device, dispatch, needed, source)
+
+
+def plan_fits(plan: Plan, memory: int = 0) -> bool:
+    """Whether a plan keeps to ``memory`` bytes, as in ``make_plan``."""
+    devices = plan.layout.devices
+    parts = 1 if _on_host(devices) else len(devices)  # cores share the host's memory
+    return plan.bytes <= parts * memory_limit(devices[0], memory)
+
+
+def memory_limit(device: jax.Device, memory: int = 0) -> int:
+    """Bytes that may be used: ``memory`` where it is given, else a share of what there is."""
+    return memory or int(_MEMORY_SHARE * device_memory(device))
+
+
+def _on_host(devices: tuple[jax.Device, ...]) -> bool:
+    return devices[0].platform == "cpu"
+
+
+def _devices_that_fit(devices: tuple[jax.Device, ...], each: int, limit: int) -> tuple[jax.Device, ...]:
+    """As many of the host's devices as can each hold ``each`` bytes; at least one."""
+    return devices[: max(1, min(len(devices), (limit - _PROCESS_BYTES) // each))]
+
+
+def _seeds_that_fit(recipe: Recipe, devices: tuple[jax.Device, ...], width: int, limit: int) -> int:
+    """Seeds per device that fit into ``limit``; width 0 stands for the platform's own."""
+    state, activations = cell_bytes(recipe)
+    if _on_host(devices):
+        n = len(devices)
+        return (limit - _PROCESS_BYTES - activations * max(1, width) * n) // (state * n)
+    return (limit - activations * width) // state if width else limit // (state + activations)
+
+
+def _too_little(recipe: Recipe, devices: tuple[jax.Device, ...], width: int, memory: int) -> str:
+    needed = width * sum(cell_bytes(recipe)) + (_PROCESS_BYTES if _on_host(devices) else 0)
+    who = "one seed needs" if width == 1 else f"{width} seeds side by side need"
+    return f"memory={memory / 1e9:g} GB is too little: {who} about {needed / 1e9:.2g} GB"
+
+
+def _even(
+    recipe: Recipe, n_seeds: int, devices: tuple[jax.Device, ...], most: int, width: int, source: str
+) -> Plan:
+    """Chunks of equal size, of at most ``most`` seeds per device, or one round of ``width``."""
+    most = max(most // width * width, width) if width else most
     n_chunks = -(-n_seeds // (most * len(devices)))
     per_device = -(-n_seeds // (n_chunks * len(devices)))
-    width = 1 if on_host else per_device
-    size = per_device * len(devices)
-    needed = state * size + activations * width * len(devices) + (_PROCESS_BYTES if on_host else 0)
-    return Plan(Layout(devices, width), size, _dispatch(recipe, devices[0].platform, per_device), needed)
+    width = width or (1 if _on_host(devices) else per_device)
+    return fixed_plan(recipe, Layout(devices, width), -(-per_device // width) * width, source)
 
 
 def _dispatch(recipe: Recipe, platform: str, seeds_per_device: int) -> int:

@@ -1,5 +1,6 @@
 """The command line: what it prints, what it refuses, what it keeps."""
 
+import io
 import json
 import os
 import signal
@@ -10,10 +11,15 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from jax.errors import JaxRuntimeError
+from rich.console import Console
 
 import run
 from jaxemerge import crossed, paired
+from jaxemerge.devices import DeviceError
 from jaxemerge.models import total_parameters
+from jaxemerge.runner.display import Display
+from jaxemerge.runner.study import jobs
 from studies import STUDIES
 
 PROGRAM = Path(run.__file__)
@@ -46,7 +52,8 @@ def fails(arguments, capsys):
         (["--seeds", "many"], "--seeds many: write 24, 8:24, 3,7,11 or 10x25"),
         (["--seeds", "-3"], "seeds: none given; at least 1 is needed"),
         (["--threshold", "0"], "--threshold 0: must lie in (0, 1]"),
-        (["--chunk", "-1"], "--chunk and --devices: must be at least 1"),
+        (["--chunk", "-1"], "--chunk, --width and --devices: must be at least 1"),
+        (["--width", "-1"], "--chunk, --width and --devices: must be at least 1"),
         (["--rate", "-1"], "--rate -1: must be positive"),
         (["--memory", "lots"], "--memory lots: write 4GB or 500MB"),
         (["--memory", "0GB"], "--memory 0GB: write 4GB or 500MB"),
@@ -97,6 +104,41 @@ def test_plan_prints_every_cell_and_trains_nothing(capsys, tmp_path, monkeypatch
         assert cell.cell in output
     assert "In all 1250 seeds" in output
     assert list(tmp_path.iterdir()) == []
+
+
+def running_out(monkeypatch, most, error):
+    """A study of which chunks of more than ``most`` seeds fail, and what it trained."""
+    trained = []
+
+    def failing(job, seeds, store):
+        if job.plan.chunk > most and len(trained) >= 1:
+            raise error
+        trained.append(len(seeds))
+        yield from ()
+
+    monkeypatch.setattr(run, "run_chunk", failing)
+    console = Console(file=io.StringIO(), width=200)
+    todo = jobs(
+        [cell.with_seeds(paired(range(16))) for cell in STUDIES["count_quick"].cells()[:1]], None, chunk=8
+    )
+    with Display(console, todo, 0.2) as display:
+        run.train_job(todo[0], None, display, "cell 1/1")
+    return trained, console.file.getvalue()
+
+
+def test_out_of_memory_halves_the_chunk_for_the_seeds_left(monkeypatch):
+    trained, output = running_out(monkeypatch, 2, MemoryError())
+    assert trained == [8, 2, 2, 2, 2]
+    assert "Out of memory: going on with 4 seeds at once.\n" in output
+    assert "Out of memory: going on with 2 seeds at once.\n" in output
+
+
+def test_out_of_memory_with_one_seed_per_device_and_other_errors(monkeypatch):
+    with pytest.raises(DeviceError, match="out of memory with one seed on each of 2 cpu devices"):
+        running_out(monkeypatch, 0, JaxRuntimeError("RESOURCE_EXHAUSTED: no"))
+    monkeypatch.undo()
+    with pytest.raises(JaxRuntimeError, match="lost"):
+        running_out(monkeypatch, 0, JaxRuntimeError("INTERNAL: lost"))
 
 
 def test_seed_ranges():

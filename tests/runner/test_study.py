@@ -63,3 +63,44 @@ def test_amounts_in_words():
         "12.7 years",
     ]
     assert [quantity(v) for v in (12, 1234, 5.6e6, 7e9, 3.1e13)] == ["12", "1.23k", "5.6M", "7G", "3.1e+13"]
+
+
+def part(tiny, store, n, **given):
+    """Trains the first ``n`` seeds."""
+    [job] = jobs([tiny.with_seeds(tiny.seeds[:n])], store, **given)
+    for seeds in job.chunks:
+        for _ in run_chunk(job, seeds, store):
+            pass
+    return job.plan
+
+
+def test_further_seeds_take_up_the_recorded_plan(tmp_path, tiny):
+    store = create_store(tmp_path, "tiny", [tiny])
+    first = part(tiny, store, 2, chunk=2, width=1)
+    assert first.source == "given"
+    [job] = jobs([tiny], store)
+    assert job.plan == dataclasses.replace(first, source="recorded")
+    assert [len(seeds) for seeds in job.chunks] == [2, 1]
+    assert job.note == ""
+    [by_hand] = jobs([tiny], store, chunk=4)  # what is given wins
+    assert (by_hand.plan.chunk, by_hand.plan.source, by_hand.note) == (4, "given", "")
+
+
+def test_a_recorded_plan_of_another_machine_is_not_used_and_that_is_said(tmp_path, tiny):
+    store = create_store(tmp_path, "tiny", [tiny])
+    part(tiny, store, 2)
+    [path] = (tmp_path / "cells" / tiny.cell).glob("*.json")
+    path.write_text(path.read_text().replace('"devices": 2', '"devices": 16'))
+    [job] = jobs([tiny], store)
+    assert job.plan.source == "formula"
+    assert job.note == (
+        f"{tiny.cell}: planned anew, not as its finished seeds: that was on 16 x cpu, and here are 2 x cpu"
+    )
+
+
+def test_a_job_after_its_first_chunks_and_a_smaller_one(tiny):
+    [job] = jobs([tiny], None, chunk=4)
+    assert job.after(1).experiment.seeds == tiny.seeds[4:]
+    less = job.smaller()
+    assert (less.plan.chunk, less.plan.source) == (2, "halved")
+    assert less.experiment == job.experiment

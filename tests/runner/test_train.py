@@ -1,5 +1,6 @@
 """Training a whole experiment: chunks, padding, hyperparameters, refusals."""
 
+import importlib
 from dataclasses import dataclass
 
 import jax
@@ -7,7 +8,10 @@ import numpy as np
 import pytest
 
 from jaxemerge import Count, paired, train
+from jaxemerge.devices import DeviceError
 from jaxemerge.runner.train import chunked
+
+training = importlib.import_module("jaxemerge.runner.train")  # the package's `train` is the function
 
 
 def test_chunks_are_joined_in_the_order_of_the_seeds(tiny, population):
@@ -51,3 +55,36 @@ def test_a_task_that_breaks_its_contract_is_refused_before_training(tiny):
 
 def test_chunked():
     assert chunked(paired(range(5)), 2) == [((0, 0), (1, 1)), ((2, 2), (3, 3)), ((4, 4),)]
+
+
+def running_out(monkeypatch, most, message="RESOURCE_EXHAUSTED: Out of memory allocating 7 bytes"):
+    """Chunks of more than ``most`` seeds fail."""
+    true = training.train_chunk
+
+    def failing(experiment, plan, seeds):
+        if plan.chunk > most:
+            raise jax.errors.JaxRuntimeError(message)
+        yield from true(experiment, plan, seeds)
+
+    monkeypatch.setattr(training, "train_chunk", failing)
+
+
+def test_out_of_memory_halves_the_chunk_and_goes_on(tiny, population, monkeypatch, caplog):
+    running_out(monkeypatch, 2)
+    again = train(tiny, chunk=5)
+    assert [record.getMessage() for record in caplog.records] == [
+        "Out of memory: going on with 4 seeds at once.",
+        "Out of memory: going on with 2 seeds at once.",
+    ]
+    for x, y in zip(jax.tree.leaves(again.params), jax.tree.leaves(population.params), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_out_of_memory_with_one_seed_per_device_and_other_errors(tiny, monkeypatch):
+    running_out(monkeypatch, 0)
+    with pytest.raises(DeviceError, match="out of memory with one seed on each of 2 cpu devices"):
+        train(tiny, chunk=2)
+    monkeypatch.undo()
+    running_out(monkeypatch, 0, "INTERNAL: the device is lost")
+    with pytest.raises(jax.errors.JaxRuntimeError, match="lost"):
+        train(tiny, chunk=2)

@@ -9,8 +9,9 @@ from typing import Any
 import jax
 import pytest
 
+from jaxemerge.devices import DeviceError, Layout
 from jaxemerge.models import activation_bytes, llama, state_bytes
-from jaxemerge.training import make_plan, plan
+from jaxemerge.training import is_out_of_memory, make_plan, plan, resumed_plan, smaller_plan
 from small_cell import CELL
 
 V = CELL.task.vocabulary
@@ -20,12 +21,17 @@ PROCESS = plan._PROCESS_BYTES
 
 
 def cpus(n: int) -> tuple[Any, ...]:
-    return tuple(SimpleNamespace(platform="cpu", memory_stats=lambda: None, id=i) for i in range(n))
+    return tuple(
+        SimpleNamespace(platform="cpu", device_kind="cpu", memory_stats=lambda: None, id=i) for i in range(n)
+    )
 
 
 def accelerators(n: int, memory: int) -> tuple[Any, ...]:
     return tuple(
-        SimpleNamespace(platform="gpu", memory_stats=lambda: {"bytes_limit": memory}, id=i) for i in range(n)
+        SimpleNamespace(
+            platform="gpu", device_kind="H100", memory_stats=lambda: {"bytes_limit": memory}, id=i
+        )
+        for i in range(n)
     )
 
 
@@ -131,3 +137,85 @@ def test_memory_of_devices() -> None:
     host = plan.device_memory(cpus(1)[0])
     assert 10**8 < host < 10**14
     assert plan.cell_bytes(CELL) == (STATE, STEP)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3])
+@pytest.mark.parametrize("seeds", [1, 7, 250])
+@pytest.mark.parametrize("width", [1, 3, 8])
+@pytest.mark.parametrize("chunk", [0, 1, 20])
+def test_a_width_by_hand(devices: int, seeds: int, width: int, chunk: int) -> None:
+    for used in (cpus(devices), accelerators(devices, 10**10)):
+        seen = make_plan(CELL, seeds, devices=used, chunk=chunk, width=width)
+        each = -(-seeds // devices)
+        assert seen.layout.width == min(width, each)  # no more side by side than there are
+        assert seen.chunk % seen.layout.multiple == 0
+        assert seen.source == "given"
+        if chunk:
+            assert seen.chunk <= max(chunk + devices - 1, seen.layout.multiple)
+    assert make_plan(CELL, 7).source == "formula"
+
+
+def test_a_width_keeps_to_a_budget() -> None:
+    on_host = PROCESS + 2 * (3 * STEP + 7 * STATE)
+    seen = make_plan(CELL, 250, devices=cpus(2), width=3, memory=on_host)
+    assert (seen.layout.width, seen.chunk) == (3, 12)
+    assert seen.bytes == PROCESS + 2 * (3 * STEP + 6 * STATE)
+    with pytest.raises(ValueError, match=r"too little: 30 seeds side by side need about 1 GB$"):
+        make_plan(CELL, 250, devices=cpus(2), width=30, memory=on_host)
+    with pytest.raises(ValueError, match="too little: 5 seeds side by side need about"):
+        make_plan(CELL, 250, devices=accelerators(1, 10**9), width=5, memory=5 * (STATE + STEP) - 1)
+
+
+def test_a_recorded_plan_is_taken_up_again() -> None:
+    for used in (cpus(3), accelerators(3, 10**10)):
+        kind = used[0].device_kind
+        first = make_plan(CELL, 250, devices=used[:2], width=3, chunk=24)
+        again = resumed_plan(CELL, 200, first.record, kind=kind, devices=used)
+        assert replace(again, source="given") == first
+        assert again.source == "recorded"
+        few = resumed_plan(CELL, 8, first.record, kind=kind, devices=used)
+        assert few == replace(again, chunk=12, bytes=few.bytes)  # 8 and 4 copies, not 16
+        assert few.bytes < again.bytes
+        assert resumed_plan(CELL, 3, first.record, kind=kind, devices=used).chunk == 6
+
+
+def test_a_recorded_plan_that_cannot_be_used_here() -> None:
+    two = accelerators(2, 10**9)
+    record = make_plan(CELL, 64, devices=two).record
+    with pytest.raises(ValueError, match=r"^that was on 2 x H100, and here are 1 x H100$"):
+        resumed_plan(CELL, 64, record, kind="H100", devices=two[:1])
+    with pytest.raises(ValueError, match=r"^that was on 2 x H100, and here are 3 x cpu$"):
+        resumed_plan(CELL, 64, record, kind="H100", devices=cpus(3))
+    with pytest.raises(ValueError, match=r"^31 seeds are few for 64 side by side$"):
+        resumed_plan(CELL, 31, record, kind="H100", devices=two)
+    assert resumed_plan(CELL, 32, record, kind="H100", devices=two).chunk == 64
+    budget = 32 * (STATE + STEP)
+    assert resumed_plan(CELL, 64, record, kind="H100", devices=two, memory=budget).chunk == 64
+    with pytest.raises(ValueError, match=r"^it needs about .* GB, of .* GB to be used$"):
+        resumed_plan(CELL, 64, record, kind="H100", devices=two, memory=budget - 1)
+
+
+@pytest.mark.parametrize(("width", "chunk"), [(1, 26), (3, 12), (13, 26), (4, 8), (1, 2)])
+def test_halving_ends_at_one_seed_per_device(width: int, chunk: int) -> None:
+    seen = plan.fixed_plan(CELL, Layout(cpus(2), width), chunk // 2, "formula")
+    while seen.per_device > 1:
+        less = smaller_plan(CELL, seen)
+        assert less.chunk <= max(2, -(-seen.per_device // 2) * 2)
+        assert less.chunk % less.layout.multiple == 0
+        assert less.layout.width <= width
+        assert less.bytes < seen.bytes
+        assert less.source == "halved"
+        seen = less
+    with pytest.raises(
+        DeviceError, match=r"^out of memory with one seed on each of 2 cpu devices: use fewer"
+    ):
+        smaller_plan(CELL, seen)
+
+
+def test_what_counts_as_out_of_memory() -> None:
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(
+        jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 7 bytes")
+    )
+    assert not is_out_of_memory(jax.errors.JaxRuntimeError("INTERNAL: lost"))
+    assert not is_out_of_memory(ValueError("RESOURCE_EXHAUSTED"))
