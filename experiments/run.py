@@ -21,7 +21,7 @@ from typing import NoReturn
 from jax.errors import JaxRuntimeError
 from rich.console import Console
 
-from jaxemerge.devices import DeviceError, keep_compiled, use_host_cores
+from jaxemerge.devices import DeviceError, cache_folder, keep_compiled, use_host_cores
 from jaxemerge.report import write_report
 from jaxemerge.runner.display import Display
 from jaxemerge.runner.estimate import assumed_rate, estimates
@@ -99,6 +99,11 @@ def parser() -> Parser:
         help="seeds computed side by side on each device (default: chosen)",
     )
     top.add_argument(
+        "--search",
+        action="store_true",
+        help="time widths and chunks first and take the fastest (default: for long runs on accelerators)",
+    )
+    top.add_argument(
         "--memory",
         metavar="SIZE",
         help="memory to stay within, as 4GB: of this process, or of each accelerator "
@@ -106,7 +111,9 @@ def parser() -> Parser:
     )
     top.add_argument("--devices", type=int, metavar="N", help="CPU devices to use (default: one per core)")
     top.add_argument(
-        "--no-cache", action="store_true", help="compile anew: keep no compiled programs in the cache folder"
+        "--no-cache",
+        action="store_true",
+        help="compile anew: keep no compiled programs and no timed plans in the cache folder",
     )
     return top
 
@@ -206,6 +213,7 @@ def study(options: argparse.Namespace, console: Console) -> int:
     """Trains what is missing of a study, then writes its report."""
     cells = chosen_cells(options)
     given = {"chunk": options.chunk, "width": options.width, "memory": parse_memory(options.memory)}
+    plans = None if options.no_cache else cache_folder() / "plans"
     use_host_cores(options.devices)
     if not options.no_cache:
         keep_compiled()
@@ -213,14 +221,14 @@ def study(options: argparse.Namespace, console: Console) -> int:
     if options.plan:
         kept = open_store(folder) if (folder / "study.json").is_file() else None
         rate = options.rate or assumed_rate(cells[0].model.dtype)
-        todo = jobs(cells, kept, **given)
+        todo = jobs(cells, kept, **given, search=options.search, cache=plans)
         plan_table(console, estimates(cells, todo, rate), rate, given=options.rate is not None)
         return 0
     for cell in cells:
         prepare(cell)
     jobs(cells, None, **given)  # refuses what cannot fit, before anything is written
     store = create_store(folder, options.command, cells)
-    todo = jobs(cells, store, **given)
+    todo = jobs(cells, store, **given, search=options.search or None, cache=plans)
     if not todo:
         say(console, f"All {len(cells)} cells are finished in {folder}: nothing to train.")
     elif not train(todo, store, options, console):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,16 @@ from jaxemerge.runner.display import duration, quantity
 from jaxemerge.runner.estimate import Estimate
 from jaxemerge.runner.store import Store
 from jaxemerge.runner.study import Job
+from jaxemerge.training import Plan
+
+_SOURCES = {
+    "formula": "by formula",
+    "given": "given by hand",
+    "recorded": "as its finished seeds",
+    "search": "timed now",
+    "cache": "timed before",
+    "halved": "halved for want of memory",
+}
 
 
 def table(*columns: str, left: int = 1) -> Table:
@@ -47,12 +58,28 @@ def plan_table(console: Console, costs: Sequence[Estimate], rate: float, *, give
             duration(cost.seconds),
         )
     console.print(made)
+    print_plans(console, costs)
     source = "as given" if given else "estimated from this machine's matrix-product peak"
     say(
         console,
         f"In all {sum(c.seeds for c in costs)} seeds, {sum(c.flops for c in costs):.2g} FLOPs, about "
         f"{duration(sum(c.seconds for c in costs))} at {rate:.2g} FLOP/s ({source}), without compilation.",
     )
+
+
+def print_plans(console: Console, costs: Sequence[Estimate]) -> None:
+    """One line for every way in which cells are trained."""
+    cells = Counter(plan_text(cost.plan) for cost in costs if cost.plan)
+    for text, n in cells.items():
+        say(console, f"{n} cell{'s' * (n > 1)}: {text}")
+
+
+def plan_text(plan: Plan) -> str:
+    """A plan in words: seeds at once, on what, how, and where the plan comes from."""
+    devices, width = plan.layout.devices, plan.layout.width
+    kind = f"{len(devices)} {devices[0].device_kind} device{'s' * (len(devices) > 1)}"
+    how = "one after the other (map)" if width == 1 else f"{width} side by side (vmap)"
+    return f"{plan.chunk} seeds at once on {kind}, on each {how}; {_SOURCES[plan.source]}"
 
 
 def print_missing(console: Console, todo: Sequence[Job], folder: Path) -> None:

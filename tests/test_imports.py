@@ -23,7 +23,7 @@ BELOW: dict[str, set[str]] = {
     "stats": set(),
     "tasks": {"types", "devices"},
     "models": {"types", "devices"},
-    "training": {"types", "devices", "tasks", "models"},
+    "training": {"types", "devices", "files", "tasks", "models"},
     "evaluation": {"types", "devices", "tasks", "models"},
     "runner": {"types", "devices", "files", "tasks", "models", "training", "evaluation"},
     "analysis": {"stats"},

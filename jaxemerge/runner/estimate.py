@@ -16,6 +16,7 @@ from jaxemerge.models import non_embedding_parameters, total_parameters
 if TYPE_CHECKING:
     from jaxemerge.runner.spec import Experiment
     from jaxemerge.runner.study import Job
+    from jaxemerge.training import Plan
 
 # Share of the matrix-product peak that training is taken to reach. On two CPU cores the quick
 # study's cells reach about half; for accelerators the share is a guess.
@@ -29,7 +30,7 @@ class Estimate:
     Attributes:
         experiment: the cell, with all its seeds.
         seeds: how many have no results yet.
-        chunk: seeds trained together; 0 where nothing is left.
+        plan: how they are trained; None where nothing is left.
         parameters: non-embedding weights of one seed.
         total_parameters: all weights of one seed.
         flops: of the missing seeds, the last chunk's filling included.
@@ -39,12 +40,17 @@ class Estimate:
 
     experiment: Experiment
     seeds: int
-    chunk: int
+    plan: Plan | None
     parameters: int
     total_parameters: int
     flops: float
     bytes: int
     seconds: float
+
+    @property
+    def chunk(self) -> int:
+        """Seeds trained together; 0 where nothing is left."""
+        return self.plan.chunk if self.plan else 0
 
 
 def estimates(experiments: Sequence[Experiment], todo: Sequence[Job], rate: float) -> list[Estimate]:
@@ -58,7 +64,7 @@ def _estimate(experiment: Experiment, job: Job | None, rate: float) -> Estimate:
     return Estimate(
         experiment=experiment,
         seeds=len(job.experiment.seeds) if job else 0,
-        chunk=job.plan.chunk if job else 0,
+        plan=job.plan if job else None,
         parameters=non_embedding_parameters(experiment.model),
         total_parameters=total_parameters(experiment.model, experiment.task.vocabulary),
         flops=flops,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from jaxemerge.models import training_flops_per_token
@@ -15,6 +16,7 @@ from jaxemerge.runner.sweep import flat_fields, varied_fields
 from jaxemerge.runner.table import SCHEMA, results_table
 from jaxemerge.runner.train import Evaluation, Progress, chunked, train_chunk
 from jaxemerge.training import Plan, Seed, make_plan, resumed_plan, smaller_plan
+from jaxemerge.training.search import planned_by_search, worth_searching
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ def jobs(
     chunk: int = 0,
     width: int = 0,
     memory: int = 0,
+    search: bool | None = False,
+    cache: Path | None = None,
 ) -> list[Job]:
     """What is left to do: cells in their order, without the seeds that the store holds.
 
@@ -94,6 +98,9 @@ def jobs(
         chunk: seeds at once; 0 chooses.
         width: seeds side by side on each device; 0 chooses.
         memory: bytes that may be used; 0 takes a share of what there is.
+        search: whether to time candidates where neither chunk nor width is given, and no plan recorded;
+            None does where the cell's training is long enough to pay for it.
+        cache: folder in which the plans that a search found are kept.
     """
     found = []
     columns = swept_columns(experiments)
@@ -104,7 +111,11 @@ def jobs(
         if seeds:
             missing = experiment.with_seeds(seeds)
             plan, note = _resumed(missing, records.get(experiment.cell), memory)
-            plan = plan or make_plan(missing, len(seeds), chunk=chunk, width=width, memory=memory)
+            if plan is None:
+                plan = make_plan(missing, len(seeds), chunk=chunk, width=width, memory=memory)
+                if plan.source == "formula":
+                    wanted = worth_searching(missing, plan, len(seeds)) if search is None else search
+                    plan = planned_by_search(missing, plan, memory=memory, search=wanted, cache=cache)
             found.append(Job(missing, plan, columns[experiment.cell], note))
     return found
 

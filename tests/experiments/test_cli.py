@@ -20,6 +20,7 @@ from jaxemerge.devices import DeviceError
 from jaxemerge.models import total_parameters
 from jaxemerge.runner.display import Display
 from jaxemerge.runner.study import jobs
+from jaxemerge.training import search
 from studies import STUDIES
 
 PROGRAM = Path(run.__file__)
@@ -103,7 +104,22 @@ def test_plan_prints_every_cell_and_trains_nothing(capsys, tmp_path, monkeypatch
     for cell in STUDIES["count_fixed_parameters"].cells(quick=False):
         assert cell.cell in output
     assert "In all 1250 seeds" in output
+    assert "seeds at once on 2 cpu devices, on each one after the other (map); by formula\n" in output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_plan_says_how_and_since_when(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(search, "measured_rate", lambda recipe, plan: plan.layout.width)
+    shown = []
+    for options in (["--chunk", "12", "--width", "3"], ["--search"], []):
+        assert run.main(["--plan", "--rate", "1e10", *TINY, "--seeds", "4", *options]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        shown.append([line for line in lines if "seeds at once" in line])
+    way = "4 seeds at once on 2 cpu devices, on each 2 side by side (vmap)"
+    assert shown == [
+        [f"1 cell: {way}; {source}"] for source in ("given by hand", "timed now", "timed before")
+    ]
 
 
 def running_out(monkeypatch, most, error):
