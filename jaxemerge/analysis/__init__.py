@@ -1,5 +1,8 @@
 """From results to summaries, frame in, frame out: what populations look like, how they move with scale."""
 
+from .breakthroughs import Survival as Survival
+from .breakthroughs import breakthroughs as breakthroughs
+from .breakthroughs import survival as survival
 from .curves import curve_quantiles as curve_quantiles
 from .curves import learning_curves as learning_curves
 from .curves import representative_curves as representative_curves

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from .breakthroughs import Survival
 from .curves import curve_quantiles
 from .labels import cell_labels
 from .schema import MEMBER, require
@@ -147,6 +148,26 @@ def arrival_sentence(curves: pl.DataFrame, label: str, threshold: float) -> str:
         f"{population}, {len(first)} {verb} {threshold:g} at some evaluation, the first at step "
         f"{first[0]:,}{last}; {there} of them {'is' if there == 1 else 'are'} there at the end."
     )
+
+
+def breakthrough_sentence(found: Survival) -> str:
+    """Median steps to the breakthrough by cell, and whether the cells differ; `found` is `survival`'s."""
+    listed = [
+        f"{row['broken']} of {_count(row['seeds'], 'seed')} of {row['label']}{_median(row)}"
+        for row in _ends(found.medians.rows(named=True))
+    ]
+    words = f"{_listed(listed)} broke through."
+    if math.isfinite(found.p_value):
+        words += f" That all cells do so at one rate has a log-rank p-value of {score(found.p_value)}."
+    return words
+
+
+def _median(row: dict[str, Any]) -> str:
+    """Half of the seeds by step 200 [150, 300]; nothing where fewer than half broke through."""
+    if not math.isfinite(row["median"]):
+        return ""
+    high = f"{row['high']:,.0f}" if math.isfinite(row["high"]) else "never"
+    return f" (half of them by step {row['median']:,.0f} [{row['low']:,.0f}, {high}])"
 
 
 def loss_sentence(curves: pl.DataFrame) -> str:

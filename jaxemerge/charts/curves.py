@@ -51,7 +51,7 @@ def learning_curves(
     panel = (
         base.mark_line()
         .encode(
-            x=_step_axis(curves["step"]),
+            x=step_axis(curves["step"]),
             y=_value_axis(curves, metric),
             detail="line:N",
             color=alt.Color("kind:N", scale=_by_kind(COLOURS, drawn), title=None),
@@ -92,7 +92,7 @@ def _packed(lines: pl.DataFrame) -> alt.InlineData:
     )
 
 
-def _step_axis(steps: pl.Series) -> alt.X:
+def step_axis(steps: pl.Series) -> alt.X:
     """Log above the first step, linear from 0 to it, so that step 0 has a place."""
     positive = sorted(set(steps.unique()) - {0}) or [1]
     first, last = positive[0], positive[-1]

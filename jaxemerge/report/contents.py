@@ -8,7 +8,15 @@ from typing import Any
 import polars as pl
 
 from jaxemerge import charts
-from jaxemerge.analysis import final, findings, learning_curves, summarise, two_sided
+from jaxemerge.analysis import (
+    breakthroughs,
+    final,
+    findings,
+    learning_curves,
+    summarise,
+    survival,
+    two_sided,
+)
 from jaxemerge.charts.curves import MOST
 
 from .figure import Figure, figure
@@ -27,7 +35,8 @@ def contents(frame: pl.DataFrame, threshold: float) -> tuple[list[str], list[Fig
     found = findings.focus(ends)
     headline += [findings.two_sided_sentence(found), findings.success_sentence(table, found["test"])]
     figures = [*_distributions(ends, table, found["test"], threshold)]
-    figures += [_learning(exact, found, threshold), *_training(frame, metrics)]
+    figures += [_learning(exact, found, threshold), *_survival(exact, found, threshold)]
+    figures += _training(frame, metrics)
     return headline, figures, table
 
 
@@ -69,6 +78,22 @@ def _learning(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> F
         "Steps are on a log axis with a place for step 0. "
         + findings.arrival_sentence(curves, found["label"], threshold),
         charts.learning_curves(exact, "exact_match", **test),
+    )
+
+
+def _survival(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> Iterator[Figure]:
+    """Times of breakthrough on the most two-sided test, if any seed breaks through."""
+    times = breakthroughs(exact, "exact_match", threshold, split=found["split"], length=found["length"])
+    if not times["observed"].any():
+        return
+    populations = survival(times)
+    yield figure(
+        "survival",
+        f"How long do seeds take? Breakthroughs at {found['test']}",
+        f"Share of seeds whose exact match has not yet come to stay at {threshold:g} or more, with 95% "
+        "intervals (Kaplan-Meier); scores are known at evaluations only. A seed that never gets there is "
+        f"counted until the end of its training. {findings.breakthrough_sentence(populations)}",
+        charts.survival_curves(populations.curves),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 import vl_convert
 
 from jaxemerge import charts
-from jaxemerge.analysis import final_scores, summarise
+from jaxemerge.analysis import breakthroughs, final_scores, summarise, survival
 from jaxemerge.charts.theme import in_order, inline, metric_title, sequential
 from synthetic import population_frame
 
@@ -39,6 +39,9 @@ DRAW = {
     "success_against_scale": charts.success_against_scale,
     "learning_curves": lambda frame: charts.learning_curves(frame, length=frame["length"].drop_nulls().min()),
     "train_loss": lambda frame: charts.learning_curves(frame, "train_loss"),
+    "survival_curves": lambda frame: charts.survival_curves(
+        survival(breakthroughs(frame, length=frame["length"].drop_nulls().min())).curves
+    ),
 }
 
 
