@@ -52,16 +52,9 @@ _FOLDER = Path(__file__).parent
 _ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line and exits with 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
-
-
-def parser() -> Parser:
+def parser() -> timing.Parser:
     """The command line."""
-    made = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = timing.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in {
         "width": 64,
         "depth": 2,

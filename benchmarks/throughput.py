@@ -28,29 +28,12 @@ import cells
 import peak
 import timing
 from jaxemerge.devices import Layout, use_host_cores
-from jaxemerge.training import make_plan, members, paired, program
+from jaxemerge.training import make_plan
+from population import Population
 
 ONE = "single seeds, scanned"
 POPULATION = "population"
 STUDY_SEEDS, STUDY_STEPS = 250, 10_000
-
-
-class Population:
-    """A chunk of seeds of a cell: compiled when made, trained by ``run``."""
-
-    def __init__(self, cell: cells.Cell, layout: Layout, seeds: int) -> None:
-        self.seeds = seeds
-        self._program = program(cell, layout)
-        who = members(paired(range(seeds)), cell.optimizer.learning_rate, cell.optimizer.weight_decay)
-        self._members = self._program.place(who)
-        self._state = self._program.init(self._members)
-        began = time.perf_counter()
-        self.run(0)  # no step: the time is that of compiling
-        self.compile_seconds = time.perf_counter() - began
-
-    def run(self, steps: int) -> object:
-        self._state, info = self._program.advance(self._state, self._members, 0, steps, 0)
-        return jax.block_until_ready(info)
 
 
 def peak_bytes() -> int:
@@ -175,9 +158,9 @@ def _number(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> timing.Parser:
     """The command line."""
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = timing.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("cells", nargs="*", help=f"{', '.join(cells.LAPTOP)}, or {', '.join(cells.STUDY)}, ...")
     made.add_argument("--seeds", help="numbers of seeds, for example 16,64")
     made.add_argument("--rounds", type=int, default=5)
@@ -205,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if min(counts) < 1 or options.rounds < 1:
             raise ValueError("--seeds and --rounds: must be at least 1")
     except ValueError as error:
-        made.exit(2, f"error: {error}\n")
+        made.error(str(error))
     if options.here:
         timing.write(
             [r for cell in chosen for r in measure(cell, counts, options.rounds, options.seconds)],

@@ -6,6 +6,7 @@ what is reported are medians, and medians of ratios within a turn.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import importlib.metadata
 import json
@@ -15,12 +16,19 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 _MOST_REPEATS = 100_000
 _PACKAGES = ("jaxemerge", "jax", "jaxlib", "flax", "optax", "numpy", "torch")
 
 Run = Callable[[int], object]  # does its work n times, and returns when all of it is done
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line and exits with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,36 +11,21 @@ import numpy as np
 
 from cells import Cell, laptop
 from jaxemerge.devices import compiled, use_host_cores
-from jaxemerge.training import make_plan, members, paired, program
+from jaxemerge.training import make_plan, members, paired
 from jaxemerge.training.step import initial_state, training_batch
 from peak import products
+from population import Population
 from timing import Run
 from worker import Common, Trainer, Work, serve
 
 BATCHES = 8
 
 
-class Population:
-    """S seeds by the library's plan; every seed draws its own data while it trains."""
-
-    def __init__(self, cell: Cell, seeds: int) -> None:
-        plan = make_plan(cell, seeds)
-        self.work = float(min(seeds, plan.chunk))
-        self._program = program(cell, plan.layout)
-        who = members(paired(range(plan.chunk)), cell.optimizer.learning_rate, cell.optimizer.weight_decay)
-        self._members = self._program.place(who)
-        self._state = self._program.init(self._members)
-
-    def losses(self, steps: int) -> list[float]:
-        state, seen = self._program.init(self._members), []
-        for step in range(steps):
-            state, info = self._program.advance(state, self._members, step, step + 1, 0)
-            seen.append(float(np.asarray(info.last.loss)[0]))
-        return seen
-
-    def run(self, units: int) -> object:
-        self._state, info = self._program.advance(self._state, self._members, 0, units, 0)
-        return jax.block_until_ready(info)
+def _population(cell: Cell, seeds: int) -> Population:
+    """By the library's plan."""
+    plan = make_plan(cell, seeds)
+    counted = min(seeds, plan.chunk)
+    return Population(cell, plan.layout, counted, fillers=plan.chunk - counted)
 
 
 class Product:
@@ -71,7 +56,7 @@ def trainers(work: Work) -> Mapping[str, Callable[[], Trainer]]:
     cell = laptop(work.width, work.depth, work.batch, work.context)
     _share(cell, work.folder)
     peaks = {name: partial(Product, run) for name, run in products("float32").items()}
-    return {"jaxemerge": lambda: Population(cell, work.seeds), **peaks}
+    return {"jaxemerge": lambda: _population(cell, work.seeds), **peaks}
 
 
 if __name__ == "__main__":
