@@ -41,7 +41,7 @@ def laptop(width: int = 64, depth: int = 2, batch: int = 16, context: int = 64) 
 
 def study(model: Transformer, dtype: str) -> Cell:
     """A cell of the count study: 128 windows of 256 tokens."""
-    return Cell(f"{model.depth}x{model.width}", Count(), replace(model, dtype=dtype), 128, 256)
+    return Cell(f"{model.depth}x{model.width}", Count(), replace(model, **{"dtype": dtype}), 128, 256)
 
 
 def grid(dtype: str) -> list[Cell]:

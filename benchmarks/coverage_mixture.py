@@ -80,10 +80,20 @@ def coverage(samples: int) -> None:
             plain = summaries(scores, 0.4, key=i)
             ends = [found.success.interval, plain.success_mean.interval]
             low = np.array(
-                [found.weights.interval.low[1], ends[0].low, found.means.interval.low[1], ends[1].low]
+                [
+                    np.asarray(found.weights.interval.low)[1],
+                    ends[0].low,
+                    np.asarray(found.means.interval.low)[1],
+                    ends[1].low,
+                ]
             )
             high = np.array(
-                [found.weights.interval.high[1], ends[0].high, found.means.interval.high[1], ends[1].high]
+                [
+                    np.asarray(found.weights.interval.high)[1],
+                    ends[0].high,
+                    np.asarray(found.means.interval.high)[1],
+                    ends[1].high,
+                ]
             )
             held += (low <= truth) & (truth <= high)
         names = ("weight", "P(success)", "upper mean", "mean of successes")

@@ -10,6 +10,7 @@ One core. Prints one line per setting; the figures stand in the docstrings of `j
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -18,7 +19,7 @@ from jaxemerge.stats import Estimate, fit_success_curve, step_test
 
 SCALE = 2.0 ** np.arange(7)
 # name: midpoint, slope per unit of ln(scale), ceiling, seeds per scale, options of the fit
-CURVES = {
+CURVES: dict[str, tuple[float, float, float, int, dict[str, Any]]] = {
     "ceiling 1, fixed": (8.0, 2.0, 1.0, 50, {"ceiling": 1.0}),
     "ceiling .8": (6.0, 2.0, 0.8, 50, {}),
     "ceiling .8, steep": (6.0, 5.0, 0.8, 50, {}),

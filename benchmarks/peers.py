@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import peak
 import timing
@@ -166,7 +166,7 @@ def results(
     cell = laptop(options.width, options.depth, options.batch, options.context)
     products = {name: times for name, times in seen.items() if peak.is_product(name)}
     highest = peak.peak(products, int(teams[next(iter(products))].work))
-    common = {"benchmark": "peers", "device": device, "cell": cell.name}
+    common: dict[str, Any] = {"benchmark": "peers", "device": device, "cell": cell.name}
     found = [timing.Result(**common, variant="product-peak", seeds=0, value=highest, unit="FLOP/s")]
     ours = [t / teams[OURS].work for t in seen[OURS]]
     for name, times in seen.items():

@@ -5,8 +5,9 @@ python benchmarks/scaling.py seeds --values 8,64,256    one axis, at these value
 python benchmarks/scaling.py depth --values 1,4,16 --seeds 4 --json out.jsonl
 
 Along each axis everything else stays as it is. All values of an axis are compiled first and then timed in
-turns. On the axis of seeds all of them are one chunk, larger than the library would make it: the cost per
-seed and the time to compile should stay the same.
+turns, in calls of ``--steps`` steps: a call reads and writes every seed's state once. On the axis of seeds
+all of them are one chunk, larger than the library would make it: the cost per seed and the time to compile
+should stay the same.
 """
 
 from __future__ import annotations
@@ -61,34 +62,45 @@ def population(shape: Mapping[str, int]) -> tuple[Cell, Population]:
     return cell, Population(cell, plan.layout, seeds, fillers=plan.chunk - seeds)
 
 
+def calls(one: Population, steps: int) -> timing.Run:
+    """Calls the program n times; the same number of steps in each, however many seeds it has."""
+
+    def run(n: int) -> None:
+        for _ in range(n):
+            one.run(steps)
+
+    return run
+
+
 def measure(
-    axis: str, chosen: Sequence[int], shape: Mapping[str, int], rounds: int, seconds: float
+    axis: str, chosen: Sequence[int], shape: Mapping[str, int], options: argparse.Namespace
 ) -> list[timing.Result]:
     """A Result per value of the axis: milliseconds per seed and step."""
-    first = jax.local_devices()[0]
+    here, first = jax.local_devices()[0], str(chosen[0])
     population(
         {**shape, "seeds": 2 * shape["devices"], "depth": 1}
     )  # the first to compile pays for the start
     built = {str(value): population({**shape, axis: value}) for value in chosen}
-    runs = {name: one.run for name, (_, one) in built.items()}
-    seen = timing.interleaved(runs, rounds=rounds, seconds=seconds)
+    runs = {name: calls(one, options.steps) for name, (_, one) in built.items()}
+    seen = timing.interleaved(runs, rounds=options.rounds, seconds=options.seconds)
     found = []
     for name, (cell, one) in built.items():
-        per_step = [t / one.work for t in seen[name]]
-        start = [t / built[str(chosen[0])][1].work for t in seen[str(chosen[0])]]
+        per_step = [t / (one.work * options.steps) for t in seen[name]]
+        base = [t / (built[first][1].work * options.steps) for t in seen[first]]
         middle = statistics.median(per_step)
         more = {
             "axis": axis,
             "at": int(name),
-            "times_first": timing.median_ratio(per_step, start),
+            "times_first": timing.median_ratio(per_step, base),
             "model_flops_per_second": cell.step_flops / middle,
             "compile_seconds": one.compile_seconds,
             "spread": timing.spread(per_step),
-            "rounds": rounds,
+            "rounds": options.rounds,
+            "steps_per_call": options.steps,
             "precision": cell.model.dtype,
         }
         devices = int(name) if axis == "devices" else shape["devices"]
-        device = timing.device_name(first.platform, first.device_kind, devices)
+        device = timing.device_name(here.platform, here.device_kind, devices)
         found.append(
             timing.Result(
                 "scaling", device, cell.name, axis, one.seeds, 1e3 * middle, "ms per seed-step", more
@@ -115,6 +127,7 @@ def parser() -> timing.Parser:
     for name, default in zip(SHAPE, (64, 2, 16, 64, 16), strict=True):
         made.add_argument(f"--{name}", type=int, default=default, help=f"default {default}")
     made.add_argument("--devices", type=int, help="default all; on a host, one per core")
+    made.add_argument("--steps", type=int, default=4, help="in one call of the program, default 4")
     made.add_argument("--rounds", type=int, default=5)
     made.add_argument("--seconds", type=float, default=0.8, help="of one measurement")
     made.add_argument("--json", type=Path, metavar="FILE", help="write results there, print none")
@@ -127,7 +140,7 @@ def checked(options: argparse.Namespace) -> dict[str, tuple[int, ...]]:
     Raises:
         ValueError: an option is out of range.
     """
-    for name in (*SHAPE, "rounds", "seconds"):
+    for name in (*SHAPE, "steps", "rounds", "seconds"):
         if getattr(options, name) <= 0:
             raise ValueError(f"--{name} {getattr(options, name)}: must be positive")
     for axis in options.axes:
@@ -155,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shape = {**{name: getattr(options, name) for name in SHAPE}, "devices": devices}
         for axis, chosen in axes.items():
             print(f"measuring {axis}", file=sys.stderr, flush=True)
-            found += measure(axis, chosen, shape, options.rounds, options.seconds)
+            found += measure(axis, chosen, shape, options)
     except ValueError as error:
         made.error(str(error))
     timing.write(found, options.json)

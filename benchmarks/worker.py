@@ -76,7 +76,7 @@ class Common:
 
     def write(self, folder: str) -> None:
         """Writes all arrays into one file."""
-        named = {f"weights.{name}": value for name, value in self.weights.items()}
+        named: dict[str, Any] = {f"weights.{name}": value for name, value in self.weights.items()}
         np.savez(Path(folder, _COMMON), tokens=self.tokens, weights_of_loss=self.weights_of_loss, **named)
 
     @staticmethod

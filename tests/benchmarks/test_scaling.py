@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pytest
 
 import scaling
 import timing
+from cells import laptop
 from population import Population
 
 TINY = {"width": 32, "depth": 1, "batch": 2, "context": 16, "seeds": 2}
@@ -36,6 +38,34 @@ def test_a_population_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
     assert (len(layout.devices), seeds, options) == (2, 7, {"fillers": 1})
     _, _ = scaling.population({**TINY, "devices": 1, "seeds": 256})  # one chunk, however many
     assert made[1][2:] == (256, {"fillers": 0})
+
+
+def test_every_call_has_the_same_number_of_steps() -> None:
+    asked: list[int] = []
+    scaling.calls(SimpleNamespace(run=asked.append), 5)(3)
+    assert asked == [5, 5, 5]
+
+
+def test_costs_are_those_of_a_seed_and_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Populations that take 2 ms a seed-step, those of more than 2 seeds 3 ms."""
+
+    def fake(shape: dict[str, int]) -> object:
+        seeds = shape["seeds"]
+        one = SimpleNamespace(seeds=seeds, work=float(seeds), compile_seconds=0.25, run=seeds)
+        return laptop(32, 1, 2, 16), one
+
+    def timed(runs: dict[str, int], **_: object) -> dict[str, list[float]]:
+        return {name: [seeds * 7 * (2e-3 if seeds <= 2 else 3e-3)] * 3 for name, seeds in runs.items()}
+
+    monkeypatch.setattr(scaling, "population", fake)
+    monkeypatch.setattr(scaling, "calls", lambda one, steps: one.run)
+    monkeypatch.setattr(timing, "interleaved", timed)
+    options = scaling.parser().parse_args(["--steps", "7", "--rounds", "3"])
+    found = scaling.measure("seeds", (2, 5), {**TINY, "devices": 2}, options)
+    assert [r.value for r in found] == pytest.approx([2.0, 3.0])
+    assert [r.more["times_first"] for r in found] == pytest.approx([1.0, 1.5])
+    assert found[1].more["model_flops_per_second"] == pytest.approx(laptop(32, 1, 2, 16).step_flops / 3e-3)
+    assert [r.more["steps_per_call"] for r in found] == [7, 7]
 
 
 @pytest.mark.slow
@@ -66,6 +96,7 @@ def test_seeds_that_fill_up_do_not_count() -> None:
     ("arguments", "message"),
     [
         (["--rounds", "0"], "error: --rounds 0: must be positive"),
+        (["--steps", "0"], "error: --steps 0: must be positive"),
         (["--batch", "-1"], "error: --batch -1: must be positive"),
         (["height"], "error: axis height: must be one of seeds, depth, width, context, devices"),
         (["--values", "1,2"], "error: --values 1,2: name the one axis that they belong to"),
