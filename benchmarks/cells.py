@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from jaxemerge.models import Transformer, families, neox, training_flops_per_token
 from jaxemerge.tasks import Count, Task
@@ -41,7 +42,8 @@ def laptop(width: int = 64, depth: int = 2, batch: int = 16, context: int = 64) 
 
 def study(model: Transformer, dtype: str) -> Cell:
     """A cell of the count study: 128 windows of 256 tokens."""
-    return Cell(f"{model.depth}x{model.width}", Count(), replace(model, **{"dtype": dtype}), 128, 256)
+    changes: dict[str, Any] = {"dtype": dtype}
+    return Cell(f"{model.depth}x{model.width}", Count(), replace(model, **changes), 128, 256)
 
 
 def grid(dtype: str) -> list[Cell]:
