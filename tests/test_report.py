@@ -1,5 +1,6 @@
 """The report is one file that needs no network, draws every chart, and says what the frame holds."""
 
+import base64
 import html
 import json
 import re
@@ -11,6 +12,7 @@ import pytest
 
 from jaxemerge.analysis import summarise
 from jaxemerge.report import write_report
+from jaxemerge.report.tables import as_csv
 from synthetic import population_frame
 
 ALL = ["histograms", "violins", "success_against_scale", "learning_curves", "survival", "training_loss"]
@@ -53,10 +55,31 @@ def test_page_and_pictures_are_written(page):
     assert list(specs_of(page)) == ALL
     names = {f"{name}.{kind}" for name in ALL for kind in ("png", "svg")}
     assert {path.name for path in (page.parent / "charts").iterdir()} == names
-    assert {path.name for path in page.parent.iterdir()} == {"report.html", "charts"}
+    assert {path.name for path in page.parent.iterdir()} == {"report.html", "charts", "tables"}
     for name in ALL:
         assert (page.parent / "charts" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (page.parent / "charts" / f"{name}.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_tables_are_offered_as_csv(frame, page):
+    source = page.read_text(encoding="utf-8")
+    links = dict(
+        re.findall(r'download="(\w+).csv" href="data:text/csv;charset=utf-8;base64,([\w+/=]+)"', source)
+    )
+    files = {path.stem: path.read_bytes() for path in (page.parent / "tables").iterdir()}
+    assert set(files) == {"summary", "survival"}
+    assert {name: base64.b64decode(link) for name, link in links.items()} == files
+    summary, expected = pl.read_csv(files["summary"]), summarise(frame, threshold=0.35)
+    assert summary.columns == expected.columns
+    assert summary["mean"].to_list() == pytest.approx(expected["mean"].to_list())
+    assert summary["success_mean_low"].null_count() == expected["success_mean_low"].null_count()
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_name_is_a_formula_in_a_spreadsheet(start):
+    name = start + 'cmd|"a", b\n<script>'
+    read = pl.read_csv(as_csv(pl.DataFrame({"label": [name, "depth=2"], "mean": [float("nan"), -0.5]})))
+    assert read.rows() == [("'" + name, None), ("depth=2", -0.5)]
 
 
 def test_text_states_what_was_found(frame, page):
@@ -88,6 +111,7 @@ def test_page_can_reach_nothing(page):
     assert not [address for address in addresses if not address.startswith(identifiers + unused)]
     assert "actions: false" in source
     body = re.sub(r"<script.*?</script>", "", source, flags=re.DOTALL)
+    body = re.sub(r'href="data:text/csv;charset=utf-8;base64,[\w+/=]+"', "", body)
     assert not re.findall(r"(?:src|href|action)\s*=|url\(|@import|<link|<iframe", body)
     assert "default-src 'none'" in body
 

@@ -94,6 +94,7 @@ def _survival(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> I
         "intervals (Kaplan-Meier); scores are known at evaluations only. A seed that never gets there is "
         f"counted until the end of its training. {findings.breakthrough_sentence(populations)}",
         charts.survival_curves(populations.curves),
+        populations.medians,
     )
 
 

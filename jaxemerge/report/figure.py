@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -16,15 +18,17 @@ class Figure:
         heading: what it answers.
         words: one paragraph: how to read it and what it shows.
         spec: Vega-Lite specification as JSON.
+        table: the numbers found, offered as CSV beside the chart; None where there is none.
     """
 
     name: str
     heading: str
     words: str
     spec: str
+    table: pl.DataFrame | None = None
 
 
-def figure(name: str, heading: str, words: str, chart: Any) -> Figure:
+def figure(name: str, heading: str, words: str, chart: Any, table: pl.DataFrame | None = None) -> Figure:
     """A figure of a chart."""
     # The charts write null for NaN; a NaN that got past them would be a page that no browser reads.
-    return Figure(name, heading, words, json.dumps(chart.to_dict(), allow_nan=False))
+    return Figure(name, heading, words, json.dumps(chart.to_dict(), allow_nan=False), table)

@@ -1,4 +1,4 @@
-"""The report as files: the page, and every chart as a picture beside it."""
+"""The report as files: the page, every chart as a picture and every table as CSV beside it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from jaxemerge.files import write_bytes
 
 from .contents import contents
 from .page import page
+from .tables import as_csv, as_link
 
 # A PNG has this many pixels per pixel of the page, so that it is sharp in a paper.
 SCALE = 2
@@ -25,7 +26,8 @@ def write_report(
     threshold: float = 0.2,
     details: Sequence[tuple[str, str]] = (),
 ) -> Path:
-    """Writes `folder/report.html`, and every chart as `folder/charts/NAME.png` and `.svg`.
+    """Writes `folder/report.html`, and every chart as `folder/charts/NAME.png` and `.svg`;
+    tables as `folder/tables/NAME.csv`, which the page also offers.
 
     The page needs no network and nothing beside it. What the frame lacks is left out: without `exact_match`
     the report shows the training alone. Files appear whole or not at all.
@@ -47,6 +49,9 @@ def write_report(
     if frame.is_empty():
         raise ValueError("the frame has no rows: there is nothing to report")
     headline, figures, table = contents(frame, threshold)
+    tables = {figure.name: as_csv(figure.table) for figure in figures if figure.table is not None}
+    if not table.is_empty():
+        tables["summary"] = as_csv(table)
     html = page(
         title=title,
         headline=headline,
@@ -55,7 +60,11 @@ def write_report(
         rows=table.rows(named=True),
         threshold=threshold,
         resolutions=_resolutions(table),
+        downloads={name: as_link(csv) for name, csv in tables.items()},
     )
+    for name, csv in tables.items():
+        (Path(folder) / "tables").mkdir(parents=True, exist_ok=True)
+        write_bytes(Path(folder) / "tables" / f"{name}.csv", csv)
     pictures = Path(folder) / "charts"
     pictures.mkdir(parents=True, exist_ok=True)
     for figure in figures:
