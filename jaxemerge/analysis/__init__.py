@@ -14,5 +14,6 @@ from .labels import cell_labels as cell_labels
 from .labels import forms_a_curve as forms_a_curve
 from .labels import scale_column as scale_column
 from .labels import scale_title as scale_title
+from .rank import rank_curves as rank_curves
 from .summary import summarise as summarise
 from .two_sided import two_sided as two_sided

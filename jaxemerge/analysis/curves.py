@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from .labels import cell_labels
-from .schema import MEMBER, rows_of
+from .schema import MEMBER, one_test, rows_of
 
 QUANTILES = {"low": 0.1, "median": 0.5, "high": 0.9}
 
@@ -30,21 +30,12 @@ def learning_curves(
     Raises:
         ValueError: if columns or the metric are missing, or the choice leaves no test or several.
     """
-    rows = rows_of(frame, metric)
-    on_split = pl.lit(True) if split is None else pl.col("split") == split
-    at_length = pl.lit(True) if length is None else pl.col("length") == length
-    one_test = rows.filter(on_split, at_length)
-    if one_test.select("split", "length").n_unique() != 1:
-        found = one_test.select("split", "length").n_unique() if one_test.height else 0
-        tests = rows.select("split", "length").unique().sort("split", "length").rows()
-        raise ValueError(
-            f"split={split!r}, length={length}: {found} tests of {metric}; choose one of {tests}"
-        )
+    measured = one_test(rows_of(frame, metric), metric, split, length)
     worst = pl.when(pl.col("trials").is_null()).then(float("inf")).otherwise(0.0)
     value = pl.col("value").fill_nan(None).fill_null(worst)
     labels = cell_labels(frame).select("cell", "label", "rank")
     return (
-        one_test.with_columns(value=value)
+        measured.with_columns(value=value)
         .join(labels, on="cell")
         .sort("rank", "init_seed", "data_seed", "step")
         .select("cell", "label", "init_seed", "data_seed", "step", "value", "diverged")

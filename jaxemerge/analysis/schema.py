@@ -36,3 +36,21 @@ def rows_of(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
         present = ", ".join(sorted(frame["metric"].unique())) or "no rows"
         raise ValueError(f"metric={metric!r} is not in the frame, which has {present}")
     return rows
+
+
+def one_test(rows: pl.DataFrame, metric: str, split: str | None, length: int | None) -> pl.DataFrame:
+    """The rows of one split and length, either of which may be left out where there is one only.
+
+    Raises:
+        ValueError: if the choice leaves no test or several, naming the tests there are.
+    """
+    on_split = pl.lit(True) if split is None else pl.col("split") == split
+    at_length = pl.lit(True) if length is None else pl.col("length") == length
+    chosen = rows.filter(on_split, at_length)
+    if chosen.select("split", "length").n_unique() != 1:
+        found = chosen.select("split", "length").n_unique() if chosen.height else 0
+        tests = rows.select("split", "length").unique().sort("split", "length").rows()
+        raise ValueError(
+            f"split={split!r}, length={length}: {found} tests of {metric}; choose one of {tests}"
+        )
+    return chosen

@@ -12,8 +12,9 @@ def two_sided(
 ) -> pl.DataFrame:
     """Cells and tests by how two-sided their seeds' scores are, most two-sided first.
 
-    Two-sidedness is the share of seeds below `near_zero` times the share above `high`: at most 1/4, and 0
-    where all seeds are on one side. It is a way to choose what to look at, not a test of bimodality.
+    Two-sidedness is the smaller of the shares of seeds below `near_zero` and above `high`, as in
+    `jaxemerge.stats.two_sidedness`: at most 1/2, and 0 where all seeds are on one side. It is a way to choose
+    what to look at, not a test of bimodality.
 
     Returns:
         cell, label, test, split, length, seeds, zeros (seeds at exactly 0), failed (seeds below `near_zero`),
@@ -36,8 +37,6 @@ def two_sided(
             succeeded=(value > high).sum(),
             spread=value.std().fill_null(0.0),
         )
-        .with_columns(
-            two_sidedness=(pl.col("failed") / pl.col("seeds")) * (pl.col("succeeded") / pl.col("seeds"))
-        )
+        .with_columns(two_sidedness=pl.min_horizontal("failed", "succeeded") / pl.col("seeds"))
         .sort("two_sidedness", "spread", descending=True, maintain_order=True)
     )

@@ -2,6 +2,7 @@
 
 from .curves import learning_curves as learning_curves
 from .histograms import histogram_grid as histogram_grid
+from .rank import rank_curves as rank_curves
 from .scale import success_against_scale as success_against_scale
 from .survival import survival_curves as survival_curves
 from .violins import violins as violins

@@ -55,17 +55,21 @@ def success_against_scale(
     return themed(alt.concat(*panels, columns=2 if narrow else 1, spacing=22))
 
 
-def _curve(rows: pl.DataFrame, axis: str, scale: str) -> alt.LayerChart | alt.FacetChart:
-    """Lines with bands over a numeric scale axis."""
-    scales = sorted(rows["scale"].unique())
-    doubling = scales[0] > 0 and scales[-1] >= LOG_SPAN * scales[0]
+def scale_axis(scales: list[float], column: str) -> alt.X:
+    """The axis of a column of scales: in doublings where they span two or more, else linear."""
+    doubling = bool(scales) and scales[0] > 0 and scales[-1] >= LOG_SPAN * scales[0]
     # A tick at every cell while there is room for the numbers.
     shown = scales if len(scales) <= 9 else scales[::2]
-    ticks = alt.Axis(values=shown, labelExpr=PREFIXED if scales[0] >= 1 else "datum.value", grid=False)
+    whole = bool(scales) and scales[0] >= 1
+    ticks = alt.Axis(values=shown, labelExpr=PREFIXED if whole else "datum.value", grid=False)
     kind = {"type": "log", "base": 2} if doubling else {"zero": False}
-    x = alt.X(
-        "scale:Q", axis=ticks, title=scale_title(scale), scale=alt.Scale(**kind, padding=12, nice=False)
-    )
+    scale = alt.Scale(**kind, padding=12, nice=False)
+    return alt.X("scale:Q", axis=ticks, title=scale_title(column), scale=scale)
+
+
+def _curve(rows: pl.DataFrame, axis: str, scale: str) -> alt.LayerChart | alt.FacetChart:
+    """Lines with bands over a numeric scale axis."""
+    x = scale_axis(sorted(rows["scale"].unique()), scale)
     base = alt.Chart(inline(rows)).encode(x=x, color=by_test(_tests(rows)), tooltip=_tooltip())
     quiet = {"tooltip": alt.value(None)}
     band = base.mark_area(opacity=0.13).encode(y=_share("low", axis), y2="high:Q", **quiet)

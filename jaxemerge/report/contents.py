@@ -8,17 +8,10 @@ from typing import Any
 import polars as pl
 
 from jaxemerge import charts
-from jaxemerge.analysis import (
-    breakthroughs,
-    final,
-    findings,
-    learning_curves,
-    summarise,
-    survival,
-    two_sided,
-)
+from jaxemerge.analysis import breakthroughs, final, findings, learning_curves, summarise, survival
 from jaxemerge.charts.curves import MOST
 
+from .distribution import distributions
 from .figure import Figure, figure
 
 
@@ -34,37 +27,10 @@ def contents(frame: pl.DataFrame, threshold: float) -> tuple[list[str], list[Fig
     table = summarise(ends, threshold=threshold)
     found = findings.focus(ends)
     headline += [findings.two_sided_sentence(found), findings.success_sentence(table, found["test"])]
-    figures = [*_distributions(ends, table, found["test"], threshold)]
+    figures = [*distributions(ends, table, found, threshold)]
     figures += [_learning(exact, found, threshold), *_survival(exact, found, threshold)]
     figures += _training(frame, metrics)
     return headline, figures, table
-
-
-def _distributions(ends: pl.DataFrame, table: pl.DataFrame, test: str, threshold: float) -> Iterator[Figure]:
-    """What is drawn of the final exact match."""
-    yield figure(
-        "histograms",
-        "Which shape does the distribution over seeds have?",
-        "Rows are cells in order of scale, columns are tests. Height is the share of seeds. Scores of "
-        "exactly 0 and exactly 1 have bars of their own, outside the unit interval. "
-        + findings.split_sentence(two_sided(ends)),
-        charts.histogram_grid(ends),
-    )
-    yield figure(
-        "violins",
-        "How does it move with scale?",
-        "One violin per cell, smoothed over the seeds strictly between 0 and 1 and as wide as their share; "
-        "the bars below and above are the seeds at exactly 0 and exactly 1. "
-        + findings.centre_sentence(table, test),
-        charts.violins(ends),
-    )
-    yield figure(
-        "success_against_scale",
-        "How likely is success, and how good are the successes?",
-        "Shares of seeds with 95% Wilson intervals, and the mean score of the successful seeds with a 95% "
-        "bootstrap interval. " + findings.tails_sentence(table, test),
-        charts.success_against_scale(ends, threshold=threshold),
-    )
 
 
 def _learning(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> Figure:

@@ -6,7 +6,7 @@ import pytest
 
 from jaxemerge.analysis import density, histogram, summarise, two_sided
 from jaxemerge.analysis.density import NARROWEST, WIDEST, bandwidth, reflected_density
-from jaxemerge.stats import success_interval, summaries
+from jaxemerge.stats import success_interval, summaries, two_sidedness
 from synthetic import population_frame
 
 ESTIMATES = ("mode", "mean", "success", "success_mean")
@@ -148,7 +148,14 @@ def test_most_two_sided_comes_first():
     assert sides.filter(pl.col("label") == "depth 3").select("seeds", "zeros", "failed", "succeeded").row(
         0
     ) == (*(10, 2, 2, 8),)
-    assert sides["two_sidedness"].to_list() == pytest.approx([0.25, 0.16, 0, 0])
+    assert sides["two_sidedness"].to_list() == pytest.approx([0.5, 0.2, 0, 0])
+
+
+def test_two_sidedness_is_that_of_the_statistics():
+    scores = np.random.default_rng(3).random(97).round(2)
+    found = two_sided(scored(scores, scores**3), near_zero=0.2, high=0.6)
+    expected = {"depth 1": two_sidedness(scores, 0.2, 0.6), "depth 2": two_sidedness(scores**3, 0.2, 0.6)}
+    assert dict(found.select("label", "two_sidedness").rows()) == pytest.approx(expected)
 
 
 def test_two_sided_has_strict_bounds():
