@@ -15,15 +15,8 @@ from jaxemerge.report import write_report
 from jaxemerge.report.tables import as_csv
 from synthetic import population_frame
 
-ALL = [
-    "histograms",
-    "violins",
-    "success_against_scale",
-    "rank",
-    "learning_curves",
-    "survival",
-    "training_loss",
-]
+ALL = ["histograms", "violins", "success_against_scale", "mixtures", "rank", "distances"]
+ALL += ["learning_curves", "survival", "training_loss"]
 ACT = "document.title='broken into'"
 STRANGE = f'</script><script>{ACT}</script><img src=x onerror="{ACT}"> \u2028 & co'
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -147,14 +140,17 @@ def only(metrics):
 
 
 def without(*names):
-    """The figures that are left: ranks need cells in order of scale, survival a breakthrough."""
+    """The figures left: ranks need an order of scale, distances several cells, survival a breakthrough."""
     return [name for name in ALL if name not in names]
 
 
 PARTIAL = {
-    "one cell": (lambda f: f.filter(pl.col("depth") == 2), without("rank")),
-    "one seed": (lambda f: f.filter(pl.col("depth") == 2, pl.col("init_seed") == 0), without("rank")),
-    "one diverged seed": (lambda f: f.filter("diverged"), without("rank", "survival")),
+    "one cell": (lambda f: f.filter(pl.col("depth") == 2), without("rank", "distances")),
+    "one seed": (
+        lambda f: f.filter(pl.col("depth") == 2, pl.col("init_seed") == 0),
+        without("rank", "distances"),
+    ),
+    "one diverged seed": (lambda f: f.filter("diverged"), without("rank", "distances", "survival")),
     "all diverged": (
         lambda f: f.with_columns(diverged=True, value=pl.lit(None, pl.Float64)),
         without("survival"),

@@ -7,6 +7,8 @@ from .curves import curve_quantiles as curve_quantiles
 from .curves import learning_curves as learning_curves
 from .curves import representative_curves as representative_curves
 from .density import density as density
+from .distance import distances as distances
+from .distance import two_sided_scale as two_sided_scale
 from .final import final as final
 from .final import final_scores as final_scores
 from .histogram import histogram as histogram
@@ -14,6 +16,8 @@ from .labels import cell_labels as cell_labels
 from .labels import forms_a_curve as forms_a_curve
 from .labels import scale_column as scale_column
 from .labels import scale_title as scale_title
+from .mixture import mixture_curves as mixture_curves
+from .mixture import mixtures as mixtures
 from .rank import rank_curves as rank_curves
 from .summary import summarise as summarise
 from .two_sided import two_sided as two_sided

@@ -1,7 +1,9 @@
 """Pictures of populations: a frame of results in, an Altair chart out."""
 
 from .curves import learning_curves as learning_curves
+from .distance import distance_map as distance_map
 from .histograms import histogram_grid as histogram_grid
+from .mixture import mixture_grid as mixture_grid
 from .rank import rank_curves as rank_curves
 from .scale import success_against_scale as success_against_scale
 from .survival import survival_curves as survival_curves

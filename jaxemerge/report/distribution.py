@@ -8,9 +8,23 @@ from typing import Any
 import polars as pl
 
 from jaxemerge import charts
-from jaxemerge.analysis import cell_labels, findings, forms_a_curve, rank_curves, two_sided
+from jaxemerge.analysis import (
+    cell_labels,
+    distances,
+    findings,
+    forms_a_curve,
+    mixtures,
+    rank_curves,
+    scale_column,
+    scale_title,
+    two_sided,
+    two_sided_scale,
+)
 
 from .figure import Figure, figure
+
+# Resamples of the one population that is looked at most closely; the others are fitted without.
+BOOTSTRAPS = 200
 
 
 def distributions(
@@ -49,7 +63,47 @@ def distributions(
         charts.success_against_scale(ends, threshold=threshold),
     )
     one_test = {"split": found["split"], "length": found["length"]}
+    yield _lumps(ends, found, one_test)
     yield from _single_seeds(ends, test, one_test)
+    yield from _distances(ends, test, one_test)
+
+
+def _lumps(ends: pl.DataFrame, found: dict[str, Any], one_test: dict[str, Any]) -> Figure:
+    """The mixtures on the most two-sided test, the most two-sided cell with bootstraps."""
+    chosen = ends.filter(pl.col("split") == found["split"], pl.col("length").eq_missing(found["length"]))
+    cell = pl.col("cell") == found["cell"]
+    closely = mixtures(chosen.filter(cell), bootstraps=BOOTSTRAPS).row(0, named=True)
+    return figure(
+        "mixtures",
+        f"Of how many lumps is each population made? Exact match at {found['test']}",
+        "Bars are seeds; the line and the dots are what a mixture of beta-binomial lumps and point masses at "
+        "0 and 1 expects, with the number of lumps of least BIC; the dashed rule is the deepest valley. "
+        + _mixture_words(mixtures(chosen), {**closely, "label": found["label"]}),
+        charts.mixture_grid(ends, **one_test),
+    )
+
+
+def _mixture_words(table: pl.DataFrame, closely: dict[str, Any]) -> str:
+    """How many populations are two-sided, and what the closely looked at one is made of."""
+    sides, cells = int(table["two_sided"].sum()), table.height
+    masses = [
+        f"a point mass of {w:.0%} at {a:g}"
+        for a, w in zip(closely["atoms"], closely["atom_weights"], strict=True)
+    ]
+    lumps = [
+        f"a lump of {w:.0%} around {m:.2f}" for w, m in zip(closely["weights"], closely["means"], strict=True)
+    ]
+    tested = "" if closely["p_one"] is None else f" (bootstrap p = {closely['p_one']:.2g} for one lump)"
+    interval = ""
+    if closely["success_low"] is not None:
+        interval = f" [{closely['success_low']:.0%}, {closely['success_high']:.0%}]"
+    return (
+        f"In {sides} of {cells} populations the mixture of least BIC has a valley between two sides, a point "
+        "mass counting as a side; that describes the fit and tests nothing. "
+        f"{closely['label']} is made of {' and '.join(masses + lumps)}{tested}; it is "
+        f"{'bimodal' if closely['bimodal'] else 'not bimodal'} apart from its point masses, and P(success) "
+        f"without a threshold is {closely['success']:.0%}{interval}."
+    )
 
 
 def _single_seeds(ends: pl.DataFrame, test: str, one_test: dict[str, Any]) -> Iterator[Figure]:
@@ -67,6 +121,50 @@ def _single_seeds(ends: pl.DataFrame, test: str, one_test: dict[str, Any]) -> It
         "one item. " + _rank_words(curves),
         charts.rank_curves(ends, **one_test),
     )
+
+
+def _distances(ends: pl.DataFrame, test: str, one_test: dict[str, Any]) -> Iterator[Figure]:
+    """How far apart the cells' populations are, if there are several cells."""
+    pairs = distances(ends, **one_test)
+    near = _once(pairs)
+    if near.is_empty():
+        return
+    yield figure(
+        "distances",
+        f"How far does the distribution move? Distances between cells at {test}",
+        "Each square is the Wasserstein-2 distance between the scores of two cells: 0 for equal "
+        "distributions, 1 for all seeds at 0 against all at 1. " + _distance_words(near, ends, one_test),
+        charts.distance_map(ends, **one_test),
+    )
+
+
+def _once(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Neighbours in order of scale, each pair once."""
+    order = pairs["first"].unique(maintain_order=True).to_list()
+    place = {label: number for number, label in enumerate(order)}
+    first, second = (pl.col(c).replace_strict(place, return_dtype=pl.Int64) for c in ("first", "second"))
+    return pairs.filter(second == first + 1)
+
+
+def _distance_words(near: pl.DataFrame, ends: pl.DataFrame, one_test: dict[str, Any]) -> str:
+    """The largest step between neighbours, its p-value, and where the population turns two-sided."""
+    far = near.sort("distance", descending=True, maintain_order=True).row(0, named=True)
+    words = (
+        f"Of neighbouring cells, {far['first']} and {far['second']} are farthest apart, "
+        f"{far['distance']:.2f} (permutation p = {far['p_value']:.2g})."
+    )
+    if not forms_a_curve(cell_labels(ends)):
+        return words
+    scales = sorted(cell_labels(ends)["scale"])
+    if scales[0] <= 0:
+        return words
+    turns = two_sided_scale(ends, **one_test).onset.value
+    if turns == 0:
+        return f"{words} At the smallest scale a tenth of the seeds or more are on either side already."
+    if turns == float("inf"):
+        return f"{words} At no scale is a tenth of the seeds on either side."
+    title = scale_title(scale_column(ends))
+    return f"{words} A tenth of the seeds are on either side from {title} = {turns:.3g} on."
 
 
 def _rank_words(curves: pl.DataFrame) -> str:

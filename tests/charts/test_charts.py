@@ -38,6 +38,8 @@ DRAW = {
     "violins": charts.violins,
     "success_against_scale": charts.success_against_scale,
     "learning_curves": lambda frame: charts.learning_curves(frame, length=frame["length"].drop_nulls().min()),
+    "mixture_grid": lambda frame: charts.mixture_grid(frame, length=frame["length"].drop_nulls().min()),
+    "distance_map": lambda frame: charts.distance_map(frame, length=frame["length"].drop_nulls().min()),
     "rank_curves": lambda frame: charts.rank_curves(frame, length=frame["length"].drop_nulls().min()),
     "train_loss": lambda frame: charts.learning_curves(frame, "train_loss"),
     "survival_curves": lambda frame: charts.survival_curves(

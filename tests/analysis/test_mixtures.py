@@ -1,0 +1,91 @@
+"""Frames of mixtures and of distances hold what the statistics say of each cell's scores."""
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.stats import wasserstein_distance
+
+from jaxemerge.analysis import distances, final_scores, mixture_curves, mixtures, two_sided_scale
+from jaxemerge.stats import fit_mixture, wasserstein_test
+from synthetic import population_frame
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return population_frame([(1, 64), (2, 64), (4, 64)], 61, (30, 40), (0, 7), diverged=2)
+
+
+def scores_of(frame, depth, length=30):
+    chosen = final_scores(frame).filter(pl.col("depth") == depth, pl.col("length") == length)
+    return chosen["value"].to_numpy()
+
+
+def test_each_row_is_the_fit_to_its_scores(frame):
+    table = mixtures(frame)
+    assert table.select("label", "length").rows() == [
+        (f"depth {d}", length) for d in (1, 2, 4) for length in (30, 40)
+    ]
+    row = table.row(4, named=True)
+    fit = fit_mixture(scores_of(frame, 4), 121, bootstraps=0)
+    assert (row["seeds"], row["diverged"], row["family"]) == (61, 2, "beta_binomial")
+    assert row["weights"] == pytest.approx(fit.weights.value.tolist())
+    assert row["success"] == pytest.approx(fit.success.value)
+    assert row["success_low"] is None
+    assert 0 <= row["dip_p"] <= 1
+    assert all(sum(r["weights"]) + sum(r["atom_weights"]) == pytest.approx(1) for r in table.rows(named=True))
+
+
+def test_expected_shares_add_up(frame):
+    for _, curve in mixture_curves(frame, bins=10).group_by("cell", "length"):
+        inside = curve.filter(pl.col("kind") == "between")
+        ends = curve.filter(pl.col("kind") != "between")
+        trials = inside.height + 1
+        assert ends["expected"].sum() + inside["expected"].sum() * 10 / trials == pytest.approx(1)
+
+
+def test_without_trials_the_lumps_have_a_density(frame):
+    part = frame.filter(pl.col("depth") == 4, pl.col("length") == 30)
+    curve = mixture_curves(part.with_columns(trials=pl.lit(None, pl.Int32)), bins=10)
+    assert curve.filter(pl.col("kind") == "exactly 0")["expected"].item() == pytest.approx(
+        (scores_of(frame, 4) == 0).mean(), abs=0.005
+    )
+
+
+def test_one_seed_has_a_fit():
+    row = mixtures(population_frame([(2, 64)], 1, (30,), (0, 7), diverged=0)).row(0, named=True)
+    assert (row["seeds"], row["bimodal"], row["coefficient"]) == (1, False, None)
+
+
+def test_distances_of_all_pairs(frame):
+    table = distances(frame, length=30, permutations=99, key=3)
+    assert table.select("first", "second").rows() == [
+        (f"depth {a}", f"depth {b}") for a in (1, 2, 4) for b in (1, 2, 4)
+    ]
+    by_pair = {row[:2]: row[2:] for row in table.rows()}
+    test = wasserstein_test(scores_of(frame, 1), scores_of(frame, 2), permutations=99, key=3)
+    assert by_pair["depth 1", "depth 2"] == by_pair["depth 2", "depth 1"]
+    assert by_pair["depth 1", "depth 2"] == pytest.approx((test.statistic, test.p_value))
+    assert by_pair["depth 1", "depth 4"][1] is by_pair["depth 2", "depth 2"][1] is None
+    gaps = np.sort(scores_of(frame, 1)) - np.sort(scores_of(frame, 4))
+    assert by_pair["depth 1", "depth 4"][0] == pytest.approx(np.sqrt(np.mean(gaps**2)))
+    assert by_pair["depth 1", "depth 4"][0] >= wasserstein_distance(scores_of(frame, 1), scores_of(frame, 4))
+
+
+def test_scale_of_two_sidedness(frame):
+    found = two_sided_scale(frame, length=30)
+    shares = [min((scores_of(frame, d) < 0.1).mean(), (scores_of(frame, d) > 0.3).mean()) for d in (1, 2, 4)]
+    assert found.strength.tolist() == pytest.approx(shares)
+    assert found.scale.tolist() == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda f: mixture_curves(f, bins=0), "bins=0 must be at least 1"),
+        (lambda f: distances(f), "split=None, length=None: 2 tests of exact_match; choose one of"),
+        (lambda f: distances(f, length=30, permutations=0), "permutations=0 must be at least 1"),
+    ],
+)
+def test_refuses(frame, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(frame)
