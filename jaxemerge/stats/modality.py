@@ -90,14 +90,15 @@ def bimodality_coefficient(values: ArrayLike) -> NDArray[np.float64]:
     if n < 4:
         return np.full(scores.shape[:-1], np.nan)
     centred = scores - scores.mean(axis=-1, keepdims=True)
-    second, third, fourth = ((centred**power).mean(axis=-1) for power in (2, 3, 4))
+    second = (centred**2).mean(axis=-1)
     # Rounding alone keeps the spread of equal scores from zero.
     flat = ~(second > (1e-12 * np.abs(scores).max(axis=-1)) ** 2)
-    second = np.where(flat, 1.0, second)
-    skewness = np.sqrt(n * (n - 1)) / (n - 2) * third / second**1.5
-    kurtosis = (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * (fourth / second**2 - 3) + 6)
-    coefficient = (skewness**2 + 1) / (kurtosis + 3 * (n - 1) ** 2 / ((n - 2) * (n - 3)))
-    return np.where(flat, np.nan, coefficient)
+    # In units of the spread, so that powers of tiny deviations do not vanish.
+    standard = centred / np.sqrt(np.where(flat, np.inf, second))[..., None]
+    skewness = np.sqrt(n * (n - 1)) / (n - 2) * (standard**3).mean(axis=-1)
+    kurtosis = (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * ((standard**4).mean(axis=-1) - 3) + 6)
+    denominator = np.where(flat, 1.0, kurtosis + 3 * (n - 1) ** 2 / ((n - 2) * (n - 3)))
+    return np.where(flat, np.nan, (skewness**2 + 1) / denominator)
 
 
 def ashman_d(mean_1: ArrayLike, sd_1: ArrayLike, mean_2: ArrayLike, sd_2: ArrayLike) -> NDArray[np.float64]:
