@@ -47,6 +47,13 @@ class Family(Protocol):
         """[R, C, B] log density (or probability) at the points and [R, C, 2, B] its derivatives by theta."""
         ...
 
+    def information(self, theta: Array, points: Points) -> Array:
+        """[R, C, 2] what one seed of a component tells about each coordinate: roughly its Fisher information.
+
+        For the mean the reciprocal variance of a score, for the spread that of a normal law.
+        """
+        ...
+
     def start(self, mean: Array, variance: Array, items: float) -> Array:
         """[..., 2] coordinates of components with these moments of the scores."""
         ...
@@ -127,6 +134,14 @@ class BetaBinomial(_Shaped):
         )
         return choose + log_a + log_b - log_n, _by_coordinates(by_a - by_n, by_b - by_n, jacobian)
 
+    def information(self, theta: Array, points: Points) -> Array:
+        assert points.n is not None
+        a, b, _ = shape_parameters(theta)
+        n = points.n.mean(axis=1, keepdims=True)
+        between = (n - 1) / (a + b + 1)  # variance of the rates over that of n draws at one rate
+        share = a * b / (a + b) ** 2
+        return np.stack([share * n / (1 + between), 0.5 * (between / (1 + between)) ** 2], -1)
+
     def start(self, mean: Array, variance: Array, items: float) -> Array:
         spread = np.clip(mean * (1 - mean), 1e-6, None)
         return _shape_start(mean, (variance / spread * items - 1) / max(items - 1, 1))
@@ -162,6 +177,10 @@ class Beta(_Shaped):
         total = psi(a1 + b1)
         slopes = _by_coordinates(log_x - psi(a1) + total, log_rest - psi(b1) + total, jacobian)
         return np.where(inside, log_density, -np.inf), np.where(inside[:, :, None], slopes, 0.0)
+
+    def information(self, theta: Array, points: Points) -> Array:
+        a, b, _ = shape_parameters(theta)
+        return np.stack([a * b / (a + b) ** 2 * (a + b + 1), np.full(a.shape, 0.5)], -1)
 
     def start(self, mean: Array, variance: Array, items: float) -> Array:
         return _shape_start(mean, 1 / (np.clip(mean * (1 - mean), 1e-6, None) / np.maximum(variance, 1e-6)))
@@ -200,6 +219,10 @@ class Gaussian:
         z = (points.x[:, None] - mu) / sd
         slopes = np.stack([z * (self.scale / sd), z**2 - 1], 2)
         return -0.5 * (z**2 + np.log(2 * np.pi)) - np.log(sd), slopes
+
+    def information(self, theta: Array, points: Points) -> Array:
+        sd = self.parameters(theta)[..., 1]
+        return np.stack([(self.scale / sd) ** 2, np.full(sd.shape, 2.0)], -1)
 
     def start(self, mean: Array, variance: Array, items: float) -> Array:
         sd = np.maximum(np.sqrt(variance), 0.05 * self.scale)

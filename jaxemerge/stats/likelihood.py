@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +40,23 @@ class Fits:
 
 @dataclass(frozen=True)
 class Expansion:
-    """The log likelihood at one place [R], its gradient [R, P] and outer-product information [R, P, P]."""
+    """The log likelihood at one place, and how it changes around it.
+
+    Attributes:
+        log_likelihood: [R] nats.
+        gradient: [R, P].
+        information: [R, P, P] sum of the outer products of the seeds' scores.
+        expected: [R, P] roughly the diagonal of Fisher's information, were responsibilities known.
+    """
 
     log_likelihood: Array
     gradient: Array
     information: Array
+    expected: Array
+
+    def rows(self, index: NDArray[np.int64]) -> Expansion:
+        """The data sets `index`."""
+        return Expansion(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 def maximise(
@@ -60,8 +72,10 @@ def maximise(
     """Climbs the likelihood from R starts on R data sets (or one that all share).
 
     The information is the sum of the outer products of the seeds' scores, so that only first derivatives are
-    needed; it is damped as Levenberg and Marquardt do, and a step that loses likelihood is taken back. Rows
-    stop on their own, and the cost goes with the rows still climbing.
+    needed; it is damped as Levenberg and Marquardt do, and a step that loses likelihood is taken back. A lump
+    of equal scores tells nothing about its mean once it sits there: its outer products vanish however
+    narrow it is, so damping goes with the expected information where that is larger. Rows stop on their
+    own, and the cost goes with the rows still climbing.
 
     Args:
         family: shape of the components.
@@ -111,7 +125,7 @@ def maximise(
             active = active[keep]
             break
         active, place, damping, data = active[keep], place[keep], damping[keep], data.rows(keep)
-        here = Expansion(here.log_likelihood[keep], here.gradient[keep], here.information[keep])
+        here = here.rows(keep)
     if len(active):
         state[active], final[active] = place, here.log_likelihood
     return Fits(state[:, : shape[0]], state[:, shape[0] :].reshape(theta.shape), final, converged)
@@ -151,7 +165,16 @@ def expand(
         (log_density_RB * points.counts).sum(axis=-1),
         weighted_RPB.sum(axis=-1),
         weighted_RPB @ scores_RPB.transpose(0, 2, 1),
+        _expected(family, points, weights, responsibilities, theta),
     )
+
+
+def _expected(family: Family, points: Points, weights: Array, responsibilities: Array, theta: Array) -> Array:
+    """[R, P] see `Expansion`."""
+    members = (responsibilities[:, -theta.shape[1] :] * points.counts[:, None]).sum(axis=-1)
+    by_theta = family.information(theta, points) * members[..., None]
+    by_logit = weights * (1 - weights) * points.counts.sum(axis=-1, keepdims=True)
+    return np.concatenate([by_logit, by_theta.reshape(len(theta), -1)], axis=1)
 
 
 def _step(here: Expansion, damping: Array, free: NDArray[np.bool_]) -> Array:
@@ -159,15 +182,12 @@ def _step(here: Expansion, damping: Array, free: NDArray[np.bool_]) -> Array:
     gradient = here.gradient * free
     information = here.information * free[:, None] * free[:, :, None]
     diagonal = np.einsum("rpp->rp", information)
-    ridge = (damping[:, None] + 1e-6) * diagonal + 1e-9
+    ridge = (damping[:, None] + 1e-6) * np.maximum(diagonal, here.expected) + 1e-9
     system = information + ridge[..., None] * np.eye(diagonal.shape[1])
     step = np.linalg.solve(system, gradient[..., None])[..., 0]
     return np.clip(step, -3.0, 3.0)
 
 
 def _where(better: NDArray[np.bool_], there: Expansion, here: Expansion) -> Expansion:
-    return Expansion(
-        np.where(better, there.log_likelihood, here.log_likelihood),
-        np.where(better[:, None], there.gradient, here.gradient),
-        np.where(better[:, None, None], there.information, here.information),
-    )
+    pairs = ((getattr(there, field.name), getattr(here, field.name)) for field in fields(here))
+    return Expansion(*(np.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old) for new, old in pairs))

@@ -13,7 +13,7 @@ from .interval import check_confidence
 from .likelihood import Fits
 from .observations import Array, Points
 from .resampling import in_order
-from .starts import THOROUGH, fit_best
+from .starts import FULL, THOROUGH, fit_best
 
 FAMILIES = ("auto", "beta_binomial", "beta", "gaussian")
 # A component is at least this share of the sample's standard deviation wide: close pairs are no lumps.
@@ -102,7 +102,9 @@ def select(family: Family, data: Points, numbers: tuple[int, ...]) -> Selection:
     # Without counts a score of 0 or 1 has no density: there every atom is needed.
     masks = [(True,) * len(seen)] if data.n is None else list(product((True, False), repeat=len(seen)))
     found = [
-        (c, mask, fit_best(family, data, seen, c, THOROUGH, allowed=mask)) for c in tried for mask in masks
+        (c, mask, fit_best(family, data, seen, c, THOROUGH, allowed=mask, trial=FULL))
+        for c in tried
+        for mask in masks
     ]
     seeds = data.counts.sum()
     scored = [

@@ -12,8 +12,8 @@ from .observations import Array, Points
 
 THOROUGH = (0.08, 0.3, 0.5, 0.7, 0.92)
 QUICK = (0.1, 0.5, 0.9)
-# Steps that every start may take before the best of them climbs on alone.
-TRIAL = 8
+# Steps of a start: a few on the many resamples, on the one data set as many as it likes.
+TRIAL, FULL = 8, 40
 BLOCK = 100
 FIELDS = ("logits", "theta", "log_likelihood", "converged")
 
@@ -26,6 +26,7 @@ def fit_best(
     cuts: tuple[float, ...],
     *,
     allowed: tuple[bool, ...] | None = None,
+    trial: int = TRIAL,
     tolerance: float = 1e-5,
 ) -> Fits:
     """The most likely of the fits from every choice of `components` - 1 cuts, on each of R data sets.
@@ -37,6 +38,7 @@ def fit_best(
         components: C >= 1.
         cuts: quantiles at which a sample may be cut.
         allowed: [A] atoms that may have weight, all if None.
+        trial: steps that every start may take before the best of them climbs on alone.
         tolerance: nats within which the climb stops.
     """
     rows = max(len(points.counts), len(points.x))
@@ -51,8 +53,8 @@ def fit_best(
     if len(found) == 1:
         return climb(family, points, atoms, logits, theta, tolerance=tolerance)
     repeated = points.rows(np.repeat(np.arange(rows), len(found)))
-    trial = climb(family, repeated, atoms, logits, theta, steps=TRIAL)
-    best = trial.rows(np.arange(rows) * len(found) + trial.log_likelihood.reshape(rows, -1).argmax(axis=1))
+    tried = climb(family, repeated, atoms, logits, theta, steps=trial)
+    best = tried.rows(np.arange(rows) * len(found) + tried.log_likelihood.reshape(rows, -1).argmax(axis=1))
     return climb(family, points, atoms, best.logits, best.theta, tolerance=tolerance)
 
 

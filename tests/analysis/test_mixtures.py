@@ -47,7 +47,7 @@ def test_without_trials_the_lumps_have_a_density(frame):
     part = frame.filter(pl.col("depth") == 4, pl.col("length") == 30)
     curve = mixture_curves(part.with_columns(trials=pl.lit(None, pl.Int32)), bins=10)
     assert curve.filter(pl.col("kind") == "exactly 0")["expected"].item() == pytest.approx(
-        (scores_of(frame, 4) == 0).mean(), abs=0.005
+        (scores_of(frame, 4) == 0).mean(), abs=1e-5
     )
 
 

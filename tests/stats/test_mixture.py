@@ -39,6 +39,22 @@ def test_derivatives_are_those_of_the_density(family, trials):
         np.testing.assert_allclose(slopes[:, :, j], (up - down) / 2e-5, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("family", "trials"), [(BetaBinomial(), 41), (Beta(), None), (Gaussian(0.4, 0.2), None)]
+)
+def test_information_is_roughly_the_mean_square_of_the_derivatives(family, trials):
+    """For laws near the normal one, from their own draws."""
+    theta = np.array([[[0.3, 3.5], [-0.5, 3.0]]]) if family.name != "gaussian" else np.array([[[0.3, -0.5]]])
+    rng = np.random.default_rng(1)
+    for c in range(theta.shape[1]):
+        n = None if trials is None else np.full(100_000, float(trials))
+        x = family.draw(np.broadcast_to(theta[0, c], (100_000, 2)), n, rng)
+        data = Points(x[None], None if n is None else n[None], np.ones((1, len(x))))
+        _, slopes = family.log_density(theta[:, c : c + 1], data)
+        found = family.information(theta[:, c : c + 1], data)
+        np.testing.assert_allclose(found, (slopes**2).mean(axis=-1), rtol=0.3)
+
+
 @pytest.mark.parametrize("trials", [11, 700])
 def test_beta_binomial_is_scipys(trials):
     theta = np.random.default_rng(1).normal(size=(1, 3, 2))
@@ -178,6 +194,17 @@ def test_zeros_and_a_spike():
     found = fit_mixture([0.0] * 5 + [0.5123] * 15, bootstraps=0)
     assert found.weights.value == pytest.approx([0.75], abs=1e-2)
     assert found.converged
+
+
+def test_ties_are_found_and_climbed_to_the_end():
+    """Equal scores push their lump to the narrowest there is; from any start that is where the climb ends."""
+    rng = np.random.default_rng(13)
+    values = np.concatenate([[0.0] * 2, [0.0413] * 3, rng.beta(3.4, 1.0, 47), [1.0] * 9])
+    found = fit_mixture(values, components=[2], bootstraps=0)
+    assert found.converged
+    np.testing.assert_allclose(found.atom_weights.value, [2 / 61, 9 / 61], atol=1e-5)
+    np.testing.assert_allclose(found.weights.value[0], 3 / 61, atol=2e-3)
+    assert found.means.value[0] == pytest.approx(0.0413, abs=1e-3)
 
 
 def test_failures_and_perfection_alone_are_two_sided():
