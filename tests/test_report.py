@@ -16,7 +16,7 @@ from jaxemerge.report.tables import as_csv
 from synthetic import population_frame
 
 ALL = ["histograms", "violins", "success_against_scale", "mixtures", "rank", "distances"]
-ALL += ["learning_curves", "survival", "training_loss"]
+ALL += ["success_curve", "learning_curves", "survival", "training_loss"]
 ACT = "document.title='broken into'"
 STRANGE = f'</script><script>{ACT}</script><img src=x onerror="{ACT}"> \u2028 & co'
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -67,7 +67,7 @@ def test_tables_are_offered_as_csv(frame, page):
         re.findall(r'download="(\w+).csv" href="data:text/csv;charset=utf-8;base64,([\w+/=]+)"', source)
     )
     files = {path.stem: path.read_bytes() for path in (page.parent / "tables").iterdir()}
-    assert set(files) == {"summary", "survival"}
+    assert set(files) == {"summary", "success_curve", "survival"}
     assert {name: base64.b64decode(link) for name, link in links.items()} == files
     summary, expected = pl.read_csv(files["summary"]), summarise(frame, threshold=0.35)
     assert summary.columns == expected.columns
@@ -122,7 +122,7 @@ def test_names_are_inert(tmp_path):
     ).with_columns(study=pl.lit(STRANGE), cell=pl.col("cell") + STRANGE, family=pl.lit(STRANGE))
     page = write_report(frame, tmp_path, title=STRANGE, details=[(STRANGE, STRANGE)])
     source = page.read_text(encoding="utf-8")
-    assert source.count("</script>") == source.count("<script") == len(without("rank")) + 2
+    assert source.count("</script>") == source.count("<script") == len(without("rank", "success_curve")) + 2
     assert "<img src=x" not in source
     embedded = "".join(re.findall(r'<script type="application/json".*?</script>', source, re.DOTALL))
     assert "\u2028" not in embedded
@@ -132,7 +132,7 @@ def test_names_are_inert(tmp_path):
         seen = dumped(page, tmp_path)
         assert html.unescape(re.search(r"<title>(.*?)</title>", seen, re.DOTALL)[1]) == STRANGE
         assert "<img" not in re.sub(r"<script.*?</script>", "", seen, flags=re.DOTALL)
-        assert seen.count('data-drawn="yes"') == len(without("rank"))
+        assert seen.count('data-drawn="yes"') == len(without("rank", "success_curve"))
 
 
 def only(metrics):
@@ -140,17 +140,20 @@ def only(metrics):
 
 
 def without(*names):
-    """The figures left: ranks need an order of scale, distances several cells, survival a breakthrough."""
+    """The figures left: ranks and curves need scales, distances several cells, survival a breakthrough."""
     return [name for name in ALL if name not in names]
 
 
 PARTIAL = {
-    "one cell": (lambda f: f.filter(pl.col("depth") == 2), without("rank", "distances")),
+    "one cell": (lambda f: f.filter(pl.col("depth") == 2), without("rank", "distances", "success_curve")),
     "one seed": (
         lambda f: f.filter(pl.col("depth") == 2, pl.col("init_seed") == 0),
-        without("rank", "distances"),
+        without("rank", "distances", "success_curve"),
     ),
-    "one diverged seed": (lambda f: f.filter("diverged"), without("rank", "distances", "survival")),
+    "one diverged seed": (
+        lambda f: f.filter("diverged"),
+        without("rank", "distances", "success_curve", "survival"),
+    ),
     "all diverged": (
         lambda f: f.with_columns(diverged=True, value=pl.lit(None, pl.Float64)),
         without("survival"),

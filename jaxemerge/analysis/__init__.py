@@ -19,5 +19,7 @@ from .labels import scale_title as scale_title
 from .mixture import mixture_curves as mixture_curves
 from .mixture import mixtures as mixtures
 from .rank import rank_curves as rank_curves
+from .success import SuccessFit as SuccessFit
+from .success import success_fit as success_fit
 from .summary import summarise as summarise
 from .two_sided import two_sided as two_sided

@@ -7,9 +7,19 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from jaxemerge.stats import SurvivalCurve, breakthrough_time, kaplan_meier, log_rank_test, success_interval
+from jaxemerge.stats import (
+    Estimate,
+    Interval,
+    SurvivalCurve,
+    breakthrough_time,
+    fit_hazard,
+    kaplan_meier,
+    log_rank_test,
+    success_interval,
+)
 
 from .curves import learning_curves
+from .labels import cell_labels
 from .schema import MEMBER
 
 
@@ -23,11 +33,14 @@ class Survival(NamedTuple):
             half of the seeds have; infinite where that is never seen.
         p_value: of a log-rank test that all cells break through at one rate; NaN with one cell only, or
             without a breakthrough.
+        doubling: factor by which twice the scale multiplies the rate of breakthroughs (Cox regression); None
+            where scales are not positive or all one, or without a breakthrough.
     """
 
     curves: pl.DataFrame
     medians: pl.DataFrame
     p_value: float
+    doubling: Estimate | None
 
 
 def breakthroughs(
@@ -50,7 +63,7 @@ def breakthroughs(
         split, length: the test, as in `learning_curves`.
 
     Returns:
-        cell, label, init_seed, data_seed, step, observed; in order of scale and seed.
+        cell, label, scale, init_seed, data_seed, step, observed; in order of scale and seed.
 
     Raises:
         ValueError: as `learning_curves` and `jaxemerge.stats.breakthrough_time`.
@@ -58,8 +71,9 @@ def breakthroughs(
     curves = learning_curves(frame, metric, split, length)
     seeds = curves.group_by(*MEMBER, "label", maintain_order=True).agg("step", "value")
     times = [breakthrough_time(steps, values, threshold) for steps, values in seeds["step", "value"].rows()]
-    return seeds.select(
-        *("cell", "label", "init_seed", "data_seed"),
+    scales = cell_labels(frame).select("cell", "scale")
+    return seeds.join(scales, on="cell", maintain_order="left").select(
+        *("cell", "label", "scale", "init_seed", "data_seed"),
         step=pl.Series([float(t.time) for t in times], dtype=pl.Float64),
         observed=pl.Series([bool(t.observed) for t in times], dtype=pl.Boolean),
     )
@@ -83,7 +97,17 @@ def survival(times: pl.DataFrame, *, confidence: float = 0.95) -> Survival:
     schema = {"cell": pl.String, "label": pl.String, "seeds": pl.Int64, "broken": pl.Int64}
     schema |= dict.fromkeys(["median", "low", "high"], pl.Float64)
     test = log_rank_test(times["step"].to_numpy(), times["observed"].to_numpy(), times["cell"].to_numpy())
-    return Survival(pl.concat(curves), pl.DataFrame(medians, schema=schema, orient="row"), test.p_value)
+    table = pl.DataFrame(medians, schema=schema, orient="row")
+    return Survival(pl.concat(curves), table, test.p_value, _doubling(times, confidence))
+
+
+def _doubling(times: pl.DataFrame, confidence: float) -> Estimate | None:
+    scales = times["scale"].to_numpy()
+    if not np.all(scales > 0) or len(set(scales)) == 1 or not times["observed"].any():
+        return None
+    found = fit_hazard(times["step"], times["observed"], np.log2(scales), confidence=confidence).coefficient
+    low, high = np.exp(np.array([found.interval.low, found.interval.high]).ravel())
+    return Estimate(float(np.exp(found.value)[0]), Interval(float(low), float(high)))
 
 
 def _curve(found: SurvivalCurve, last: float, confidence: float) -> pl.DataFrame:

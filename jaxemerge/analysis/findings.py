@@ -159,6 +159,12 @@ def breakthrough_sentence(found: Survival) -> str:
     words = f"{_listed(listed)} broke through."
     if math.isfinite(found.p_value):
         words += f" That all cells do so at one rate has a log-rank p-value of {score(found.p_value)}."
+    if found.doubling is not None and not math.isnan(found.doubling.value):
+        ends = [score(float(end)) for end in (found.doubling.interval.low, found.doubling.interval.high)]
+        words += (
+            f" Twice the scale multiplies the rate of breakthroughs by {score(float(found.doubling.value))} "
+            f"[{', '.join(ends)}] (Cox regression)."
+        )
     return words
 
 

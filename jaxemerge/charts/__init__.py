@@ -6,5 +6,6 @@ from .histograms import histogram_grid as histogram_grid
 from .mixture import mixture_grid as mixture_grid
 from .rank import rank_curves as rank_curves
 from .scale import success_against_scale as success_against_scale
+from .success import success_curve as success_curve
 from .survival import survival_curves as survival_curves
 from .violins import violins as violins

@@ -55,16 +55,18 @@ def success_against_scale(
     return themed(alt.concat(*panels, columns=2 if narrow else 1, spacing=22))
 
 
-def scale_axis(scales: list[float], column: str) -> alt.X:
-    """The axis of a column of scales: in doublings where they span two or more, else linear."""
+def scale_axis(scales: list[float], column: str, field: str = "scale") -> alt.X:
+    """The axis of a column of scales that `field` holds: in doublings over two or more, else linear."""
     doubling = bool(scales) and scales[0] > 0 and scales[-1] >= LOG_SPAN * scales[0]
     # A tick at every cell while there is room for the numbers.
     shown = scales if len(scales) <= 9 else scales[::2]
     whole = bool(scales) and scales[0] >= 1
     ticks = alt.Axis(values=shown, labelExpr=PREFIXED if whole else "datum.value", grid=False)
-    kind = {"type": "log", "base": 2} if doubling else {"zero": False}
+    kind: dict[str, Any] = {"type": "log", "base": 2} if doubling else {"zero": False}
+    if scales and scales[0] < scales[-1]:
+        kind["domain"] = [scales[0], scales[-1]]  # also where there is nothing to draw
     scale = alt.Scale(**kind, padding=12, nice=False)
-    return alt.X("scale:Q", axis=ticks, title=scale_title(column), scale=scale)
+    return alt.X(f"{field}:Q", axis=ticks, title=scale_title(column), scale=scale)
 
 
 def _curve(rows: pl.DataFrame, axis: str, scale: str) -> alt.LayerChart | alt.FacetChart:

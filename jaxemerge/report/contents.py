@@ -13,6 +13,7 @@ from jaxemerge.charts.curves import MOST
 
 from .distribution import distributions
 from .figure import Figure, figure
+from .scale import success_against_scale_fitted
 
 
 def contents(frame: pl.DataFrame, threshold: float) -> tuple[list[str], list[Figure], pl.DataFrame]:
@@ -28,6 +29,7 @@ def contents(frame: pl.DataFrame, threshold: float) -> tuple[list[str], list[Fig
     found = findings.focus(ends)
     headline += [findings.two_sided_sentence(found), findings.success_sentence(table, found["test"])]
     figures = [*distributions(ends, table, found, threshold)]
+    figures += success_against_scale_fitted(ends, found, threshold)
     figures += [_learning(exact, found, threshold), *_survival(exact, found, threshold)]
     figures += _training(frame, metrics)
     return headline, figures, table

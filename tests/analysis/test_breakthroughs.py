@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from jaxemerge.analysis import breakthroughs, findings, learning_curves, survival
+from jaxemerge.stats import fit_hazard
 from synthetic import population_frame
 
 
@@ -63,11 +64,11 @@ def test_without_censoring_before_the_end_survival_is_a_share(frame, test):
 
 def times_of(*cells):
     rows = [
-        (f"c{i}", f"depth {i}", s, s, float(step), seen)
+        (f"c{i}", f"depth {i}", 2.0**i, s, s, float(step), seen)
         for i, cell in enumerate(cells)
         for s, (step, seen) in enumerate(cell)
     ]
-    names = ["cell", "label", "init_seed", "data_seed", "step", "observed"]
+    names = ["cell", "label", "scale", "init_seed", "data_seed", "step", "observed"]
     return pl.DataFrame(rows, schema=names, orient="row")
 
 
@@ -80,6 +81,25 @@ def test_the_median_is_the_step_by_which_half_broke_through():
     assert 0 < found.p_value < 0.05
     assert "5 of 7 seeds of depth 0 (half of them by step 20 [" in findings.breakthrough_sentence(found)
     assert "; and 1 of 7 seeds of depth 1 broke through." in findings.breakthrough_sentence(found)
+
+
+def test_twice_the_scale_multiplies_the_rate():
+    rng = np.random.default_rng(0)
+    steps = [np.ceil(rng.exponential(40 / 2**i, 300)) for i in range(3)]
+    times = times_of(*([(min(t, 60), bool(t < 60)) for t in cell] for cell in steps))
+    found = survival(times)
+    cox = fit_hazard(times["step"], times["observed"], np.log(times["scale"].to_numpy())).coefficient
+    assert found.doubling.value == pytest.approx(2 ** cox.value[0], rel=1e-4)
+    assert found.doubling.interval.low == pytest.approx(2 ** cox.interval.low[0], rel=1e-3)
+    assert found.doubling.interval.low < 2 < found.doubling.interval.high
+    assert "Twice the scale multiplies the rate of breakthroughs by " in findings.breakthrough_sentence(found)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0])
+def test_scales_without_a_ratio_have_no_rate(scale):
+    times = times_of([(7, True)], [(9, True)]).with_columns(scale=pl.lit(scale))
+    assert survival(times).doubling is None
+    assert "Twice the scale" not in findings.breakthrough_sentence(survival(times))
 
 
 @pytest.mark.parametrize("cells", [[[(7, False)]], [[(7, True)]], [[(7, False)] * 3, [(7, False)] * 2]])

@@ -9,7 +9,7 @@ import pytest
 import vl_convert
 
 from jaxemerge import charts
-from jaxemerge.analysis import breakthroughs, final_scores, summarise, survival
+from jaxemerge.analysis import breakthroughs, final_scores, success_fit, summarise, survival
 from jaxemerge.charts.theme import in_order, inline, metric_title, sequential
 from synthetic import population_frame
 
@@ -42,6 +42,9 @@ DRAW = {
     "distance_map": lambda frame: charts.distance_map(frame, length=frame["length"].drop_nulls().min()),
     "rank_curves": lambda frame: charts.rank_curves(frame, length=frame["length"].drop_nulls().min()),
     "train_loss": lambda frame: charts.learning_curves(frame, "train_loss"),
+    "success_curve": lambda frame: charts.success_curve(
+        success_fit(frame, length=frame["length"].drop_nulls().min(), resamples=9)
+    ),
     "survival_curves": lambda frame: charts.survival_curves(
         survival(breakthroughs(frame, length=frame["length"].drop_nulls().min())).curves
     ),
@@ -61,8 +64,9 @@ def values(view, spec):
     return data["values"] if "values" in data else spec["datasets"][data["name"]]
 
 
-# Only the common frame has three cells or more in order of scale.
-DRAWN = [(f, c) for f in FRAMES for c in DRAW if c != "rank_curves" or f == "common"]
+# Only the common frame has three cells or more in order of scale, and only some have two scales.
+NEEDS = {"rank_curves": ("common",), "success_curve": ("common", "only step 0", "two cells", "grid")}
+DRAWN = [(f, c) for f in FRAMES for c in DRAW if f in NEEDS.get(c, FRAMES)]
 
 
 @pytest.mark.parametrize(("frame", "chart"), DRAWN)
