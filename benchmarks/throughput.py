@@ -41,11 +41,7 @@ def peak_bytes() -> int:
     statistics = jax.local_devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in statistics:
         return int(statistics["peak_bytes_in_use"])
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    return timing.host_peak_bytes()
 
 
 def measure(cell: cells.Cell, counts: Sequence[int], rounds: int, seconds: float) -> list[timing.Result]:

@@ -104,6 +104,15 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
+def host_peak_bytes() -> int:
+    """Most of the host's memory that this process has used so far; 0 where the system does not say."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
 def interleaved(runs: Mapping[str, Run], *, rounds: int, seconds: float) -> dict[str, list[float]]:
     """Seconds per unit of work of every variant in every round.
 

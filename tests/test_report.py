@@ -67,11 +67,15 @@ def test_tables_are_offered_as_csv(frame, page):
         re.findall(r'download="(\w+).csv" href="data:text/csv;charset=utf-8;base64,([\w+/=]+)"', source)
     )
     files = {path.stem: path.read_bytes() for path in (page.parent / "tables").iterdir()}
-    assert set(files) == {"summary", "success_curve", "survival"}
+    assert set(files) == {"summary", "mixtures", "rank", "distances", "success_curve", "survival"}
     assert {name: base64.b64decode(link) for name, link in links.items()} == files
     summary, expected = pl.read_csv(files["summary"]), summarise(frame, threshold=0.35)
     assert summary.columns == expected.columns
     assert summary["mean"].to_list() == pytest.approx(expected["mean"].to_list())
+    lumps = pl.read_csv(files["mixtures"])
+    assert [len(str(row["weights"] or "").split()) for row in lumps.rows(named=True)] == lumps[
+        "components"
+    ].to_list()
     assert summary["success_mean_low"].null_count() == expected["success_mean_low"].null_count()
 
 

@@ -16,7 +16,7 @@ from .labels import cell_labels as cell_labels
 from .labels import forms_a_curve as forms_a_curve
 from .labels import scale_column as scale_column
 from .labels import scale_title as scale_title
-from .mixture import mixture_curves as mixture_curves
+from .mixture import Mixtures as Mixtures
 from .mixture import mixtures as mixtures
 from .rank import rank_curves as rank_curves
 from .success import SuccessFit as SuccessFit

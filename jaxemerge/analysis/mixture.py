@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from jaxemerge.stats import Mixture, bimodality_coefficient, dip_test, fit_mixture
 
 from .final import final_scores
+from .histogram import BETWEEN, ONE, ZERO
 
 GROUP = ("cell", "label", "scale", "test", "split", "length")
 LISTS = ("atoms", "atom_weights", "weights", "means", "modes", "antimodes")
@@ -28,13 +29,37 @@ FOUND: dict[str, Any] = {
 }
 
 
+class Mixtures(NamedTuple):
+    """The fits of all cells and tests.
+
+    Attributes:
+        table: cell, label, scale, test, split, length, seeds, diverged (a count); from `stats.fit_mixture`
+            family, components, atoms, atom_weights, weights, means, modes and antimodes (lists), bimodal,
+            two_sided, cut, success (P(success) without a threshold) with _low and _high, converged; p_one
+            (bootstrap p-value of one lump against the next number), dip_p (`stats.dip_test`), coefficient
+            (`stats.bimodality_coefficient`). Undefined numbers are null.
+        curves: cell, label, test, split, length, kind ("exactly 0", "between" or "exactly 1"), value,
+            expected, cut: the shares of seeds that the fits expect. Exactly 0 and exactly 1 have a share
+            each, atoms and the ends of the lumps together; in between it is what a bin of a histogram would
+            hold.
+    """
+
+    table: pl.DataFrame
+    curves: pl.DataFrame
+
+
 def mixtures(
-    frame: pl.DataFrame, metric: str = "exact_match", *, key: Any = 0, bootstraps: int = 0
-) -> pl.DataFrame:
+    frame: pl.DataFrame,
+    metric: str = "exact_match",
+    *,
+    key: Any = 0,
+    bootstraps: int = 0,
+    bins: int = 20,
+) -> Mixtures:
     """The mixture of lumps and atoms behind the final scores of every cell and test.
 
     Every group is fitted with the same key: a cell's numbers do not depend on the cells beside it. Without
-    bootstraps a fit takes about a tenth of a second for 250 seeds (200 bootstraps: 2.5 s), but `bimodal` then
+    bootstraps a fit takes about a tenth of a second for 250 seeds (200 bootstraps: 2 s), but `bimodal` then
     rests on BIC, the valley and the dip alone.
 
     Args:
@@ -42,58 +67,38 @@ def mixtures(
         metric: a metric in [0, 1]. Where it has `trials` the lumps are beta-binomial.
         key: int or JAX key of the bootstraps.
         bootstraps: resamples of each fit; 0 leaves intervals and `p_one` null.
+        bins: of width 1/bins, for the curves.
 
     Returns:
-        cell, label, scale, test, split, length, seeds, diverged (a count); from `stats.fit_mixture` family,
-        components, atoms, atom_weights, weights, means, modes and antimodes (lists), bimodal, two_sided, cut,
-        success (P(success) without a threshold) with _low and _high, converged; p_one (bootstrap p-value of
-        one lump against the next number), dip_p (`stats.dip_test`), coefficient
-        (`stats.bimodality_coefficient`). Undefined numbers are null. In order of scale, split and length.
+        Mixtures, in order of scale, split and length.
 
     Raises:
-        ValueError: if columns or the metric are missing, or as `stats.fit_mixture`.
-    """
-    rows = [
-        {**group, **_columns(fit, values, trials)}
-        for group, values, trials, fit in _fits(frame, metric, key=key, bootstraps=bootstraps)
-    ]
-    identity = final_scores(frame, metric).select(GROUP).schema
-    schema = {**identity, "seeds": pl.Int64, "diverged": pl.Int64, **FOUND}
-    return pl.DataFrame(rows, schema=schema).fill_nan(None)
-
-
-def mixture_curves(frame: pl.DataFrame, metric: str = "exact_match", *, bins: int = 20) -> pl.DataFrame:
-    """The shares of seeds that the mixtures of `mixtures` expect, on the scale of a histogram.
-
-    Exactly 0 and exactly 1 have a share each, atoms and the ends of the lumps together. In between the share
-    is what a bin of width 1/bins around a score would hold.
-
-    Args:
-        frame: results.
-        metric: a metric in [0, 1].
-        bins: of the histogram.
-
-    Returns:
-        cell, label, test, split, length, kind ("exactly 0", "between" or "exactly 1"), value, expected, cut.
-
-    Raises:
-        ValueError: if `bins` < 1, or as `mixtures`.
+        ValueError: if `bins` < 1, columns or the metric are missing, or as `stats.fit_mixture`.
     """
     if bins < 1:
         raise ValueError(f"bins={bins} must be at least 1")
-    parts = []
-    for group, _, trials, fit in _fits(frame, metric, bootstraps=0):
-        value, expected = _expected(fit, trials, bins)
-        named = {name: group[name] for name in GROUP if name != "scale"}
-        kind = np.where(value <= 0, "exactly 0", np.where(value >= 1, "exactly 1", "between"))
-        length = pl.lit(named.pop("length"), pl.Int32).alias("length")
-        part = pl.DataFrame({"kind": kind, "value": value, "expected": expected}).with_columns(
-            length, cut=pl.lit(fit.cut), **{name: pl.lit(text) for name, text in named.items()}
-        )
-        parts.append(
-            part.select("cell", "label", "test", "split", "length", "kind", "value", "expected", "cut")
-        )
-    return pl.concat(parts).fill_nan(None)
+    rows, curves = [], []
+    for group, values, trials, fit in _fits(frame, metric, key=key, bootstraps=bootstraps):
+        rows.append({**group, **_columns(fit, values, trials)})
+        curves.append(_curve(group, fit, trials, bins))
+    identity = final_scores(frame, metric).select(GROUP).schema
+    schema = {**identity, "seeds": pl.Int64, "diverged": pl.Int64, **FOUND}
+    table = pl.DataFrame(rows, schema=schema).fill_nan(None)
+    return Mixtures(table, pl.concat(curves).fill_nan(None))
+
+
+def _curve(
+    group: dict[str, Any], fit: Mixture, trials: NDArray[np.float64] | None, bins: int
+) -> pl.DataFrame:
+    value, expected = _expected(fit, trials, bins)
+    kind = np.where(value <= 0, ZERO, np.where(value >= 1, ONE, BETWEEN))
+    part = pl.DataFrame({"kind": kind, "value": value, "expected": expected})
+    return part.select(
+        *(pl.lit(group[name]).alias(name) for name in ("cell", "label", "test", "split")),
+        pl.lit(group["length"], pl.Int32).alias("length"),
+        pl.all(),
+        cut=pl.lit(fit.cut),
+    )
 
 
 def _fits(

@@ -5,23 +5,18 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from jaxemerge.analysis import distances
-
 from .theme import SEQUENCE, in_order, inline, themed
 
 # Above this many cells the numbers would run into each other.
 NUMBERED = 16
 
 
-def distance_map(
-    frame: pl.DataFrame, metric: str = "exact_match", *, split: str | None = None, length: int | None = None
-) -> alt.LayerChart:
-    """Heat map of the Wasserstein-2 distances between all pairs of cells on one test.
+def distance_map(pairs: pl.DataFrame) -> alt.LayerChart:
+    """Heat map of the Wasserstein-2 distances between all pairs of cells.
 
-    Raises:
-        ValueError: as `jaxemerge.analysis.distances`.
+    Args:
+        pairs: what `jaxemerge.analysis.distances` returns.
     """
-    pairs = distances(frame, metric, split=split, length=length)
     labels = in_order(pairs, "first")
     size = max(34, min(64, 700 // len(labels)))
     base = alt.Chart(inline(pairs)).encode(

@@ -5,39 +5,32 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from jaxemerge.analysis import histogram, mixture_curves
-from jaxemerge.analysis.final import final_scores
+from jaxemerge.analysis import histogram
 from jaxemerge.analysis.histogram import BETWEEN, ONE, ZERO
-from jaxemerge.analysis.schema import one_test
 
 from .histograms import BAR, GAP, KINDS
 from .theme import INK, PAGE, SCORE_TICKS, in_order, inline, metric_title, themed
 
 
 def mixture_grid(
-    frame: pl.DataFrame,
-    metric: str = "exact_match",
-    *,
-    bins: int = 20,
-    split: str | None = None,
-    length: int | None = None,
+    frame: pl.DataFrame, curves: pl.DataFrame, metric: str = "exact_match", *, bins: int = 20
 ) -> alt.FacetChart:
     """One panel per cell: the seeds' final scores as bars, the mixture's expectation as a line and two dots.
 
     The dashed rule is the deepest valley, the cut between failure and success; panels without one have none.
 
+    Args:
+        frame: results of one test.
+        curves: of `jaxemerge.analysis.Mixtures`, fitted to them with as many bins.
+        metric: a metric in [0, 1].
+        bins: of the histogram.
+
     Raises:
-        ValueError: as `jaxemerge.analysis.mixtures`, or if the choice leaves no test or several.
+        ValueError: as `jaxemerge.analysis.histogram`.
     """
-    scores = one_test(final_scores(frame, metric), metric, split, length)
-    chosen = frame.filter(
-        pl.col("metric") == metric,
-        pl.col("split") == scores["split"][0],
-        pl.col("length").eq_missing(scores["length"][0]),
-    )
-    bars, curves = _bars(histogram(chosen, bins, metric)), mixture_curves(chosen, metric, bins=bins)
+    bars = _bars(histogram(frame, bins, metric))
     rows = pl.concat([bars, _line(curves), _dots(curves), _cuts(curves)], how="diagonal")
-    labels = in_order(scores, "label")
+    labels = in_order(curves, "label")
     columns = min(len(labels), 4 if len(labels) > 6 else 3)
     panel = _panel(rows).properties(width=(PAGE - 40) // columns - 50, height=120)
     faceted = panel.facet(facet=alt.Facet("label:N", sort=labels, title=None), columns=columns)

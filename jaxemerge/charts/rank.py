@@ -5,36 +5,25 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from jaxemerge.analysis import rank_curves as ranked
-from jaxemerge.analysis import scale_column
-
 from .scale import scale_axis
 from .theme import PAGE, SCORE_TICKS, inline, metric_title, sequential, themed
 
 TITLES = {"breakthroughness": "highest breakthroughness B", "linearity": "highest linearity L"}
 
 
-def rank_curves(
-    frame: pl.DataFrame,
-    metric: str = "exact_match",
-    *,
-    top: int = 5,
-    split: str | None = None,
-    length: int | None = None,
-) -> alt.HConcatChart:
-    """Two panels of final scores against scale: the `top` seeds by breakthroughness and by linearity.
+def rank_curves(curves: pl.DataFrame, scale: str, metric: str = "exact_match") -> alt.HConcatChart:
+    """Two panels of final scores against scale: the leading seeds by breakthroughness and by linearity.
 
-    Raises:
-        ValueError: as `jaxemerge.analysis.rank_curves`.
+    Args:
+        curves: what `jaxemerge.analysis.rank_curves` returns.
+        scale: what scale is, as `jaxemerge.analysis.scale_column` says.
+        metric: whose scores they are.
     """
-    curves = ranked(frame, metric, top=top, split=split, length=length)
-    panels = [_panel(curves, ranking, frame, metric) for ranking in TITLES]
+    panels = [_panel(curves, ranking, scale, metric) for ranking in TITLES]
     return themed(alt.hconcat(*panels, spacing=30).resolve_scale(color="independent"))
 
 
-def _panel(
-    curves: pl.DataFrame, ranking: str, frame: pl.DataFrame, metric: str
-) -> alt.LayerChart | alt.FacetChart:
+def _panel(curves: pl.DataFrame, ranking: str, scale: str, metric: str) -> alt.LayerChart | alt.FacetChart:
     letter = ranking[0].upper()
     rows = curves.filter(pl.col("ranking") == ranking).with_columns(
         seed=_seed_name(curves) + f", {letter} = " + pl.col(ranking).round_sig_figs(3).cast(pl.String)
@@ -56,7 +45,7 @@ def _panel(
     )
     columns = ("label", "scale", "value", "seed", "place")
     base = alt.Chart(inline(rows.select(columns))).encode(
-        x=scale_axis(sorted(rows["scale"].unique()), scale_column(frame)),
+        x=scale_axis(sorted(rows["scale"].unique()), scale),
         y=y,
         color=colour,
         tooltip=["seed:N", "label:N", alt.Tooltip("value:Q", format=".3f")],

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from jaxemerge.analysis import cell_labels, forms_a_curve, scale_column, scale_title, summarise
+from jaxemerge.analysis import forms_a_curve, scale_title
 
 from .theme import PAGE, PREFIXED, SCORE_TICKS, by_test, in_order, inline, metric_title, themed
 
@@ -17,31 +17,26 @@ LOG_SPAN = 4
 CROWDED = 40
 
 
-def success_against_scale(
-    frame: pl.DataFrame,
-    metric: str = "exact_match",
-    threshold: float = 0.2,
-    *,
-    key: Any = 0,
-    confidence: float = 0.95,
-) -> alt.ConcatChart:
+def success_against_scale(table: pl.DataFrame, scale: str, metric: str = "exact_match") -> alt.ConcatChart:
     """Four panels against scale, coloured by test.
 
     P(success), the share of seeds above 50 %, the share below 10 % (Wilson bands) and the mean of the
     successful seeds (bootstrap band). Where the cells lie one after the other along the scale a line joins
     them; otherwise (one or two cells, grids, cells of one size) every cell has its place and error bars.
 
-    Raises:
-        ValueError: as `jaxemerge.analysis.summarise`.
+    Args:
+        table: what `jaxemerge.analysis.summarise` returns.
+        scale: what scale is, as `jaxemerge.analysis.scale_column` says.
+        metric: whose summary it is.
     """
-    table = summarise(frame, metric, threshold, key=key, confidence=confidence)
+    threshold = table["threshold"][0]
     titles = {
         "success": f"P(success): share of seeds at {threshold:.0%} or more",
         "above_half": "share of seeds above 50%",
         "below_tenth": "share of seeds below 10%",
         "success_mean": f"mean score of the successful seeds ({threshold:.0%} or more)",
     }
-    curve = forms_a_curve(cell_labels(frame))
+    curve = forms_a_curve(table.unique("cell", maintain_order=True))
     narrow = curve or table.height <= CROWDED
     width = PAGE // 2 - 90 if narrow else PAGE - 90
     scores = metric_title(metric)
@@ -50,7 +45,7 @@ def success_against_scale(
         estimate = {"value": column, "low": f"{column}_low", "high": f"{column}_high"}
         rows = table.select("label", "test", "split", "length", "scale", "seeds", **estimate)
         axis = scores if column == "success_mean" else "share of seeds"
-        panel = _curve(rows, axis, scale_column(frame)) if curve else _places(rows, axis)
+        panel = _curve(rows, axis, scale) if curve else _places(rows, axis)
         panels.append(panel.properties(title=title, width=width, height=210))
     return themed(alt.concat(*panels, columns=2 if narrow else 1, spacing=22))
 

@@ -28,7 +28,7 @@ def contents(frame: pl.DataFrame, threshold: float) -> tuple[list[str], list[Fig
     table = summarise(ends, threshold=threshold)
     found = findings.focus(ends)
     headline += [findings.two_sided_sentence(found), findings.success_sentence(table, found["test"])]
-    figures = [*distributions(ends, table, found, threshold)]
+    figures = [*distributions(ends, table, found)]
     figures += success_against_scale_fitted(ends, found, threshold)
     figures += [_learning(exact, found, threshold), *_survival(exact, found, threshold)]
     figures += _training(frame, metrics)

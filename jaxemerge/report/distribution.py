@@ -17,6 +17,7 @@ from jaxemerge.analysis import (
     rank_curves,
     scale_column,
     scale_title,
+    schema,
     two_sided,
     two_sided_scale,
 )
@@ -25,18 +26,16 @@ from .figure import Figure, figure
 
 # Resamples of the one population that is looked at most closely; the others are fitted without.
 BOOTSTRAPS = 200
+LEVEL = 0.05
 
 
-def distributions(
-    ends: pl.DataFrame, table: pl.DataFrame, found: dict[str, Any], threshold: float
-) -> Iterator[Figure]:
+def distributions(ends: pl.DataFrame, table: pl.DataFrame, found: dict[str, Any]) -> Iterator[Figure]:
     """What is drawn of the final exact match.
 
     Args:
         ends: final results.
         table: their summary.
         found: the cell and test to look at most closely, as `findings.focus` returns it.
-        threshold: what counts as success.
     """
     test = found["test"]
     yield figure(
@@ -60,7 +59,7 @@ def distributions(
         "How likely is success, and how good are the successes?",
         "Shares of seeds with 95% Wilson intervals, and the mean score of the successful seeds with a 95% "
         "bootstrap interval. " + findings.tails_sentence(table, test),
-        charts.success_against_scale(ends, threshold=threshold),
+        charts.success_against_scale(table, scale_column(ends)),
     )
     one_test = {"split": found["split"], "length": found["length"]}
     yield _lumps(ends, found, one_test)
@@ -70,16 +69,18 @@ def distributions(
 
 def _lumps(ends: pl.DataFrame, found: dict[str, Any], one_test: dict[str, Any]) -> Figure:
     """The mixtures on the most two-sided test, the most two-sided cell with bootstraps."""
-    chosen = ends.filter(pl.col("split") == found["split"], pl.col("length").eq_missing(found["length"]))
-    cell = pl.col("cell") == found["cell"]
-    closely = mixtures(chosen.filter(cell), bootstraps=BOOTSTRAPS).row(0, named=True)
+    chosen = schema.one_test(ends, "exact_match", **one_test)
+    fits = mixtures(chosen)
+    cell = chosen.filter(pl.col("cell") == found["cell"])
+    closely = mixtures(cell, bootstraps=BOOTSTRAPS).table.row(0, named=True)
     return figure(
         "mixtures",
         f"Of how many lumps is each population made? Exact match at {found['test']}",
         "Bars are seeds; the line and the dots are what a mixture of beta-binomial lumps and point masses at "
         "0 and 1 expects, with the number of lumps of least BIC; the dashed rule is the deepest valley. "
-        + _mixture_words(mixtures(chosen), {**closely, "label": found["label"]}),
-        charts.mixture_grid(ends, **one_test),
+        + _mixture_words(fits.table, {**closely, "label": found["label"]}),
+        charts.mixture_grid(chosen, fits.curves),
+        fits.table,
     )
 
 
@@ -93,7 +94,7 @@ def _mixture_words(table: pl.DataFrame, closely: dict[str, Any]) -> str:
     lumps = [
         f"a lump of {w:.0%} around {m:.2f}" for w, m in zip(closely["weights"], closely["means"], strict=True)
     ]
-    tested = "" if closely["p_one"] is None else f" (bootstrap p = {closely['p_one']:.2g} for one lump)"
+    tested = _tested(closely["p_one"], len(lumps))
     interval = ""
     if closely["success_low"] is not None:
         interval = f" [{closely['success_low']:.0%}, {closely['success_high']:.0%}]"
@@ -104,6 +105,16 @@ def _mixture_words(table: pl.DataFrame, closely: dict[str, Any]) -> str:
         f"{'bimodal' if closely['bimodal'] else 'not bimodal'} apart from its point masses, and P(success) "
         f"without a threshold is {closely['success']:.0%}{interval}."
     )
+
+
+def _tested(p_one: float | None, lumps: int) -> str:
+    """Whether the bootstrap refuses a single lump, where it was asked and more than one was chosen."""
+    if p_one is None:
+        return ""
+    if p_one <= LEVEL:
+        return f" (one lump alone is refused, bootstrap p = {p_one:.2g})"
+    but = "" if lumps == 1 else "; BIC prefers more, which is no proof of them"
+    return f" (one lump alone is not refused, bootstrap p = {p_one:.2g}{but})"
 
 
 def _single_seeds(ends: pl.DataFrame, test: str, one_test: dict[str, Any]) -> Iterator[Figure]:
@@ -119,7 +130,8 @@ def _single_seeds(ends: pl.DataFrame, test: str, one_test: dict[str, Any]) -> It
         "Each line is one seed across scale. Breakthroughness B divides the rise by the median step between "
         "neighbouring scales, linearity L by the root mean square step; neither step counts as smaller than "
         "one item. " + _rank_words(curves),
-        charts.rank_curves(ends, **one_test),
+        charts.rank_curves(curves, scale_column(ends)),
+        curves,
     )
 
 
@@ -134,7 +146,8 @@ def _distances(ends: pl.DataFrame, test: str, one_test: dict[str, Any]) -> Itera
         f"How far does the distribution move? Distances between cells at {test}",
         "Each square is the Wasserstein-2 distance between the scores of two cells: 0 for equal "
         "distributions, 1 for all seeds at 0 against all at 1. " + _distance_words(near, ends, one_test),
-        charts.distance_map(ends, **one_test),
+        charts.distance_map(pairs),
+        pairs,
     )
 
 

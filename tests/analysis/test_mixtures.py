@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from scipy.stats import wasserstein_distance
 
-from jaxemerge.analysis import distances, final_scores, mixture_curves, mixtures, two_sided_scale
+from jaxemerge.analysis import distances, final_scores, mixtures, two_sided_scale
 from jaxemerge.stats import fit_mixture, wasserstein_test
 from synthetic import population_frame
 
@@ -21,7 +21,7 @@ def scores_of(frame, depth, length=30):
 
 
 def test_each_row_is_the_fit_to_its_scores(frame):
-    table = mixtures(frame)
+    table = mixtures(frame).table
     assert table.select("label", "length").rows() == [
         (f"depth {d}", length) for d in (1, 2, 4) for length in (30, 40)
     ]
@@ -36,7 +36,7 @@ def test_each_row_is_the_fit_to_its_scores(frame):
 
 
 def test_expected_shares_add_up(frame):
-    for _, curve in mixture_curves(frame, bins=10).group_by("cell", "length"):
+    for _, curve in mixtures(frame, bins=10).curves.group_by("cell", "length"):
         inside = curve.filter(pl.col("kind") == "between")
         ends = curve.filter(pl.col("kind") != "between")
         trials = inside.height + 1
@@ -45,14 +45,14 @@ def test_expected_shares_add_up(frame):
 
 def test_without_trials_the_lumps_have_a_density(frame):
     part = frame.filter(pl.col("depth") == 4, pl.col("length") == 30)
-    curve = mixture_curves(part.with_columns(trials=pl.lit(None, pl.Int32)), bins=10)
+    curve = mixtures(part.with_columns(trials=pl.lit(None, pl.Int32)), bins=10).curves
     assert curve.filter(pl.col("kind") == "exactly 0")["expected"].item() == pytest.approx(
         (scores_of(frame, 4) == 0).mean(), abs=1e-5
     )
 
 
 def test_one_seed_has_a_fit():
-    row = mixtures(population_frame([(2, 64)], 1, (30,), (0, 7), diverged=0)).row(0, named=True)
+    row = mixtures(population_frame([(2, 64)], 1, (30,), (0, 7), diverged=0)).table.row(0, named=True)
     assert (row["seeds"], row["bimodal"], row["coefficient"]) == (1, False, None)
 
 
@@ -81,7 +81,7 @@ def test_scale_of_two_sidedness(frame):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda f: mixture_curves(f, bins=0), "bins=0 must be at least 1"),
+        (lambda f: mixtures(f, bins=0), "bins=0 must be at least 1"),
         (lambda f: distances(f), "split=None, length=None: 2 tests of exact_match; choose one of"),
         (lambda f: distances(f, length=30, permutations=0), "permutations=0 must be at least 1"),
     ],

@@ -1,5 +1,6 @@
 """Every chart is valid, can be drawn, and holds the numbers that the analysis found."""
 
+import functools
 import json
 import re
 
@@ -9,7 +10,17 @@ import pytest
 import vl_convert
 
 from jaxemerge import charts
-from jaxemerge.analysis import breakthroughs, final_scores, success_fit, summarise, survival
+from jaxemerge.analysis import (
+    breakthroughs,
+    distances,
+    final_scores,
+    mixtures,
+    rank_curves,
+    scale_column,
+    success_fit,
+    summarise,
+    survival,
+)
 from jaxemerge.charts.theme import in_order, inline, metric_title, sequential
 from synthetic import population_frame
 
@@ -33,22 +44,37 @@ FRAMES = {
     "grid": lambda: population_frame([(d, w) for d in (1, 2, 4) for w in (64, 128)], 5, (30, 40, 50), (0, 7)),
     "strange names": nasty,
 }
+
+
+def of_one_test(frame, name):
+    """A chart of the frame's shortest length, with what the analysis found there."""
+    length = frame["length"].min()
+    chosen = frame.filter(pl.col("length").eq_missing(length))
+    if name == "mixture_grid":
+        return charts.mixture_grid(chosen, mixtures(chosen).curves)
+    if name == "distance_map":
+        return charts.distance_map(distances(chosen, permutations=19))
+    if name == "rank_curves":
+        return charts.rank_curves(rank_curves(chosen), scale_column(chosen))
+    if name == "success_curve":
+        return charts.success_curve(success_fit(chosen, resamples=9))
+    return charts.survival_curves(survival(breakthroughs(chosen)).curves)
+
+
 DRAW = {
     "histogram_grid": charts.histogram_grid,
     "violins": charts.violins,
-    "success_against_scale": charts.success_against_scale,
+    "success_against_scale": lambda frame: success_against_scale(frame),
     "learning_curves": lambda frame: charts.learning_curves(frame, length=frame["length"].drop_nulls().min()),
-    "mixture_grid": lambda frame: charts.mixture_grid(frame, length=frame["length"].drop_nulls().min()),
-    "distance_map": lambda frame: charts.distance_map(frame, length=frame["length"].drop_nulls().min()),
-    "rank_curves": lambda frame: charts.rank_curves(frame, length=frame["length"].drop_nulls().min()),
     "train_loss": lambda frame: charts.learning_curves(frame, "train_loss"),
-    "success_curve": lambda frame: charts.success_curve(
-        success_fit(frame, length=frame["length"].drop_nulls().min(), resamples=9)
-    ),
-    "survival_curves": lambda frame: charts.survival_curves(
-        survival(breakthroughs(frame, length=frame["length"].drop_nulls().min())).curves
-    ),
+} | {
+    name: functools.partial(of_one_test, name=name)
+    for name in ("mixture_grid", "distance_map", "rank_curves", "success_curve", "survival_curves")
 }
+
+
+def success_against_scale(frame, threshold=0.2):
+    return charts.success_against_scale(summarise(frame, threshold=threshold), scale_column(frame))
 
 
 def panels(spec):
@@ -147,7 +173,7 @@ def test_names_cannot_break_out_of_an_expression():
 def test_success_shows_the_summaries():
     frame = common()
     table = summarise(frame, threshold=0.4)
-    spec = charts.success_against_scale(frame, threshold=0.4).to_dict()
+    spec = success_against_scale(frame, 0.4).to_dict()
     assert "40%" in spec["concat"][0]["title"]
     for panel, name in zip(
         spec["concat"], ("success", "above_half", "below_tenth", "success_mean"), strict=True
@@ -169,7 +195,7 @@ def test_success_shows_the_summaries():
     ],
 )
 def test_lines_join_only_cells_in_a_row(cells, marks, scale):
-    spec = charts.success_against_scale(population_frame(cells, 3, (30, 40), (0, 7))).to_dict()
+    spec = success_against_scale(population_frame(cells, 3, (30, 40), (0, 7))).to_dict()
     views = panels(spec)
     assert {view["mark"]["type"] for view in views} == marks
     assert views[0]["encoding"]["x"]["scale"].get("type") == scale
@@ -226,3 +252,55 @@ def test_refuses_a_metric_that_is_not_there(draw):
     frame = population_frame([(1, 64)], 2).filter(pl.col("metric") == "answer_nll")
     with pytest.raises(ValueError, match="is not in the frame, which has answer_nll"):
         draw(frame)
+
+
+def test_the_mixture_chart_draws_what_was_fitted():
+    frame = population_frame([(1, 64), (4, 64)], 31, (30,), (0, 7))
+    fits = mixtures(frame)
+    spec = charts.mixture_grid(frame, fits.curves).to_dict()
+    rows = pl.DataFrame(values(spec["spec"], spec), infer_schema_length=None)
+    for label in ("depth 1", "depth 4"):
+        drawn, curve = rows.filter(label=label), fits.curves.filter(label=label)
+        assert drawn.filter(mark="bar")["share"].sum() == pytest.approx(1, abs=1e-4)
+        inside = curve.filter(kind="between")
+        assert drawn.filter(mark="line")["share"].to_list() == pytest.approx(
+            inside["expected"].to_list(), rel=1e-4
+        )
+        cut = fits.table.filter(label=label)["cut"].item()
+        assert drawn.filter(mark="cut")["left"].to_list() == (
+            [] if cut is None else pytest.approx([cut], rel=1e-4)
+        )
+
+
+def test_the_map_shows_every_pair_once_each_way():
+    frame = population_frame([(1, 64), (2, 64), (4, 64)], 13, (30,), (0, 7))
+    pairs = distances(frame, permutations=19)
+    spec = charts.distance_map(pairs).to_dict()
+    rows = values(spec["layer"][0] if "data" in spec["layer"][0] else spec, spec)
+    assert [(r["first"], r["second"]) for r in rows] == pairs.select("first", "second").rows()
+    assert [r["distance"] for r in rows] == pytest.approx(pairs["distance"].to_list(), rel=1e-4)
+
+
+def test_ranked_seeds_are_drawn_with_their_numbers():
+    frame = population_frame([(1, 64), (2, 64), (4, 64)], 13, (30,), (0, 7))
+    curves = rank_curves(frame, top=3)
+    spec = charts.rank_curves(curves, "depth").to_dict()
+    for panel, ranking in zip(spec["hconcat"], ("breakthroughness", "linearity"), strict=True):
+        rows = values(panel["layer"][0] if "data" in panel["layer"][0] else panel, spec)
+        expected = curves.filter(ranking=ranking)
+        assert [(r["scale"], r["place"]) for r in rows] == expected.select("scale", "place").rows()
+        assert [r["value"] for r in rows] == pytest.approx(expected["value"].to_list(), rel=1e-4)
+        first = expected.row(0, named=True)
+        assert rows[0]["seed"].startswith(f"seed {first['init_seed']}, {ranking[0].upper()} = ")
+
+
+def test_the_success_chart_draws_the_fit_over_the_cells():
+    frame = population_frame([(1, 64), (2, 64), (4, 64)], 31, (30,), (0, 7))
+    fit = success_fit(frame, resamples=9)
+    spec = charts.success_curve(fit).to_dict()
+    layers = [values(view, spec) for view in spec["hconcat"][0]["layer"]]
+    lines = fit.lines()
+    assert [row["value"] for row in layers[0]] == pytest.approx(lines["value"].to_list(), rel=1e-4)
+    assert [row["value"] for row in layers[2]] == pytest.approx(fit.cells["success"].to_list(), rel=1e-4)
+    law = values(spec["hconcat"][1]["layer"][0], spec)
+    assert [row["value"] for row in law] == pytest.approx(fit.means()["value"].to_list(), rel=1e-4)
