@@ -17,6 +17,7 @@ from synthetic import population_frame
 
 ALL = ["histograms", "violins", "success_against_scale", "mixtures", "rank", "distances"]
 ALL += ["success_curve", "learning_curves", "survival", "training_loss"]
+ALL += ["thresholds", "beside_the_loss", "correlations"]
 ACT = "document.title='broken into'"
 STRANGE = f'</script><script>{ACT}</script><img src=x onerror="{ACT}"> \u2028 & co'
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -67,7 +68,9 @@ def test_tables_are_offered_as_csv(frame, page):
         re.findall(r'download="(\w+).csv" href="data:text/csv;charset=utf-8;base64,([\w+/=]+)"', source)
     )
     files = {path.stem: path.read_bytes() for path in (page.parent / "tables").iterdir()}
-    assert set(files) == {"summary", "mixtures", "rank", "distances", "success_curve", "survival"}
+    assert set(files) == {"summary", "mixtures", "rank", "distances", "success_curve", "survival"} | {
+        *("thresholds", "beside_the_loss", "correlations")
+    }
     assert {name: base64.b64decode(link) for name, link in links.items()} == files
     summary, expected = pl.read_csv(files["summary"]), summarise(frame, threshold=0.35)
     assert summary.columns == expected.columns
@@ -152,19 +155,19 @@ PARTIAL = {
     "one cell": (lambda f: f.filter(pl.col("depth") == 2), without("rank", "distances", "success_curve")),
     "one seed": (
         lambda f: f.filter(pl.col("depth") == 2, pl.col("init_seed") == 0),
-        without("rank", "distances", "success_curve"),
+        without("rank", "distances", "success_curve", "correlations"),
     ),
     "one diverged seed": (
         lambda f: f.filter("diverged"),
-        without("rank", "distances", "success_curve", "survival"),
+        without("rank", "distances", "success_curve", "survival", "correlations"),
     ),
     "all diverged": (
         lambda f: f.with_columns(diverged=True, value=pl.lit(None, pl.Float64)),
-        without("survival"),
+        without("survival", "correlations"),
     ),
-    "untrained": (lambda f: f.filter(pl.col("step") == 0), without("survival")),
-    "no loss": (only(["exact_match"]), ALL[:-1]),
-    "training alone": (only(["train_loss", "grad_norm"]), ALL[-1:]),
+    "untrained": (lambda f: f.filter(pl.col("step") == 0), without("survival", "correlations")),
+    "no loss": (only(["exact_match"]), without("training_loss", "beside_the_loss")),
+    "training alone": (only(["train_loss", "grad_norm"]), ["training_loss"]),
     "nothing to draw": (only(["grad_norm"]), []),
     "no length": (
         lambda f: f.filter(pl.col("length").is_null() | (pl.col("length") == 30)).with_columns(
@@ -177,12 +180,24 @@ PARTIAL = {
 
 @pytest.mark.parametrize("case", PARTIAL)
 def test_partial_results(frame, tmp_path, monkeypatch, case):
+    monkeypatch.setattr("jaxemerge.report.distribution.BOOTSTRAPS", 19)
     monkeypatch.setattr("jaxemerge.report.write.SCALE", 0.25)  # most of the time goes into pixels
     part, charts = PARTIAL[case]
     page = write_report(part(frame), tmp_path / "new" / "folder", title=case)
     assert list(specs_of(page)) == charts
     assert not re.search(r"\b(nan|None|null)\b", text_of(page))
     assert ("Exact match was not measured" in text_of(page)) == ("histograms" not in charts)
+
+
+def test_crossed_seeds_say_which_of_them_decides(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxemerge.report.distribution.BOOTSTRAPS", 19)
+    frame = population_frame([(2, 64)], 12, (30,), (0, 7), diverged=0)
+    seed = pl.col("init_seed")
+    planted = pl.when(pl.col("metric") == "exact_match").then((seed // 4) * 50 / 121).otherwise("value")
+    crossed = frame.with_columns(value=planted, init_seed=seed // 4, data_seed=seed % 4)
+    page = write_report(crossed, tmp_path, title="crossed")
+    assert "variance" in specs_of(page)
+    assert "init seed 100% [100%, 100%], data seed 0% [0%, 0%], both together 0% [0%, 0%]." in text_of(page)
 
 
 def test_refuses_nothing_and_nonsense(frame, tmp_path):

@@ -18,8 +18,13 @@ from .labels import scale_column as scale_column
 from .labels import scale_title as scale_title
 from .mixture import Mixtures as Mixtures
 from .mixture import mixtures as mixtures
+from .null import SideBySide as SideBySide
+from .null import side_by_side as side_by_side
+from .origin import correlations as correlations
+from .origin import variance_shares as variance_shares
 from .rank import rank_curves as rank_curves
 from .success import SuccessFit as SuccessFit
 from .success import success_fit as success_fit
 from .summary import summarise as summarise
+from .threshold import success_by_threshold as success_by_threshold
 from .two_sided import two_sided as two_sided

@@ -4,8 +4,12 @@ from .curves import learning_curves as learning_curves
 from .distance import distance_map as distance_map
 from .histograms import histogram_grid as histogram_grid
 from .mixture import mixture_grid as mixture_grid
+from .null import null_grid as null_grid
+from .origin import correlation_maps as correlation_maps
+from .origin import variance_shares as variance_shares
 from .rank import rank_curves as rank_curves
 from .scale import success_against_scale as success_against_scale
 from .success import success_curve as success_curve
 from .survival import survival_curves as survival_curves
+from .threshold import success_by_threshold as success_by_threshold
 from .violins import violins as violins

@@ -11,6 +11,7 @@ from jaxemerge import charts
 from jaxemerge.analysis import breakthroughs, final, findings, learning_curves, summarise, survival
 from jaxemerge.charts.curves import MOST
 
+from .checks import checks
 from .distribution import distributions
 from .figure import Figure, figure
 from .scale import success_against_scale_fitted
@@ -32,6 +33,7 @@ def contents(frame: pl.DataFrame, threshold: float) -> tuple[list[str], list[Fig
     figures += success_against_scale_fitted(ends, found, threshold)
     figures += [_learning(exact, found, threshold), *_survival(exact, found, threshold)]
     figures += _training(frame, metrics)
+    figures += checks(frame, ends, found, threshold)
     return headline, figures, table
 
 

@@ -12,14 +12,18 @@ import vl_convert
 from jaxemerge import charts
 from jaxemerge.analysis import (
     breakthroughs,
+    correlations,
     distances,
     final_scores,
     mixtures,
     rank_curves,
     scale_column,
+    side_by_side,
+    success_by_threshold,
     success_fit,
     summarise,
     survival,
+    variance_shares,
 )
 from jaxemerge.charts.theme import in_order, inline, metric_title, sequential
 from synthetic import population_frame
@@ -58,19 +62,30 @@ def of_one_test(frame, name):
         return charts.rank_curves(rank_curves(chosen), scale_column(chosen))
     if name == "success_curve":
         return charts.success_curve(success_fit(chosen, resamples=9))
+    if name == "null_grid":
+        chosen, losses = chosen.filter(split="test"), frame.filter(metric="train_loss")
+        return charts.null_grid(side_by_side(pl.concat([chosen, losses]), split="test", length=length))
+    if name == "success_by_threshold":
+        return charts.success_by_threshold(success_by_threshold(chosen), 0.2)
     return charts.survival_curves(survival(breakthroughs(chosen)).curves)
 
 
-DRAW = {
-    "histogram_grid": charts.histogram_grid,
-    "violins": charts.violins,
-    "success_against_scale": lambda frame: success_against_scale(frame),
-    "learning_curves": lambda frame: charts.learning_curves(frame, length=frame["length"].drop_nulls().min()),
-    "train_loss": lambda frame: charts.learning_curves(frame, "train_loss"),
-} | {
-    name: functools.partial(of_one_test, name=name)
-    for name in ("mixture_grid", "distance_map", "rank_curves", "success_curve", "survival_curves")
-}
+DRAW = (
+    {
+        "histogram_grid": charts.histogram_grid,
+        "violins": charts.violins,
+        "success_against_scale": lambda frame: success_against_scale(frame),
+        "learning_curves": lambda frame: charts.learning_curves(
+            frame, length=frame["length"].drop_nulls().min()
+        ),
+        "train_loss": lambda frame: charts.learning_curves(frame, "train_loss"),
+    }
+    | {
+        name: functools.partial(of_one_test, name=name)
+        for name in ("mixture_grid", "distance_map", "rank_curves", "success_curve", "survival_curves")
+    }
+    | {name: functools.partial(of_one_test, name=name) for name in ("null_grid", "success_by_threshold")}
+)
 
 
 def success_against_scale(frame, threshold=0.2):
@@ -292,6 +307,56 @@ def test_ranked_seeds_are_drawn_with_their_numbers():
         assert [r["value"] for r in rows] == pytest.approx(expected["value"].to_list(), rel=1e-4)
         first = expected.row(0, named=True)
         assert rows[0]["seed"].startswith(f"seed {first['init_seed']}, {ranking[0].upper()} = ")
+
+
+def test_the_null_chart_has_every_seed_twice():
+    frame = population_frame([(1, 64), (2, 64), (4, 64)], 13, (30,), (0, 7), diverged=1)
+    found = side_by_side(frame)
+    spec = charts.null_grid(found).to_dict()
+    for panel, metric in zip(spec["hconcat"], ("exact_match", "train_loss"), strict=True):
+        rows = [row for row in values(panel, spec) if row["share"] is not None]
+        expected = found.bins.filter(metric=metric)
+        assert [(r["label"], r["share"]) for r in rows] == [
+            (label, pytest.approx(share, rel=1e-4))
+            for label, share in expected.select("label", "share").rows()
+        ]
+        assert panel["facet"]["row"]["sort"] == ["depth 1", "depth 2", "depth 4"]
+
+
+def test_losses_over_decades_are_on_a_log_axis():
+    frame = population_frame([(1, 64)], 13, (30,), (0, 7), diverged=0)
+    loss = pl.col("metric") == "train_loss"
+    for power, kind in ((3.0, "log"), (0.0, None)):
+        spread = 10 ** (power * pl.col("init_seed") / 12) + 0.01 * pl.col("init_seed")
+        wide = frame.with_columns(value=pl.when(loss).then(spread).otherwise("value"))
+        spec = charts.null_grid(side_by_side(wide)).to_dict()
+        assert spec["hconcat"][1]["spec"]["encoding"]["x"]["scale"].get("type") == kind
+
+
+def test_correlations_are_drawn_as_found():
+    frame = population_frame([(1, 64), (2, 64), (4, 64)], 13, (30,), (0, 7))
+    pairs = correlations(frame, "scale")
+    spec = charts.correlation_maps({"cells": pairs, "again": pairs}).to_dict()
+    assert [panel["title"] for panel in spec["hconcat"]] == ["cells", "again"]
+    for panel in spec["hconcat"]:
+        rows = values(panel["layer"][0] if "data" in panel["layer"][0] else panel, spec)
+        assert [r["correlation"] for r in rows] == pytest.approx(pairs["correlation"].to_list(), rel=1e-4)
+    svg = vl_convert.vegalite_to_svg(json.dumps(spec), show_warnings=False)
+    shown = [f"{value:.2f}".replace("-", "\N{MINUS SIGN}") for value in pairs["correlation"]]
+    assert all(svg.count(f">{text}<") >= 2 for text in shown)
+
+
+def test_shares_of_variance_are_drawn_with_their_intervals():
+    frame = population_frame([(1, 64), (2, 64)], 12, (30,), (0, 7), diverged=0)
+    seed = pl.col("init_seed")
+    shares = variance_shares(frame.with_columns(init_seed=seed // 4, data_seed=seed % 4))
+    spec = charts.variance_shares(shares).to_dict()
+    rows = values(spec["layer"][0] if "data" in spec["layer"][0] else spec, spec)
+    for column in ("share", "low", "high"):
+        drawn = [np.nan if row[column] is None else row[column] for row in rows]
+        known = shares[column].fill_null(np.nan).to_list()
+        assert drawn == pytest.approx(known, rel=1e-4, abs=1e-9, nan_ok=True)
+    assert "<path" in vl_convert.vegalite_to_svg(json.dumps(spec))
 
 
 def test_the_success_chart_draws_the_fit_over_the_cells():

@@ -1,0 +1,152 @@
+"""Where does a seed's luck come from, and does it last across tests, metrics and scales?"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from jaxemerge.stats import correlation, split_variance
+
+from .final import final, final_scores
+from .schema import MEMBER, one_test, rows_of
+
+SEED = MEMBER[1:]
+PAIRS: dict[str, Any] = {"first": pl.String, "second": pl.String, "seeds": pl.Int64}
+PAIRS |= dict.fromkeys(("correlation", "low", "high", "p_value"), pl.Float64)
+SHARES: dict[str, Any] = {"cell": pl.String, "label": pl.String, "scale": pl.Float64}
+SHARES |= {"init_seeds": pl.Int64, "data_seeds": pl.Int64, "source": pl.String}
+SHARES |= dict.fromkeys(("share", "low", "high", "p_value"), pl.Float64)
+
+
+def correlations(
+    frame: pl.DataFrame,
+    across: Literal["length", "metric", "scale"],
+    metric: str = "exact_match",
+    *,
+    cell: str | None = None,
+    split: str | None = None,
+    length: int | None = None,
+    key: Any = 0,
+) -> pl.DataFrame:
+    """Spearman's correlation over seeds between the outcomes at two lengths, metrics or scales, all pairs.
+
+    "length": one cell, one metric, all test lengths of a split. "metric": one cell and test, all metrics
+    measured on it and the final training loss. "scale": one metric and test, all cells; a seed is then the
+    same pair of seed numbers, and models of different shape share nothing but the data.
+
+    A diverged seed has the worst outcome: 0 where the metric is a proportion, else one that is larger than
+    all others. Seeds without one of the outcomes are left out.
+
+    Args:
+        frame: results.
+        across: what differs between outcomes.
+        metric: of the outcomes; not used by "metric".
+        cell: needed by "length" and "metric" where there are several.
+        split, length: the test, where there are several.
+        key: int or JAX key of the permutations and resamples.
+
+    Returns:
+        first, second (names of the outcomes, each pair once), seeds, correlation, low, high, p_value
+        (permutation); null where undefined (a constant outcome). No row with one outcome only.
+
+    Raises:
+        ValueError: if `across` is none of the three, a metric or cell is missing, or the choice leaves no
+            test or several.
+    """
+    chosen = frame if cell is None else frame.filter(pl.col("cell") == cell)
+    if across != "scale" and chosen["cell"].n_unique() != 1:
+        known = ", ".join(sorted(frame["cell"].unique()))
+        raise ValueError(f"cell={cell!r}: correlations across {across} need one of {known}")
+    if across == "length":
+        rows = final_scores(chosen, metric)
+        rows = rows if split is None else rows.filter(pl.col("split") == split)
+        return _pairs(rows, "test", key)
+    if across == "metric":
+        return _pairs(_metrics(chosen, split, length), "metric", key)
+    if across == "scale":
+        return _pairs(one_test(final_scores(frame, metric), metric, split, length), "label", key)
+    raise ValueError(f"across={across!r} must be 'length', 'metric' or 'scale'")
+
+
+def variance_shares(
+    frame: pl.DataFrame,
+    metric: str = "exact_match",
+    *,
+    split: str | None = None,
+    length: int | None = None,
+    key: Any = 0,
+) -> pl.DataFrame:
+    """Shares of the variance over runs due to the init seed, the data seed and the two together.
+
+    Only cells whose runs cross two or more init seeds with two or more data seeds, every pair once, can tell
+    them apart; the others have no row.
+
+    Args:
+        frame: results.
+        metric: a metric in [0, 1].
+        split, length: the test; may be left out where there is one only.
+        key: int or JAX key.
+
+    Returns:
+        cell, label, scale, init_seeds, data_seeds (numbers of them), source ("init seed", "data seed",
+        "both together"), share, low, high, p_value (of the F test, null for the last source); null where all
+        outcomes are equal.
+
+    Raises:
+        ValueError: as `correlations`.
+
+    References:
+        As `jaxemerge.stats.split_variance`.
+    """
+    scores = one_test(final_scores(frame, metric), metric, split, length)
+    rows = []
+    for group, runs in scores.group_by("cell", "label", "scale", maintain_order=True):
+        inits, orders = runs["init_seed"].n_unique(), runs["data_seed"].n_unique()
+        if min(inits, orders) < 2 or inits * orders != runs.height:
+            continue
+        found = split_variance(runs.sort(*SEED)["value"].to_numpy().reshape(inits, orders), key=key)
+        parts = (
+            ("init seed", found.init_share, found.init_p),
+            ("data seed", found.data_share, found.data_p),
+            ("both together", found.residual_share, None),
+        )
+        for source, share, p_value in parts:
+            ends = (share.interval.low, share.interval.high)
+            rows.append((*group, inits, orders, source, share.value, *ends, p_value))
+    return pl.DataFrame(rows, schema=SHARES, orient="row").fill_nan(None)
+
+
+def _metrics(frame: pl.DataFrame, split: str | None, length: int | None) -> pl.DataFrame:
+    """Outcomes of one cell on one test under every metric, and its final training loss."""
+    tested = frame.filter(pl.col("split") != "train")
+    chosen = final(one_test(tested, "all metrics", split, length))
+    losses = frame.filter(pl.col("metric") == "train_loss")
+    if losses.is_empty():
+        return chosen
+    return pl.concat([chosen, final(rows_of(losses, "train_loss"))])
+
+
+def _pairs(rows: pl.DataFrame, name: str, key: Any) -> pl.DataFrame:
+    """Correlations between all pairs of the outcomes that `name` tells apart."""
+    value = pl.when(pl.col("diverged") | ~pl.col("value").is_finite()).then(None).otherwise(pl.col("value"))
+    outcomes = rows.with_columns(value=value)
+    worst = pl.col("value").max().over(name).fill_null(0.0) + 1.0
+    loses = pl.when(pl.col("trials").is_null()).then(worst).otherwise(0.0)
+    names = outcomes[name].unique(maintain_order=True).to_list()
+    wide = (
+        outcomes.with_columns(pl.col("value").fill_null(loses))
+        .pivot(on=name, index=SEED, values="value")
+        .drop_nulls()
+    )
+    if len(names) < 2:
+        return pl.DataFrame(schema=PAIRS)
+    found = correlation(wide.select(names).to_numpy(), key=key)
+    numbers = (found.value.value, found.value.interval.low, found.value.interval.high, found.p_value)
+    pairs = [
+        (names[i], names[j], wide.height, *(float(np.asarray(n)[i, j]) for n in numbers))
+        for i in range(len(names))
+        for j in range(i + 1, len(names))
+    ]
+    return pl.DataFrame(pairs, schema=PAIRS, orient="row").fill_nan(None)

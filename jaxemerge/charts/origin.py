@@ -1,0 +1,76 @@
+"""Do the same seeds succeed everywhere, and which of a seed's two random numbers decides?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import altair as alt
+import polars as pl
+
+from .theme import INK, PAGE, in_order, inline, sequential, themed
+
+# Above this many outcomes the numbers would run into each other.
+NUMBERED = 10
+# Blue for seeds that are good at both, vermilion for seeds that are good at one.
+DIVERGING = ["#d55e00", "#f7f7f7", "#2a78b5"]
+
+
+def correlation_maps(pairs: Mapping[str, pl.DataFrame]) -> alt.HConcatChart:
+    """Half a matrix of correlations per panel; in bold those with permutation p-values of 0.05 or less.
+
+    Args:
+        pairs: title of the panel -> what `jaxemerge.analysis.correlations` returns, at least one row.
+    """
+    width = (PAGE - 60) // len(pairs) - 130
+    panels = [_map(found, title, width) for title, found in pairs.items()]
+    return themed(alt.hconcat(*panels, spacing=26))
+
+
+def variance_shares(shares: pl.DataFrame) -> alt.LayerChart:
+    """Shares of the variance over runs by source, with their intervals, one place per cell.
+
+    Args:
+        shares: what `jaxemerge.analysis.variance_shares` returns, at least one row.
+    """
+    labels, sources = in_order(shares, "label"), in_order(shares, "source")
+    colours = alt.Scale(domain=sources, range=sequential(len(sources)))
+    legend = alt.Legend(symbolOpacity=1)
+    base = alt.Chart(inline(shares)).encode(
+        x=alt.X("label:N", sort=labels, title=None, axis=alt.Axis(labelAngle=0, labelLimit=200)),
+        xOffset=alt.XOffset("source:N", sort=sources),
+        color=alt.Color("source:N", scale=colours, sort=sources, title="share due to the", legend=legend),
+        tooltip=["label:N", "source:N", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("share", "p_value"))],
+    )
+    scale, axis = alt.Scale(domain=[0, 1]), alt.Axis(format="%")
+    y = alt.Y("low:Q", scale=scale, axis=axis, title="share of the variance")
+    bar = base.mark_rule(strokeWidth=2, opacity=0.5).encode(y=y, y2="high:Q")
+    dot = base.mark_circle(size=60, opacity=1).encode(y=alt.Y("share:Q", scale=scale))
+    return themed(alt.layer(bar, dot).properties(width=min(PAGE - 90, 160 * len(labels) + 80), height=240))
+
+
+def _map(pairs: pl.DataFrame, title: str, width: int) -> alt.LayerChart | alt.FacetChart:
+    columns, rows = in_order(pairs, "first"), in_order(pairs, "second")
+    size = min(width, 64 * len(columns))
+    axis = alt.Axis(labelAngle=-40, labelLimit=130)
+    base = alt.Chart(inline(pairs)).encode(
+        x=alt.X("first:N", sort=columns, title=None, axis=axis),
+        y=alt.Y("second:N", sort=rows, title=None, axis=alt.Axis(labelLimit=130)),
+        tooltip=[
+            *("first:N", "second:N", "seeds:Q"),
+            *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("correlation", "low", "high", "p_value")),
+        ],
+    )
+    colour = alt.Color(
+        "correlation:Q",
+        scale=alt.Scale(domain=[-1, 0, 1], range=DIVERGING),
+        legend=alt.Legend(title="Spearman's correlation of seeds", gradientLength=180),
+    )
+    layers = [base.mark_rect(stroke="white").encode(color=colour)]
+    if max(len(columns), len(rows)) <= NUMBERED:
+        ink = alt.when("abs(datum.correlation) > 0.6").then(alt.value("white")).otherwise(alt.value(INK))
+        number = {"text": alt.Text("correlation:Q", format=".2f"), "color": ink}
+        known = base.transform_filter("datum.correlation !== null")
+        clear = known.transform_filter("datum.p_value <= 0.05").mark_text(fontSize=11, fontWeight="bold")
+        others = known.transform_filter("datum.p_value > 0.05").mark_text(fontSize=11)
+        layers += [clear.encode(**number), others.encode(**number)]
+    return alt.layer(*layers).properties(title=title, width=size, height=min(34 * len(rows), 340))
