@@ -18,7 +18,7 @@ def blocks(language):
 
 @pytest.mark.slow
 def test_the_custom_task_is_short_runs_and_is_learnt(capsys):
-    [code] = blocks("python")
+    code, _ = blocks("python")
     body = [line for line in code.splitlines() if line.strip()]
     assert len(body) <= 30
     names = {}
@@ -27,6 +27,14 @@ def test_the_custom_task_is_short_runs_and_is_learnt(capsys):
     final = names["results"].filter(pl.col("metric") == "exact_match", pl.col("step") == 500)
     assert len(final) == 8
     assert final["value"].mean() > 0.9
+
+
+def test_the_statistics_run_alone(capsys):
+    _, code = blocks("python")
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert capsys.readouterr().out.startswith("True 0.5")
+    assert 2 < names["curve"].midpoint.value < 4
 
 
 def test_there_are_exactly_two_marked_commands():

@@ -168,6 +168,19 @@ def breakthrough_sentence(found: Survival) -> str:
     return words
 
 
+def length_sentence(curves: pl.DataFrame, label: str) -> str:
+    """What a shorter training would have shown of one cell; `curves` is of `Survival`."""
+    cell = curves.filter(pl.col("label") == label).sort("step", maintain_order=True)
+    end = cell["step"].to_list()[-1]
+    listed = []
+    for part, name in ((0.25, "a quarter"), (0.5, "half"), (1.0, "all")):
+        row = cell.filter(pl.col("step") <= part * end).row(-1, named=True)
+        interval = f"[{percent(1 - row['high'])}, {percent(1 - row['low'])}]"
+        listed.append(f"{percent(1 - row['survival'])} {interval} by {name}")
+    shares = f"{', '.join(listed[:-1])} and {listed[-1]}"
+    return f"Of the seeds of {label}, {shares} of the training had broken through."
+
+
 def _median(row: dict[str, Any]) -> str:
     """Half of the seeds by step 200 [150, 300]; nothing where fewer than half broke through."""
     if not math.isfinite(row["median"]):

@@ -46,6 +46,7 @@ def side_by_side(
     split: str | None = None,
     length: int | None = None,
     bins: int = 40,
+    bootstraps: int = 0,
     key: Any = 0,
 ) -> SideBySide:
     """The shape of the final scores on one test beside the shape of the final losses.
@@ -61,6 +62,7 @@ def side_by_side(
         null: an unbounded metric, small where the model is good.
         split, length: the test of `metric`; may be left out where there is one only.
         bins: number of bins of each histogram.
+        bootstraps: resamples of each fit; without, `bimodal` rests on BIC, the valley and the dip alone.
         key: int or JAX key.
 
     Raises:
@@ -72,14 +74,17 @@ def side_by_side(
         pl.col("value").fill_null(0.0)
     )
     losses = _ends(one_test(final(rows_of(frame, null)), null, None, None))
+    fitted = {"bootstraps": bootstraps, "key": key}
     rows = []
     for row in cell_labels(frame).select("cell", "label", "scale").rows(named=True):
         of_cell = pl.col("cell") == row["cell"]
         seeds = scores.filter(of_cell).join(losses.filter(of_cell), on=("init_seed", "data_seed"), how="left")
         if seeds.is_empty():
             continue
-        rows.append({**row, "metric": metric, **_shape(scores.filter(of_cell))})
-        rows.append({**row, "metric": null, **_shape(losses.filter(of_cell)), **_related(seeds, key)})
+        rows.append({**row, "metric": metric, **_shape(scores.filter(of_cell), **fitted)})
+        rows.append(
+            {**row, "metric": null, **_shape(losses.filter(of_cell), **fitted), **_related(seeds, key)}
+        )
     named = cell_labels(frame).select("cell", "label")
     counted = [
         _histogram(part.join(named, on="cell", maintain_order="left"), bins, proportion).with_columns(
@@ -99,7 +104,7 @@ def _ends(rows: pl.DataFrame) -> pl.DataFrame:
     ).sort("cell", "init_seed", "data_seed")
 
 
-def _shape(seeds: pl.DataFrame) -> dict[str, Any]:
+def _shape(seeds: pl.DataFrame, **options: Any) -> dict[str, Any]:
     known = seeds.drop_nulls("value")
     found: dict[str, Any] = {"seeds": seeds.height, "diverged": int(seeds["diverged"].sum())}
     if known.is_empty():
@@ -107,7 +112,7 @@ def _shape(seeds: pl.DataFrame) -> dict[str, Any]:
     values = known["value"].to_numpy()
     trials = None if known["trials"].null_count() else known["trials"].to_numpy().astype(np.float64)
     family = "gaussian" if known["trials"].null_count() else "auto"
-    fit = fit_mixture(values, trials, family=family)
+    fit = fit_mixture(values, trials, family=family, **options)
     return found | {
         "components": len(fit.parameters),
         "bimodal": fit.bimodal,

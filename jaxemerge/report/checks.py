@@ -87,12 +87,11 @@ def _null(frame: pl.DataFrame, found: dict[str, Any], one_test: dict[str, Any]) 
 
 def _null_words(table: pl.DataFrame, cell: str) -> str:
     scores, losses = table.partition_by("metric", maintain_order=True)
-    cells = scores.height
-    counted = [
-        f"{int(part['bimodal'].sum())} by the mixture and {part.filter(pl.col('dip_p') <= LEVEL).height} by "
-        f"the dip test at {percent(LEVEL)}"
-        for part in (scores, losses)
-    ]
+    cells, counted = scores.height, []
+    for part in (scores, losses):
+        dips = part.filter(pl.col("dip_p") <= LEVEL).height
+        modes = f"{int(part['bimodal'].sum())} by the mixture of least BIC"
+        counted.append(f"{modes} and {dips} by the dip test at {percent(LEVEL)}")
     words = (
         f"Of {cells} {'populations' if cells > 1 else 'population'} the score is bimodal in {counted[0]}, "
         f"the loss in {counted[1]}."

@@ -62,7 +62,8 @@ def _survival(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> I
         f"How long do seeds take? Breakthroughs at {found['test']}",
         f"Share of seeds whose exact match has not yet come to stay at {threshold:g} or more, with 95% "
         "intervals (Kaplan-Meier); scores are known at evaluations only. A seed that never gets there is "
-        f"counted until the end of its training. {findings.breakthrough_sentence(populations)}",
+        f"counted until the end of its training. {findings.breakthrough_sentence(populations)} "
+        + findings.length_sentence(populations.curves, found["label"]),
         charts.survival_curves(populations.curves),
         populations.medians,
     )

@@ -110,3 +110,19 @@ def test_losses():
         "At the last step the median seed and the middle 80% of the seeds are at 1.00 [0.50, 2.00] "
         "for depth 1; and 0.03 [0.02, infinite] for depth 2."
     )
+
+
+def test_what_a_shorter_training_would_have_shown():
+    curves = pl.DataFrame(
+        {
+            "label": ["a"] * 4 + ["b"],
+            "step": [0.0, 30.0, 60.0, 100.0, 0.0],
+            "survival": [1.0, 0.9, 0.5, 0.25, 1.0],
+            "low": [0.8, 0.7, 0.3, 0.1, 0.0],
+            "high": [1.0, 1.0, 0.6, 0.4, 1.0],
+        }
+    )
+    assert findings.length_sentence(curves, "a") == (
+        "Of the seeds of a, 0% [0%, 20%] by a quarter, 10% [0%, 30%] by half and 75% [60%, 90%] by all "
+        "of the training had broken through."
+    )
