@@ -8,26 +8,33 @@ python experiments/run.py count_quick --set model.depth=6 --set steps=1000 --out
 python experiments/run.py list                  all studies
 python experiments/run.py status DIR            what is finished in a results folder
 python experiments/run.py report DIR            write its report again
+python experiments/run.py verify DIR            check every file of it against its digest
+
+A run that was stopped or killed goes on from its last checkpoint when the same command is given again.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jax.errors import JaxRuntimeError
 from rich.console import Console
 
 from jaxemerge.devices import DeviceError, cache_folder, keep_compiled, use_host_cores
 from jaxemerge.report import write_report
+from jaxemerge.runner.checkpoint import INTERVAL
 from jaxemerge.runner.display import Display
 from jaxemerge.runner.estimate import assumed_rate, estimates
+from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.provenance import described
+from jaxemerge.runner.signals import StoppedError, StopRequest
 from jaxemerge.runner.spec import Experiment
-from jaxemerge.runner.store import Store, create_store, open_store
+from jaxemerge.runner.store import Store, create_store, open_store, overwrite
 from jaxemerge.runner.study import Job, jobs, run_chunk
 from jaxemerge.runner.sweep import distinct, override, parse
 from jaxemerge.runner.train import prepare, shrunk
@@ -36,6 +43,7 @@ from studies import DEFAULT, STUDIES
 from terminal import plan_table, print_missing, print_summary, say, status_table
 
 FAILED, INTERRUPTED = 1, 130
+ON_A_FOLDER = ("status", "report", "verify")
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,11 +60,11 @@ def parser() -> Parser:
         "command",
         nargs="?",
         default=DEFAULT,
-        metavar="STUDY|list|status|report",
+        metavar="STUDY|list|status|report|verify",
         help=f"a study's name (default {DEFAULT}), or one of the commands above",
     )
     top.add_argument(
-        "folder", nargs="?", type=Path, metavar="DIR", help="results folder, for status and report"
+        "folder", nargs="?", type=Path, metavar="DIR", help="results folder, for status, report and verify"
     )
     top.add_argument("--quick", action="store_true", help="the study's small version, for a laptop")
     top.add_argument(
@@ -109,6 +117,16 @@ def parser() -> Parser:
         help="memory to stay within, as 4GB: of this process, or of each accelerator "
         "(default: a share of what there is)",
     )
+    top.add_argument(
+        "--checkpoint",
+        type=float,
+        default=INTERVAL,
+        metavar="SECONDS",
+        help=f"time between two checkpoints of what is being trained (default {INTERVAL:g})",
+    )
+    top.add_argument(
+        "--overwrite", action="store_true", help="remove what the results folder holds of a study first"
+    )
     top.add_argument("--devices", type=int, metavar="N", help="CPU devices to use (default: one per core)")
     top.add_argument(
         "--no-cache",
@@ -127,16 +145,18 @@ def main(arguments: Sequence[str]) -> int:
         check_options(options)
         if options.command == "list":
             return list_studies(console)
-        if options.command in ("status", "report"):
-            store = open_store(required_folder(options))
-            return status(store, console) if options.command == "status" else report(store, options, console)
-        return study(options, console)
+        if options.command in ON_A_FOLDER:
+            return on_folder(open_store(required_folder(options)), options, console)
+        with StopRequest(lambda number: say(console, noted(number))) as stop:
+            return study(options, console, stop)
+    except StoppedError as stopped:
+        return stopped.exit_code
     except (ValueError, DeviceError) as error:
         top.error(str(error))
     except OSError as error:
         top.exit(FAILED, f"error: {error}\n")
     except KeyboardInterrupt:
-        say(console, "Interrupted; finished seeds are kept.")
+        say(console, "Interrupted; finished seeds and checkpoints are kept.")
         return INTERRUPTED
 
 
@@ -148,8 +168,12 @@ def check_options(options: argparse.Namespace) -> None:
         raise ValueError("--chunk, --width and --devices: must be at least 1")
     if options.rate is not None and not options.rate > 0:
         raise ValueError(f"--rate {options.rate:g}: must be positive")
-    if options.folder and options.command not in ("status", "report"):
-        raise ValueError(f"{options.folder}: only status and report take a folder; choose one with --out")
+    if not options.checkpoint >= 0:
+        raise ValueError(f"--checkpoint {options.checkpoint:g}: must be at least 0 seconds")
+    if options.folder and options.command not in ON_A_FOLDER:
+        raise ValueError(
+            f"{options.folder}: only {', '.join(ON_A_FOLDER)} take a folder; choose one with --out"
+        )
 
 
 def required_folder(options: argparse.Namespace) -> Path:
@@ -209,7 +233,22 @@ def parse_memory(text: str | None) -> int:
     return int(size)
 
 
-def study(options: argparse.Namespace, console: Console) -> int:
+def on_folder(store: Store, options: argparse.Namespace, console: Console) -> int:
+    """What is done with results that are there."""
+    if options.command == "status":
+        return status(store, console)
+    if options.command == "verify":
+        return verify(store, console)
+    return report(store, options, console)
+
+
+def noted(number: int) -> str:
+    """What a person is told when a signal comes."""
+    name = signal.Signals(number).name
+    return f"{name}: stopping after a checkpoint. Press Ctrl-C again to stop at once."
+
+
+def study(options: argparse.Namespace, console: Console, stop: StopRequest) -> int:
     """Trains what is missing of a study, then writes its report."""
     cells = chosen_cells(options)
     given = {"chunk": options.chunk, "width": options.width, "memory": parse_memory(options.memory)}
@@ -227,40 +266,80 @@ def study(options: argparse.Namespace, console: Console) -> int:
     for cell in cells:
         prepare(cell)
     jobs(cells, None, **given)  # refuses what cannot fit, before anything is written
+    if options.overwrite:
+        overwrite(folder)
     store = create_store(folder, options.command, cells)
+    for line in (*store.notes, *store.mend()):
+        say(console, line)
     todo = jobs(cells, store, **given, search=options.search or None, cache=plans)
-    if not todo:
+    stop.raise_if_asked()
+    if todo:
+        train(todo, store, options, console, stop)
+    else:
         say(console, f"All {len(cells)} cells are finished in {folder}: nothing to train.")
-    elif not train(todo, store, options, console):
-        return INTERRUPTED
+    stop.raise_if_asked()
     return report(store, options, console)
 
 
-def train(todo: Sequence[Job], store: Store, options: argparse.Namespace, console: Console) -> bool:
-    """Trains all chunks; False if a person interrupted it."""
+def train(
+    todo: Sequence[Job], store: Store, options: argparse.Namespace, console: Console, stop: StopRequest
+) -> None:
+    """Trains all chunks; says how to go on where it was stopped."""
     print_missing(console, todo, store.folder)
     for job in todo:
         if job.note:
             say(console, job.note)
     try:
         with Display(console, todo, options.threshold) as display:
-            for i, job in enumerate(todo):
-                train_job(job, store, display, f"cell {i + 1}/{len(todo)}, {job.label}")
-    except KeyboardInterrupt:
-        chunks = [finished(store, job, seeds) for job in todo for seeds in job.chunks]
-        kept = f"Interrupted: {sum(chunks)} of {len(chunks)} chunks are kept in {store.folder}."
-        say(console, f"{kept} Run the same command again to go on.")
-        return False
-    return True
+            care = {"stop": stop, "interval": options.checkpoint, "say": display.line}
+            train_free(todo, store, display, care)
+    except (StoppedError, KeyboardInterrupt):
+        done = {job.experiment.cell: store.finished(job.experiment.cell) for job in todo}
+        chunks = [done[job.experiment.cell].issuperset(seeds) for job in todo for seeds in job.chunks]
+        kept = f"Interrupted: {sum(chunks)} of {len(chunks)} chunks are kept in {store.folder}"
+        begun = sum(chunk.record() is not None for job in todo for chunk in store.begun(job.experiment.cell))
+        more = f", and a checkpoint of {begun} more" if begun else ""
+        say(console, f"{kept}{more}. Run the same command again to go on.")
+        raise
 
 
-def train_job(job: Job, store: Store, display: Display, label: str) -> None:
+def train_free(todo: Sequence[Job], store: Store, display: Display, care: Mapping[str, Any]) -> None:
+    """Trains the cells that no other process is at work on, and of those what they leave behind.
+
+    ``care`` is how ``run_chunk`` takes care of what it trains.
+
+    Raises:
+        LockedError: other processes are at work on all of them.
+    """
+    left = list(enumerate(todo))
+    while left:
+        busy: list[tuple[tuple[int, Job], LockedError]] = []
+        for i, job in left:
+            try:
+                with store.writing(job.experiment.cell):
+                    # Another process may have finished some since the job was made.
+                    done = store.finished(job.experiment.cell)
+                    if not done.issuperset(job.experiment.seeds):
+                        label = f"cell {i + 1}/{len(todo)}, {job.label}"
+                        train_job(job.without(done), store, display, label, care)
+            except LockedError as error:
+                busy.append(((i, job), error))
+        if len(busy) == len(todo):
+            raise busy[0][1]
+        if len(busy) == len(left):
+            for _, reason in busy:
+                display.line(f"Left to others: {reason}.")
+            return
+        left = [one for one, _ in busy]
+
+
+def train_job(job: Job, store: Store, display: Display, label: str, care: Mapping[str, Any]) -> None:
     """Trains a cell's chunks, smaller ones from where memory runs out."""
     number = 0
     while number < len(job.chunks):
         display.start_chunk(job, number, label)
         try:
-            for seen in run_chunk(job, job.chunks[number], store):
+            for seen in run_chunk(job, job.chunks[number], store, **care):
                 display.update(seen)
         except (JaxRuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -270,11 +349,6 @@ def train_job(job: Job, store: Store, display: Display, label: str) -> None:
         else:
             display.finish_chunk()
             number += 1
-
-
-def finished(store: Store, job: Job, seeds: Sequence[Seed]) -> bool:
-    """Whether a chunk's rows are on disk: an interruption may come just after they were written."""
-    return store.finished(job.experiment.cell).issuperset(seeds)
 
 
 def report(store: Store, options: argparse.Namespace, console: Console) -> int:
@@ -291,6 +365,18 @@ def report(store: Store, options: argparse.Namespace, console: Console) -> int:
     )
     print_summary(console, results, options.threshold)
     say(console, f"Report: {path}")
+    return 0
+
+
+def verify(store: Store, console: Console) -> int:
+    """Checks every file of a results folder."""
+    damage = store.damage()
+    for line in damage:
+        say(console, line)
+    if damage:
+        say(console, "Run the study's command again: damaged parts are set aside and trained anew.")
+        return FAILED
+    say(console, f"{store.folder}: all {len(store.records())} finished chunks are whole.")
     return 0
 
 

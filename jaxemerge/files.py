@@ -1,19 +1,29 @@
-"""Files that appear whole or not at all: written under a dot-name, flushed to disk, renamed."""
+"""Files that appear whole or not at all: written under a dot-name, flushed to disk, renamed, and sealed."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+_SEAL = "sha256"
+_A_DAY = 86_400.0
+
+
+class DamagedError(ValueError):
+    """A file does not hold what was written to it."""
 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON whole or not at all."""
-    with appearing(path) as partial:
-        partial.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -22,17 +32,106 @@ def write_bytes(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
 
 
+def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes a JSON object that carries a digest of itself."""
+    write_json(path, {**value, _SEAL: _seal(value)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Reads what ``write_sealed`` wrote.
+
+    Raises:
+        DamagedError: the file is missing, is no JSON object, or has changed since.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+        seal = value.pop(_SEAL)
+    except FileNotFoundError:
+        raise DamagedError(f"{path} is missing") from None
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise DamagedError(f"{path} is damaged: {error or type(error).__name__}") from error
+    if seal != _seal(value):
+        raise DamagedError(f"{path} is damaged: its content does not match its digest")
+    return value
+
+
+def _seal(value: Mapping[str, Any]) -> str:
+    """Digest of what the value is read back as."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_digest(path: Path, expected: str) -> None:
+    """Refuses a file that is not the one whose digest is known.
+
+    Raises:
+        DamagedError: it is missing or has changed.
+    """
+    if not path.is_file():
+        raise DamagedError(f"{path} is missing")
+    if digest(path) != expected:
+        raise DamagedError(f"{path} is damaged: its content does not match its digest")
+
+
+def set_aside(path: Path) -> Path:
+    """Renames a damaged file so that it is read no more, and returns its new name."""
+    aside = path.with_name(f"{path.name}.damaged")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged{number}")
+    path.rename(aside)
+    return aside
+
+
 @contextlib.contextmanager
 def appearing(path: Path) -> Iterator[Path]:
-    """Gives a path to write to, which takes its true name when it is complete and on disk."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """Gives a path to write a file or folder to, which takes its true name when complete and on disk.
+
+    Whatever goes wrong, a full disk included, nothing of it is left.
+    """
+    partial = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
     try:
         yield partial
+        for inner in sorted(partial.rglob("*")) if partial.is_dir() else ():
+            _flush(inner)
         _flush(partial)
         partial.rename(path)
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
     _flush(path.parent)
+
+
+def remove_partial(folder: Path) -> None:
+    """Removes what dead processes were writing in a folder: those of this host, and others' after a day."""
+    for partial in folder.glob(".*.partial"):
+        host, _, pid = partial.name.removesuffix(".partial").rpartition(".")
+        ours = host.endswith(f".{socket.gethostname()}") and pid.isdigit()
+        with contextlib.suppress(FileNotFoundError):
+            if (ours and not _alive(int(pid))) or time.time() - partial.stat().st_mtime > _A_DAY:
+                _remove(partial)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import jax
 
 _PACKAGES = ("jaxemerge", "jax", "jaxlib", "flax", "optax", "numpy", "polars")
-# JAX settings that change random numbers or the precision of products.
 _SETTINGS = ("jax_threefry_partitionable", "jax_default_matmul_precision", "jax_enable_x64")
 
 
@@ -32,8 +31,13 @@ def provenance() -> dict[str, Any]:
         "backend": devices[0].platform,
         "devices": len(devices),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "settings": {name: getattr(jax.config, name) for name in _SETTINGS},
+        "settings": settings(),
     }
+
+
+def settings() -> dict[str, Any]:
+    """JAX settings that change random numbers or the precision of products."""
+    return {name: getattr(jax.config, name) for name in _SETTINGS}
 
 
 def processor() -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from jaxemerge.models import training_flops_per_token
-from jaxemerge.runner.provenance import provenance
+from jaxemerge.runner.checkpoint import INTERVAL, Checkpoint
+from jaxemerge.runner.provenance import provenance, settings
+from jaxemerge.runner.signals import StopRequest
 from jaxemerge.runner.spec import Experiment
-from jaxemerge.runner.store import Store
+from jaxemerge.runner.store import Store, StoreError
 from jaxemerge.runner.sweep import flat_fields, varied_fields
 from jaxemerge.runner.table import SCHEMA, results_table
 from jaxemerge.runner.train import Evaluation, Progress, chunked, train_chunk
-from jaxemerge.training import Plan, Seed, make_plan, resumed_plan, smaller_plan
+from jaxemerge.training import Members, Paused, Plan, Program, Seed, make_plan, resumed_plan, smaller_plan
 from jaxemerge.training.search import planned_by_search, worth_searching
 
 
@@ -28,12 +30,14 @@ class Job:
         plan: how they are trained.
         columns: swept fields and their values in this cell.
         note: why the plan is not that of the cell's finished seeds; empty where it is, or there are none.
+        begun: groups of these seeds that have a checkpoint.
     """
 
     experiment: Experiment
     plan: Plan
     columns: Mapping[str, Any]
     note: str = ""
+    begun: tuple[tuple[Seed, ...], ...] = ()
 
     @property
     def label(self) -> str:
@@ -44,8 +48,10 @@ class Job:
 
     @property
     def chunks(self) -> list[tuple[Seed, ...]]:
-        """The seeds, as they are trained together."""
-        return chunked(self.experiment.seeds, self.plan.chunk)
+        """The seeds, as they are trained together; those with a checkpoint first, and among themselves."""
+        done = {seed for group in self.begun for seed in group}
+        groups = [*self.begun, [seed for seed in self.experiment.seeds if seed not in done]]
+        return [chunk for group in groups for chunk in chunked(group, self.plan.chunk)]
 
     @property
     def flops_per_step(self) -> float:
@@ -59,8 +65,15 @@ class Job:
 
     def after(self, chunks: int) -> Job:
         """The job without its first chunks."""
-        left = self.experiment.seeds[chunks * self.plan.chunk :]
-        return replace(self, experiment=self.experiment.with_seeds(left))
+        return self.without({seed for chunk in self.chunks[:chunks] for seed in chunk})
+
+    def without(self, seeds: Set[Seed]) -> Job:
+        """The job but for some seeds, not for all of them."""
+        left = [seed for seed in self.experiment.seeds if seed not in seeds]
+        groups = (tuple(seed for seed in group if seed not in seeds) for group in self.begun)
+        return replace(
+            self, experiment=self.experiment.with_seeds(left), begun=tuple(group for group in groups if group)
+        )
 
     def smaller(self) -> Job:
         """The job with half the seeds at once.
@@ -104,7 +117,8 @@ def jobs(
     """
     found = []
     columns = swept_columns(experiments)
-    records = _latest_records(store) if store and not (chunk or width) else {}
+    known = _latest_records(store) if store else {}
+    records = {} if chunk or width else known
     for experiment in experiments:
         done = store.finished(experiment.cell) if store else set()
         seeds = [seed for seed in experiment.seeds if seed not in done]
@@ -116,14 +130,47 @@ def jobs(
                 if plan.source == "formula":
                     wanted = worth_searching(missing, plan, len(seeds)) if search is None else search
                     plan = planned_by_search(missing, plan, memory=memory, search=wanted, cache=cache)
-            found.append(Job(missing, plan, columns[experiment.cell], note))
+            begun = _begun(store, experiment.cell, seeds) if store else ()
+            found.append(Job(missing, plan, columns[experiment.cell], note, begun))
     return found
 
 
+def _begun(store: Store, cell: str, missing: Sequence[Seed]) -> tuple[tuple[Seed, ...], ...]:
+    """Missing seeds that have a checkpoint, group by group, each seed once."""
+    left, groups = set(missing), []
+    for chunk in store.begun(cell):
+        record = chunk.record()
+        group = tuple(seed for seed in map(tuple, record["seeds"]) if seed in left) if record else ()
+        left -= set(group)
+        groups.append(group)
+    return tuple(group for group in groups if group)
+
+
 def _latest_records(store: Store) -> dict[str, dict[str, Any]]:
-    """Per cell the record of the chunk that was trained last."""
-    records = sorted(store.records(), key=lambda record: record["provenance"]["time"])
+    """Per cell the record of the chunk that was begun last."""
+    begun = [chunk.record() for cell in store.cells for chunk in store.begun(cell)]
+    records = [*store.records(), *(record for record in begun if record)]
+    for record in records:
+        _check_settings(record)
+    records.sort(key=lambda record: record["provenance"]["time"])
     return {record["cell"]: record for record in records}
+
+
+def _check_settings(record: Mapping[str, Any]) -> None:
+    """Refuses to go on under settings of JAX that give other numbers.
+
+    Raises:
+        StoreError: naming every setting that differs.
+    """
+    before, now = record["provenance"]["settings"], settings()
+    changed = [
+        f"{name} was {before.get(name)} and is {now[name]}" for name in now if before.get(name) != now[name]
+    ]
+    if changed:
+        raise StoreError(
+            f"{record['cell']} was begun under other settings: {'; '.join(changed)}; restore them, or choose "
+            "another folder with --out"
+        )
 
 
 def _resumed(missing: Experiment, record: Mapping[str, Any] | None, memory: int) -> tuple[Plan | None, str]:
@@ -156,18 +203,80 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (int, float, str, bool)) else str(value)
 
 
-def run_chunk(job: Job, seeds: Sequence[Seed], store: Store) -> Iterator[Progress]:
-    """Trains one chunk and stores its rows when it is finished; an interruption leaves no trace of it."""
-    began, circumstances = time.monotonic(), provenance()
+def run_chunk(
+    job: Job,
+    seeds: Sequence[Seed],
+    store: Store,
+    *,
+    stop: StopRequest | None = None,
+    interval: float = INTERVAL,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[Progress]:
+    """Trains one chunk, from its latest checkpoint if there is one, and stores its rows when it is finished.
+
+    Args:
+        job: the cell.
+        seeds: one of its chunks.
+        store: where to keep rows and checkpoints; this process must be the cell's writer.
+        stop: obeyed after the checkpoint that it causes.
+        interval: seconds between two checkpoints.
+        say: told of damaged checkpoints, and where training goes on.
+
+    Raises:
+        StoppedError: ``stop`` was asked to.
+        OSError: a file cannot be written.
+    """
+    cell, began, circumstances = job.experiment.cell, time.monotonic(), provenance()
     evaluations: list[Evaluation] = []
-    for progress, _ in train_chunk(job.experiment, job.plan, seeds):
+    saved = _saved(store, cell, seeds, say)
+    spent = saved.record["seconds"] if saved else 0.0
+    keep = store.checkpoints(cell, seeds, interval)
+
+    def resume(built: Program, population: Members) -> Paused:
+        assert saved is not None
+        paused, seen = saved.take(seeds, built, population)
+        evaluations.extend(seen)
+        return paused
+
+    def record() -> dict[str, Any]:
+        seconds = round(spent + time.monotonic() - began, 3)
+        return {"seconds": seconds, "plan": job.plan.record, "provenance": circumstances}
+
+    running = train_chunk(
+        *(job.experiment, job.plan, seeds),
+        pause=lambda: keep.due or bool(stop),
+        resume=resume if saved else None,
+    )
+    for progress, snapshot in running:
         if progress.evaluation is not None:
             evaluations.append(progress.evaluation)
         yield progress
-    rows = results_table(job.experiment, seeds, evaluations, job.columns)
-    record = {
-        "seconds": round(time.monotonic() - began, 3),
-        "plan": job.plan.record,
-        "provenance": circumstances,
-    }
-    store.write(job.experiment.cell, seeds, rows, record)
+        if snapshot is None or progress.step == job.experiment.steps:
+            continue
+        if progress.step:
+            keep.save(snapshot.paused(len(seeds)), seeds, evaluations, {"cell": cell, **record()})
+        if stop:
+            stop.raise_if_asked()
+    store.write(cell, seeds, results_table(job.experiment, seeds, evaluations, job.columns), record())
+    _clear(store, cell)
+    if stop:
+        stop.raise_if_asked()
+
+
+def _saved(store: Store, cell: str, seeds: Sequence[Seed], say: Callable[[str], None]) -> Checkpoint | None:
+    """The checkpoint that holds all of these seeds."""
+    for chunk in store.begun(cell):
+        found = chunk.latest(say)
+        if found and set(seeds) <= set(found.seeds):
+            say(f"{cell}: going on from the checkpoint of step {found.step:,}.")
+            return found
+    return None
+
+
+def _clear(store: Store, cell: str) -> None:
+    """Removes checkpoints of which no seed is missing, and those that cannot be read."""
+    done = store.finished(cell)
+    for chunk in store.begun(cell):
+        record = chunk.record()
+        if record is None or {tuple(seed) for seed in record["seeds"]} <= done:
+            chunk.clear()

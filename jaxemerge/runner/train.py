@@ -17,6 +17,7 @@ from jaxemerge.evaluation import SetScores, Sheet, scores, sheet
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.tasks import check_task
 from jaxemerge.training import (
+    Paused,
     Plan,
     Seed,
     Snapshot,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from jaxemerge.models import Transformer
     from jaxemerge.tasks import Task
+    from jaxemerge.training import Members, Program
     from jaxemerge.types import Params
 
 _Item = TypeVar("_Item")
@@ -82,14 +84,27 @@ def scorer(task: Task, model: Transformer, layout: Layout) -> tuple[Sheet, Calla
 
 
 def train_chunk(
-    experiment: Experiment, plan: Plan, seeds: Sequence[Seed]
-) -> Iterator[tuple[Progress, Snapshot]]:
+    experiment: Experiment,
+    plan: Plan,
+    seeds: Sequence[Seed],
+    *,
+    pause: Callable[[], bool] = lambda: False,
+    resume: Callable[[Program, Members], Paused] | None = None,
+) -> Iterator[tuple[Progress, Snapshot | None]]:
     """Trains up to ``plan.chunk`` seeds of a cell, scoring them at every evaluation step.
 
     The numbers of a dispatch are read while the next one runs: the device never waits for the host. The
-    weights in a snapshot have therefore moved on when it is given out, but for the last one's.
+    weights have therefore moved on when the numbers are given out, but for the last ones and where
+    ``pause`` asks for them: only there is the snapshot given.
 
     The chunk is filled up with copies of its last seed; they are left out of what is reported.
+
+    Args:
+        experiment: the cell.
+        plan: how it is trained.
+        seeds: at most ``plan.chunk`` of them.
+        pause: asked after every dispatch; True makes the device wait until its snapshot was looked at.
+        resume: program and members -> where these seeds go on.
     """
     filled = [*seeds, *([seeds[-1]] * (plan.chunk - len(seeds)))]
     optimizer = experiment.optimizer
@@ -97,11 +112,24 @@ def train_chunk(
     _, score = scorer(experiment.task, experiment.model, plan.layout)
     built = program(experiment, plan.layout)
     snapshots = train_population(
-        built, population, experiment.evaluation_steps, longest_dispatch=plan.dispatch
+        built,
+        population,
+        experiment.evaluation_steps,
+        longest_dispatch=plan.dispatch,
+        resume=_filled(resume(built, population), plan.chunk) if resume else None,
     )
     running = ((snapshot, _scored(snapshot, score)) for snapshot in snapshots)
-    for snapshot, scored in _one_behind(running):
-        yield _read(snapshot, scored, len(seeds)), snapshot
+    for (snapshot, scored), still in _one_behind(running, pause):
+        yield _read(snapshot, scored, len(seeds)), snapshot if still else None
+
+
+def _filled(paused: Paused, size: int) -> Paused:
+    """With copies of the last seed up to the size of a chunk."""
+
+    def fill(x: np.ndarray) -> np.ndarray:
+        return np.concatenate([x, np.repeat(x[-1:], size - len(x), axis=0)])
+
+    return Paused(paused.step, *jax.tree.map(fill, (paused.state, paused.infos)))
 
 
 class _Scored(NamedTuple):
@@ -117,13 +145,21 @@ def _scored(snapshot: Snapshot, score: Callable[[Params], SetScores]) -> _Scored
     return _Scored(score(snapshot.state.params), jnp.copy(snapshot.state.diverged))
 
 
-def _one_behind(items: Iterator[_Item]) -> Iterator[_Item]:
-    """Each item once the next one has been asked for."""
-    previous = next(items)
+def _one_behind(items: Iterator[_Item], pause: Callable[[], bool]) -> Iterator[tuple[_Item, bool]]:
+    """Each item once the next one has been asked for, but at once where ``pause`` says so; and which it was.
+
+    The last one is given when there is no next, and is still what it was.
+    """
+    waiting: list[_Item] = []
     for item in items:
-        yield previous
-        previous = item
-    yield previous
+        if waiting:
+            yield waiting.pop(), False
+        if pause():
+            yield item, True
+        else:
+            waiting.append(item)
+    if waiting:
+        yield waiting.pop(), True
 
 
 def _read(snapshot: Snapshot, scored: _Scored | None, n: int) -> Progress:
@@ -203,7 +239,7 @@ def _trained(experiment: Experiment, plan: Plan, seeds: Sequence[Seed]) -> tuple
     for progress, snapshot in train_chunk(experiment, plan, seeds):
         if progress.evaluation is not None:
             evaluations.append(progress.evaluation)
-        if progress.step == experiment.steps:
+        if snapshot is not None:
             params = _first(snapshot.state.params, len(seeds))
     return params, evaluations
 

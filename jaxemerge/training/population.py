@@ -104,6 +104,20 @@ def advance(
     return jax.lax.fori_loop(start, stop, body, (state, DispatchInfo(zero, StepInfo(zero, zero))))
 
 
+class Paused(NamedTuple):
+    """All that training needs to go on after a dispatch; every array has the leading axis S.
+
+    Attributes:
+        step: updates made so far.
+        state: weights and optimizer.
+        infos: what the dispatches since the previous evaluation saw; empty after an evaluation.
+    """
+
+    step: int
+    state: TrainState
+    infos: tuple[DispatchInfo, ...]
+
+
 class Snapshot(NamedTuple):
     """A population after a dispatch; reading one of its numbers waits for the device.
 
@@ -120,6 +134,12 @@ class Snapshot(NamedTuple):
     due: bool
     infos: tuple[DispatchInfo, ...]
     counted: int
+
+    def paused(self, n: int) -> Paused:
+        """The first ``n`` seeds on the host; waits for the device, which has nothing to do meanwhile."""
+        kept = (self.state, () if self.due else self.infos)
+        state, infos = jax.tree.map(lambda x: np.asarray(x)[:n], kept)
+        return Paused(self.step, state, infos)
 
     @property
     def train_loss(self) -> Float[np.ndarray, " S"]:
@@ -151,7 +171,12 @@ def dispatches(evaluation_steps: Sequence[int], longest: int) -> list[tuple[int,
 
 
 def train_population(
-    built: Program, members: Members, evaluation_steps: Sequence[int], *, longest_dispatch: int = 100
+    built: Program,
+    members: Members,
+    evaluation_steps: Sequence[int],
+    *,
+    longest_dispatch: int = 100,
+    resume: Paused | None = None,
 ) -> Iterator[Snapshot]:
     """Trains a chunk of seeds and pauses after every dispatch.
 
@@ -160,18 +185,24 @@ def train_population(
         members: S of them, a multiple of ``built.layout.multiple``.
         evaluation_steps: increasing, from 0 to the last step of training.
         longest_dispatch: most steps between two snapshots.
+        resume: where to go on, from a snapshot of the same members with the same ``longest_dispatch``.
 
     Yields:
-        A Snapshot at step 0 and after every dispatch.
+        A Snapshot at step 0 and after every dispatch; with ``resume`` only those that come after it.
     """
     placed = built.place(members)
-    first = _first_look(built, placed)
-    state = built.init(placed)
     due = set(evaluation_steps)
-    yield Snapshot(0, state, True, (first,), 1)
-    previous: int = 0
-    infos: tuple[DispatchInfo, ...] = ()
+    if resume is None:
+        first = _first_look(built, placed)
+        resume = Paused(0, built.init(placed), ())
+        yield Snapshot(0, resume.state, True, (first,), 1)
+    begin, state, infos = resume
+    del resume  # its arrays may be the device's: the first dispatch takes them over
+    state, infos = jax.device_put((state, infos), built.layout.sharding)
+    previous = max(step for step in evaluation_steps if step <= begin)
     for start, stop in dispatches(evaluation_steps, longest_dispatch):
+        if start < begin:
+            continue
         following = next(step for step in evaluation_steps if step >= stop)
         tally_from = max(previous, following - LOSS_WINDOW)
         state, info = built.advance(state, placed, start, stop, tally_from)

@@ -56,11 +56,12 @@ def fails(arguments, capsys):
         (["--chunk", "-1"], "--chunk, --width and --devices: must be at least 1"),
         (["--width", "-1"], "--chunk, --width and --devices: must be at least 1"),
         (["--rate", "-1"], "--rate -1: must be positive"),
+        (["--checkpoint", "-1"], "--checkpoint -1: must be at least 0 seconds"),
         (["--memory", "lots"], "--memory lots: write 4GB or 500MB"),
         (["--memory", "0GB"], "--memory 0GB: write 4GB or 500MB"),
         (["--memory", "1GB"], "memory=1 GB is too little: one seed needs about 1 GB"),
         (["--fast"], "unrecognized arguments: --fast"),
-        (["count_quick", "somewhere"], "somewhere: only status and report take a folder"),
+        (["count_quick", "somewhere"], "somewhere: only status, report, verify take a folder"),
         (["report"], "report: name a results folder"),
         (["status", "no/such"], "no/such: no such folder"),
     ],
@@ -138,7 +139,7 @@ def running_out(monkeypatch, most, error):
         [cell.with_seeds(paired(range(16))) for cell in STUDIES["count_quick"].cells()[:1]], None, chunk=8
     )
     with Display(console, todo, 0.2) as display:
-        run.train_job(todo[0], None, display, "cell 1/1")
+        run.train_job(todo[0], None, display, "cell 1/1", {})
     return trained, console.file.getvalue()
 
 
@@ -266,8 +267,9 @@ def test_control_c_keeps_what_is_finished(tmp_path):
     assert running.returncode == 130
     parts = list(tmp_path.rglob("*.parquet"))
     assert 1 <= len(parts) < 12
+    assert "SIGINT: stopping after a checkpoint. Press Ctrl-C again to stop at once." in output
     assert f"Interrupted: {len(parts)} of 12 chunks are kept" in output
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not [*tmp_path.rglob("*.partial"), *tmp_path.rglob(".lock")]
     finished = program(*arguments)
     assert finished.returncode == 0
     assert f"Training {24 - 2 * len(parts)} seeds" in finished.stdout

@@ -1,13 +1,17 @@
 """The results folder: what is kept, what is refused."""
 
 import dataclasses
+import hashlib
 import json
 import os
+import socket
 
+import polars as pl
 import pytest
 
 from jaxemerge import files, paired
-from jaxemerge.runner.store import StoreError, create_store, open_store
+from jaxemerge.runner.lock import LockedError
+from jaxemerge.runner.store import StoreError, create_store, open_store, overwrite
 from jaxemerge.runner.table import results_table
 
 RECORD = {"seconds": 1.5, "plan": {}, "provenance": {}}
@@ -26,7 +30,10 @@ def test_what_is_written_reads_back(tmp_path, tiny, rows):
     again = open_store(tmp_path / "new" / "folder")
     assert again.finished(tiny.cell) == set(paired(range(5)))
     assert again.results().equals(rows)
-    assert again.records() == [{"cell": tiny.cell, "seeds": [[s, s] for s in range(5)], **RECORD}]
+    [record] = again.records()
+    [rows_file] = tmp_path.rglob("*.parquet")
+    assert record.pop("rows") == hashlib.sha256(rows_file.read_bytes()).hexdigest()
+    assert record == {"cell": tiny.cell, "seeds": [[s, s] for s in range(5)], **RECORD}
     assert again.study == "tiny"
 
 
@@ -93,3 +100,90 @@ def test_folders_that_cannot_be_used(tmp_path, tiny):
         (tmp_path / "study.json").write_text(damage)
         with pytest.raises(StoreError, match=r"study\.json is damaged"):
             open_store(tmp_path)
+
+
+DAMAGE = {
+    "flipped": lambda p: p.write_bytes(flipped(p.read_bytes())),
+    "truncated": lambda p: p.write_bytes(p.read_bytes()[: p.stat().st_size // 2]),
+    "deleted": lambda p: p.unlink(),
+}
+
+
+def flipped(content):
+    """With one bit changed in the middle, where no white space is."""
+    place = len(content) // 2
+    while content[place : place + 1].isspace():
+        place += 1
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize("victim", ["parquet", "json"])
+def test_a_damaged_part_is_named_set_aside_and_its_seeds_are_missing(tmp_path, tiny, rows, kind, victim):
+    made = create_store(tmp_path, "tiny", [tiny])
+    first, second = tiny.seeds[:2], tiny.seeds[2:]
+    for seeds in (first, second):
+        chosen = rows.filter(pl.col("init_seed").is_in([init for init, _ in seeds]))
+        made.write(tiny.cell, seeds, chosen, RECORD)
+    [path] = (tmp_path / "cells" / tiny.cell).glob(f"seeds-0-1-*.{victim}")
+    DAMAGE[kind](path)
+    named = "is missing" if kind == "deleted" else "is damaged"
+    again = open_store(tmp_path)
+    if victim == "json" and kind == "deleted":  # rows without a record are not used
+        assert again.results()["init_seed"].unique().sort().to_list() == [2, 3, 4]
+        assert ["has no record beside it" in line for line in again.damage()] == [True]
+        assert again.mend() == []
+    else:
+        with pytest.raises(StoreError, match=f"{path.name} {named}.*; train the study again to mend it"):
+            again.results()
+        [line] = again.damage()
+        assert again.mend() == [f"{line}; its seeds are trained again."]
+        assert str(path) in line
+        assert again.damage() == []
+    assert again.finished(tiny.cell) == set(second)
+    again.write(tiny.cell, first, rows.filter(pl.col("init_seed") < 2), RECORD)
+    key = ["init_seed", "step", "split", "length", "metric"]
+    assert again.results().sort(key).equals(rows.sort(key))
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_description_is_written_anew(tmp_path, tiny, rows, kind):
+    made = create_store(tmp_path, "tiny", [tiny])
+    made.write(tiny.cell, tiny.seeds, rows, RECORD)
+    whole = (tmp_path / "study.json").read_bytes()
+    DAMAGE[kind](tmp_path / "study.json")
+    with pytest.raises(StoreError, match=r"study\.json"):
+        open_store(tmp_path)
+    again = create_store(tmp_path, "tiny", [tiny])
+    assert again.results().equals(rows)
+    assert (tmp_path / "study.json").read_bytes() == whole
+    assert len(again.notes) == (kind != "deleted")
+    assert all("is kept as study.json.damaged and written anew" in note for note in again.notes)
+
+
+def test_a_cell_has_one_writer_who_removes_what_the_dead_left(tmp_path, tiny):
+    store = create_store(tmp_path, "tiny", [tiny])
+    folder = tmp_path / "cells" / tiny.cell
+    with store.writing(tiny.cell), pytest.raises(LockedError, match=tiny.cell), store.writing(tiny.cell):
+        pass
+    left = folder / f".seeds-0-0-aa.parquet.{socket.gethostname()}.{2**22 + 1}.partial"
+    left.write_text("")
+    with store.writing(tiny.cell):
+        assert not left.exists()
+    assert list(folder.iterdir()) == []
+
+
+def test_overwriting_removes_the_study_and_nothing_else(tmp_path, tiny, rows):
+    made = create_store(tmp_path / "study", "tiny", [tiny])
+    made.write(tiny.cell, tiny.seeds, rows, RECORD)
+    (tmp_path / "study" / "notes.txt").write_text("mine")
+    (tmp_path / "study" / "charts").mkdir()
+    (tmp_path / "study" / "report.html").write_text("old")
+    with made.writing(tiny.cell), pytest.raises(LockedError):
+        overwrite(tmp_path / "study")
+    assert made.results().equals(rows)
+    overwrite(tmp_path / "study")
+    assert [p.name for p in (tmp_path / "study").iterdir()] == ["notes.txt"]
+    with pytest.raises(StoreError, match="holds other files and no study"):
+        overwrite(tmp_path / "study")
+    overwrite(tmp_path / "nowhere")

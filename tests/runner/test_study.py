@@ -2,12 +2,14 @@
 
 import dataclasses
 
+import jax
 import pytest
 
 from jaxemerge import paired
+from jaxemerge.files import read_sealed, write_sealed
 from jaxemerge.runner.display import duration, quantity
 from jaxemerge.runner.estimate import estimates
-from jaxemerge.runner.store import create_store
+from jaxemerge.runner.store import StoreError, create_store
 from jaxemerge.runner.study import jobs, run_chunk, training_flops
 
 
@@ -90,7 +92,9 @@ def test_a_recorded_plan_of_another_machine_is_not_used_and_that_is_said(tmp_pat
     store = create_store(tmp_path, "tiny", [tiny])
     part(tiny, store, 2)
     [path] = (tmp_path / "cells" / tiny.cell).glob("*.json")
-    path.write_text(path.read_text().replace('"devices": 2', '"devices": 16'))
+    record = read_sealed(path)
+    record["provenance"]["devices"] = record["plan"]["devices"] = 16
+    write_sealed(path, record)
     [job] = jobs([tiny], store)
     assert job.plan.source == "formula"
     assert job.note == (
@@ -104,3 +108,13 @@ def test_a_job_after_its_first_chunks_and_a_smaller_one(tiny):
     less = job.smaller()
     assert (less.plan.chunk, less.plan.source) == (2, "halved")
     assert less.experiment == job.experiment
+
+
+def test_settings_of_jax_that_give_other_numbers_are_refused(tmp_path, tiny):
+    store = create_store(tmp_path, "tiny", [tiny])
+    part(tiny, store, 2)
+    with jax.default_matmul_precision("bfloat16"):
+        differs = "jax_default_matmul_precision was None and is bfloat16; restore them"
+        with pytest.raises(StoreError, match=f"was begun under other settings: {differs}"):
+            jobs([tiny], store)
+    assert jobs([tiny], store)

@@ -1,0 +1,252 @@
+"""Where does a chunk of seeds go on after an interruption? Checkpoints that are whole, or are not used.
+
+    DIR/cells/CELL/checkpoints/CHUNK/STEP/chunk.json    seeds, plan, circumstances, digests of all files
+    DIR/cells/CELL/checkpoints/CHUNK/STEP/arrays/       weights, optimizer and scores so far (Orbax)
+
+The last two are kept: a damaged one costs an interval, not the chunk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from jaxemerge.evaluation import SetScores
+from jaxemerge.files import (
+    DamagedError,
+    appearing,
+    check_digest,
+    digest,
+    read_sealed,
+    set_aside,
+    write_sealed,
+)
+from jaxemerge.runner.train import Evaluation
+from jaxemerge.training import DispatchInfo, Paused, Seed, StepInfo
+
+if TYPE_CHECKING:
+    from jaxemerge.training import Program, TrainState
+
+KEPT = 2
+INTERVAL = 300.0  # seconds between two checkpoints
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A chunk that was interrupted.
+
+    Attributes:
+        step: updates made before it.
+        seeds: the S members, in the order of the arrays.
+        record: plan, provenance and seconds so far, and how the arrays were made.
+        arrays: every leaf on the host, leading axis S.
+    """
+
+    step: int
+    seeds: tuple[Seed, ...]
+    record: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+
+    def take(self, seeds: Sequence[Seed], built: Program, members: Any) -> tuple[Paused, list[Evaluation]]:
+        """Where the given seeds of the chunk go on, and their scores so far.
+
+        Args:
+            seeds: some of the chunk's, in any order.
+            built: the cell's program.
+            members: what it is called with: its state has one leaf per array.
+
+        Raises:
+            DamagedError: an array is missing, or is not of the model's shape or type.
+        """
+        chosen = np.array([self.seeds.index(seed) for seed in seeds])
+        state = jax.eval_shape(built.init, members)
+        loaded = self._state(state, chosen)
+        counts = self.record["dispatches"], self.record["evaluations"]
+        infos = [_info(self._stacked("infos", i, chosen)) for i in range(counts[0])]
+        steps = self.record["evaluation_steps"]
+        evaluations = [_evaluation(steps[i], self._stacked("scores", i, chosen)) for i in range(counts[1])]
+        return Paused(self.step, loaded, tuple(infos)), evaluations
+
+    def _state(self, template: TrainState, chosen: np.ndarray) -> TrainState:
+        """The state, each array checked against the one that training would start with."""
+        leaves, structure = jax.tree_util.tree_flatten_with_path(template)
+        found = []
+        for path, leaf in leaves:
+            name = f"state{jax.tree_util.keystr(path)}"
+            array = self.arrays.get(name)
+            if array is None or array.dtype != leaf.dtype or array.shape[1:] != leaf.shape[1:]:
+                seen = "missing" if array is None else f"{array.dtype}{list(array.shape[1:])}"
+                raise DamagedError(f"checkpoint: {name} is {seen}, not {leaf.dtype}{list(leaf.shape[1:])}")
+            found.append(array[chosen])
+        return jax.tree.unflatten(structure, found)
+
+    def _stacked(self, name: str, i: int, chosen: np.ndarray) -> dict[str, np.ndarray]:
+        """Entry i of every stack [n, S, ...] called ``name``."""
+        prefix = f"{name}."
+        stacks = {k.removeprefix(prefix): v for k, v in self.arrays.items() if k.startswith(prefix)}
+        return {k: v[i][chosen] for k, v in stacks.items()}
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints of one chunk of seeds.
+
+    Attributes:
+        folder: holds them; made when it is needed.
+        interval: seconds between two of them.
+    """
+
+    folder: Path
+    interval: float = INTERVAL
+    _last: float = field(default_factory=time.monotonic)
+
+    @property
+    def due(self) -> bool:
+        """Whether the last one, or the beginning, is longer ago than the interval."""
+        return time.monotonic() - self._last >= self.interval
+
+    def save(
+        self,
+        paused: Paused,
+        seeds: Sequence[Seed],
+        evaluations: Sequence[Evaluation],
+        record: Mapping[str, Any],
+    ) -> None:
+        """Writes a checkpoint, and removes all but the last two.
+
+        Raises:
+            OSError: it cannot be written; earlier ones are as they were.
+        """
+        arrays = _arrays(paused, evaluations)
+        names = list(arrays)
+        keyed = dict(zip(_keys(names), arrays.values(), strict=True))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with appearing(self.folder / f"{paused.step:09d}") as partial:
+            partial.mkdir()
+            _orbax(lambda saver: saver.save(partial / "arrays", keyed))
+            files = sorted(path for path in partial.rglob("*") if path.is_file())
+            fields = {
+                **record,
+                **{"step": paused.step, "seeds": [list(seed) for seed in seeds], "arrays": names},
+                "dispatches": len(paused.infos),
+                "evaluations": len(evaluations),
+                "evaluation_steps": [evaluation.step for evaluation in evaluations],
+                "files": {str(path.relative_to(partial)): digest(path) for path in files},
+            }
+            write_sealed(partial / "chunk.json", fields)
+        for old in self._folders()[:-KEPT]:
+            shutil.rmtree(old)
+        self._last = time.monotonic()
+
+    def record(self) -> dict[str, Any] | None:
+        """What the newest checkpoint says of itself, its arrays unseen; None where none can be read."""
+        for folder in reversed(self._folders()):
+            with contextlib.suppress(DamagedError):
+                return read_sealed(folder / "chunk.json")
+        return None
+
+    def damage(self) -> list[str]:
+        """A line on every damaged checkpoint; changes nothing."""
+        found = []
+        for folder in self._folders():
+            try:
+                _load(folder)
+            except DamagedError as error:
+                found.append(str(error))
+        return found
+
+    def latest(self, say: Callable[[str], None]) -> Checkpoint | None:
+        """The newest checkpoint that is whole; damaged ones are set aside, and ``say`` is told."""
+        for folder in reversed(self._folders()):
+            try:
+                return _load(folder)
+            except DamagedError as error:
+                say(f"{error}; the checkpoint of step {int(folder.name)} is not used.")
+                set_aside(folder)
+        return None
+
+    def clear(self) -> None:
+        """Removes all checkpoints: the chunk is finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # others of this cell are still in use
+            self.folder.parent.rmdir()
+
+    def _folders(self) -> list[Path]:
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted(path for path in found if path.name.isdigit())
+
+
+def _load(folder: Path) -> Checkpoint:
+    record = read_sealed(folder / "chunk.json")
+    for name, expected in record["files"].items():
+        check_digest(folder / name, expected)
+    names = record["arrays"]
+    try:
+        loaded = _orbax(lambda saver: saver.restore(folder / "arrays"))
+        arrays = {name: np.asarray(loaded[key]) for name, key in zip(names, _keys(names), strict=True)}
+    except Exception as error:  # whatever Orbax makes of files that it does not know
+        raise DamagedError(f"{folder / 'arrays'} cannot be read: {error}") from error
+    seeds = tuple((init, data) for init, data in record["seeds"])
+    return Checkpoint(record["step"], seeds, record, arrays)
+
+
+def _arrays(paused: Paused, evaluations: Sequence[Evaluation]) -> dict[str, np.ndarray]:
+    """All arrays by name; Orbax is slow with many small ones, so those of one kind are stacked."""
+    leaves = jax.tree_util.tree_flatten_with_path(paused.state)[0]
+    named = {f"state{jax.tree_util.keystr(path)}": np.asarray(leaf) for path, leaf in leaves}
+    if paused.infos:
+        named |= {f"infos.{k}": v for k, v in _stack([_of_info(info) for info in paused.infos]).items()}
+    if evaluations:
+        named |= {f"scores.{k}": v for k, v in _stack([_of_evaluation(e) for e in evaluations]).items()}
+    return named
+
+
+def _stack(parts: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    return {name: np.stack([np.asarray(part[name]) for part in parts]) for name in parts[0]}
+
+
+def _of_info(info: DispatchInfo) -> dict[str, Any]:
+    return {"loss_sum": info.loss_sum, **info.last._asdict()}
+
+
+def _info(arrays: Mapping[str, Any]) -> DispatchInfo:
+    return DispatchInfo(arrays["loss_sum"], StepInfo(arrays["loss"], arrays["gradient_norm"]))
+
+
+def _of_evaluation(evaluation: Evaluation) -> dict[str, Any]:
+    fields = evaluation._asdict()
+    del fields["step"]
+    return {**fields.pop("scores")._asdict(), **fields}
+
+
+def _evaluation(step: int, arrays: Mapping[str, Any]) -> Evaluation:
+    scores = SetScores(*(arrays[name] for name in SetScores._fields))
+    return Evaluation(step, scores, arrays["train_loss"], arrays["gradient_norm"], arrays["diverged"])
+
+
+def _keys(names: Sequence[str]) -> list[str]:
+    """Names that are safe as names of files."""
+    return [f"array{i:04d}" for i in range(len(names))]
+
+
+def _orbax(use: Callable[[Any], Any]) -> Any:
+    """Calls with an Orbax checkpointer; its notes on single-process saves are nobody's concern."""
+    import orbax.checkpoint as ocp  # heavy, and not needed to train
+
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with ocp.PyTreeCheckpointer(use_ocdbt=False) as saver:
+            return use(saver)
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,113 @@
+"""One writer per cell: a lock file that names who holds it, and that the dead do not keep."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# The holder touches its file every BEAT seconds. File systems that do not share flock between hosts are safe
+# through this: a holder on another host is believed dead after EXPIRY seconds of silence.
+BEAT, EXPIRY = 10.0, 120.0
+
+
+class LockedError(ValueError):
+    """Another process holds the lock; the message names its host, its process and since when."""
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds a lock while the block runs.
+
+    The kernel drops a dead process' flock, so that on one host a lock is never stale, and two processes
+    that find it free cannot both take it. Between hosts whose file system does not share flock, the
+    holder's heartbeat decides.
+
+    Args:
+        path: of the lock file; its folder must exist. The file is removed with the lock.
+
+    Raises:
+        LockedError: another process holds it.
+        OSError: the file cannot be written.
+    """
+    descriptor = _take(path)
+    stop = threading.Event()
+    beating = threading.Thread(target=_beat, args=(descriptor, stop), daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        beating.join()
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _take(path: Path) -> int:
+    """A descriptor that holds the flock of the file that is at ``path`` now."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(descriptor)
+            os.close(descriptor)
+            raise LockedError(_sentence(path, holder)) from None
+        if not _is_at(descriptor, path):  # its holder removed it between our open and our flock
+            os.close(descriptor)
+            continue
+        holder = _holder(descriptor)
+        if holder and holder["host"] != socket.gethostname() and _age(descriptor) < EXPIRY:
+            os.close(descriptor)
+            raise LockedError(_sentence(path, holder))
+        _sign(descriptor)
+        return descriptor
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _sign(descriptor: int) -> None:
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": now})
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, text.encode(), 0)
+
+
+def _holder(descriptor: int) -> dict[str, Any]:
+    """Who signed the file; empty if nobody did, or is about to."""
+    try:
+        found = json.loads(os.pread(descriptor, 4096, 0))
+        return {name: found[name] for name in ("host", "pid", "since")}
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def _age(descriptor: int) -> float:
+    return time.time() - os.fstat(descriptor).st_mtime
+
+
+def _sentence(path: Path, holder: dict[str, Any]) -> str:
+    if not holder:
+        return f"{path.parent} is being written by another process"
+    return (
+        f"{path.parent} is being written by process {holder['pid']} on {holder['host']} "
+        f"since {holder['since']}"
+    )
+
+
+def _beat(descriptor: int, stop: threading.Event) -> None:
+    while not stop.wait(BEAT):
+        os.utime(descriptor)

@@ -1,0 +1,117 @@
+"""A lock has one holder, says who it is, and is not kept by the dead."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jaxemerge.runner import lock
+from jaxemerge.runner.lock import LockedError, locked
+
+ROOT = Path(lock.__file__).parents[2]
+HOLDER = """
+import sys, time
+from pathlib import Path
+from jaxemerge.runner.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+# Takes the lock again and again, and notes on a shared file when it had it.
+TAKER = """
+import os, sys, time
+from pathlib import Path
+from jaxemerge.runner.lock import LockedError, locked
+path, log = Path(sys.argv[1]), sys.argv[2]
+end = time.monotonic() + 2.0
+with open(log, "a", buffering=1) as notes:
+    while time.monotonic() < end:
+        try:
+            with locked(path):
+                notes.write(f"+{os.getpid()}\\n")
+                time.sleep(0.001)
+                notes.write(f"-{os.getpid()}\\n")
+        except LockedError:
+            time.sleep(0.0003)
+"""
+
+
+def started(code, *arguments):
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def test_the_file_is_there_while_the_lock_is_held(tmp_path):
+    path = tmp_path / ".lock"
+    with locked(path):
+        holder = json.loads(path.read_text())
+        assert (holder["host"], holder["pid"]) == (socket.gethostname(), os.getpid())
+        with pytest.raises(LockedError, match=f"written by process {os.getpid()} on "), locked(path):
+            pass
+    assert not path.exists()
+    with locked(path):
+        pass
+
+
+def test_a_killed_holder_leaves_it_free(tmp_path):
+    path = tmp_path / ".lock"
+    holder = started(HOLDER, path)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(LockedError, match=rf"process {holder.pid} on .* since 20\d\d-"), locked(path):
+        pass
+    holder.send_signal(signal.SIGKILL)
+    holder.communicate()
+    assert path.exists()
+    with locked(path):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize(("silent", "free"), [(5, False), (119, False), (121, True)])
+def test_another_host_is_believed_alive_while_it_beats(tmp_path, silent, free):
+    path = tmp_path / ".lock"
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 7, "since": "2026-01-01T00:00:00+00:00"}))
+    os.utime(path, (time.time() - silent,) * 2)
+    if free:
+        with locked(path):
+            pass
+    else:
+        with pytest.raises(LockedError, match="process 7 on elsewhere since 2026-01-01"), locked(path):
+            pass
+        assert path.exists()
+
+
+def test_the_holder_beats(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "BEAT", 0.01)
+    path = tmp_path / ".lock"
+    with locked(path):
+        os.utime(path, (0, 0))
+        deadline = time.monotonic() + 5
+        while path.stat().st_mtime < 1 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert time.time() - path.stat().st_mtime < 5
+
+
+def test_an_unsigned_or_spoilt_file_is_no_obstacle(tmp_path):
+    for content in ("", "{", "[]", '{"host": "x"}'):
+        (tmp_path / ".lock").write_text(content)
+        with locked(tmp_path / ".lock"):
+            pass
+
+
+def test_many_takers_never_hold_it_together(tmp_path):
+    path, log = tmp_path / ".lock", tmp_path / "log"
+    takers = [started(TAKER, path, log) for _ in range(4)]
+    assert [taker.communicate(timeout=60) and taker.returncode for taker in takers] == [0] * 4
+    notes = log.read_text().splitlines()
+    assert len(notes) > 100
+    for taken, given in zip(notes[::2], notes[1::2], strict=True):
+        assert taken[0] == "+"
+        assert given == "-" + taken[1:]
+    assert len({note[1:] for note in notes}) > 1
