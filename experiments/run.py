@@ -40,7 +40,7 @@ from jaxemerge.runner.sweep import distinct, override, parse
 from jaxemerge.runner.train import prepare, shrunk
 from jaxemerge.training import Seed, crossed, is_out_of_memory, paired
 from studies import DEFAULT, STUDIES
-from terminal import plan_table, print_missing, print_summary, say, status_table
+from terminal import plan_table, print_diverged, print_missing, print_summary, say, status_table
 
 FAILED, INTERRUPTED = 1, 130
 ON_A_FOLDER = ("status", "report", "verify")
@@ -364,6 +364,7 @@ def report(store: Store, options: argparse.Namespace, console: Console) -> int:
         details=described(store.records()),
     )
     print_summary(console, results, options.threshold)
+    print_diverged(console, results)
     say(console, f"Report: {path}")
     return 0
 

@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxemerge.analysis import summarise
+from jaxemerge.analysis.findings import divergences
+from jaxemerge.analysis.schema import MEMBER
 from jaxemerge.runner.display import duration, quantity
 from jaxemerge.runner.estimate import Estimate
 from jaxemerge.runner.store import Store
@@ -102,6 +104,17 @@ def status_table(console: Console, store: Store) -> None:
     for cell, fields in store.cells.items():
         made.add_row(cell, str(fields["steps"]), str(len(store.finished(cell))), duration(seconds[cell]))
     console.print(made)
+
+
+def print_diverged(console: Console, results: pl.DataFrame) -> None:
+    """Says which seeds diverged, if any did."""
+    members = results.group_by(MEMBER).agg(pl.col("diverged").any())
+    lost = int(members["diverged"].sum())
+    if lost:
+        say(
+            console,
+            f"{lost} of {members.height} seeds diverged; they count as failures.{divergences(results)}",
+        )
 
 
 def print_summary(console: Console, results: pl.DataFrame, threshold: float) -> None:

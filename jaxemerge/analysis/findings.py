@@ -46,7 +46,26 @@ def population_sentences(frame: pl.DataFrame) -> list[str]:
     verb = "was" if sizes[-1] == len(labels) == 1 else "were"
     diverged = int(members["diverged"].sum())
     lost = "No run diverged." if not diverged else f"{diverged} of {_count(members.height, 'run')} diverged."
+    lost += divergences(frame)
     return [f"{seeds} {cells} {verb} trained for {_count(max(frame['step']), 'step')}.", lost]
+
+
+def divergences(frame: pl.DataFrame) -> str:
+    """Where and when runs were first seen to have diverged, a few of them; empty if none did."""
+    first = frame.filter("diverged").group_by(MEMBER).agg(pl.col("step").min())
+    named = first.join(cell_labels(frame).select("cell", "label", "rank"), on="cell")
+    rows = named.sort("rank", *MEMBER[1:]).rows(named=True)
+    if not rows:
+        return ""
+    listed = [f"{seed_name(row)} of {row['label']} at step {row['step']:,}" for row in rows[:FEW_CELLS]]
+    more = f"; and {len(rows) - FEW_CELLS} more" if len(rows) > FEW_CELLS else ""
+    return f" First seen: {'; '.join(listed)}{more}."
+
+
+def seed_name(row: dict[str, Any]) -> str:
+    """seed 7, or seed 2/5 for initialisation 2 with data order 5."""
+    init, data = row["init_seed"], row["data_seed"]
+    return f"seed {init}" if init == data else f"seed {init}/{data}"
 
 
 def focus(frame: pl.DataFrame, metric: str = "exact_match") -> dict[str, Any]:

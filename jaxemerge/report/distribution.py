@@ -187,16 +187,12 @@ def _rank_words(curves: pl.DataFrame) -> str:
     sudden, steady = first["breakthroughness"], first["linearity"]
     sets = [set(part.select(seed).rows()) for part in curves.partition_by("ranking")]
     both, cells = len(sets[0] & sets[1]), curves.n_unique("cell")
+    sudden_one, steady_one = findings.seed_name(sudden), findings.seed_name(steady)
     return (
-        f"The most sudden, {_seed(sudden)}, has B = {sudden['breakthroughness']:.3g}, and the steadiest, "
-        f"{_seed(steady)}, has L = {steady['linearity']:.3g}; a straight line over {cells} scales has "
+        f"The most sudden, {sudden_one}, has B = {sudden['breakthroughness']:.3g}, and the steadiest, "
+        f"{steady_one}, has L = {steady['linearity']:.3g}; a straight line over {cells} scales has "
         f"{cells - 1} of both. {both} of the {len(sets[0])} shown on one side {_are(both)} on the other too."
     )
-
-
-def _seed(row: dict[str, Any]) -> str:
-    init, data = row["init_seed"], row["data_seed"]
-    return f"seed {init}" if init == data else f"seed {init}/{data}"
 
 
 def _are(number: int) -> str:

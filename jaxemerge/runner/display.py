@@ -139,7 +139,7 @@ class Display:
     def _success_text(self, evaluation: Evaluation) -> str:
         """How many seeds are above the threshold, for each test length."""
         shares = evaluation.scores.exact / self._items.items
-        successes = (shares >= self._threshold).sum(axis=0)
+        successes = ((shares >= self._threshold) & ~evaluation.diverged[:, None]).sum(axis=0)
         sets = zip(self._items.splits, self._items.lengths, strict=True)
         names = "/".join(split if length is None else str(length) for split, length in sets)
         counts = "/".join(map(str, successes))

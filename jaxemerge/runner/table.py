@@ -49,8 +49,8 @@ def results_table(
 
     ``parameters`` leaves out embeddings; ``flops`` and ``tokens`` count training so far. Proportions
     carry in ``trials`` the number of items (``exact_match``) or tokens (``token_accuracy``) behind
-    them. ``answer_nll`` is nats per scored token, null where it is not finite, as is every value of
-    a diverged seed that is no proportion.
+    them. ``answer_nll`` is nats per scored token, null where it is not finite. A diverged seed has
+    failed: its proportions are 0 from then on, and its other values null.
 
     Args:
         experiment: the cell.
@@ -109,7 +109,7 @@ def _block(
         "split": np.full(n, split),
         "length": np.full(n, length),
         "metric": np.full(n, metric),
-        "value": np.asarray(value, np.float64),
+        "value": np.where(evaluation.diverged, np.nan if trials < 0 else 0.0, np.asarray(value, np.float64)),
         "trials": np.full(n, trials),
         "diverged": evaluation.diverged,
     }

@@ -63,7 +63,11 @@ def training_batch(recipe: Recipe, member: Members, step: Any) -> Batch:
 
 
 def train_step(recipe: Recipe, state: TrainState, member: Members, step: Any) -> tuple[TrainState, StepInfo]:
-    """Draws a batch, and moves one member's weights by one step of AdamW."""
+    """Draws a batch, and moves one member's weights by one step of AdamW.
+
+    From the first loss or gradient on that is not finite the member has diverged: it moves no more, and
+    its losses and gradient norms are NaN.
+    """
     batch = training_batch(recipe, member, step)
 
     def objective(params: Any) -> Array:
@@ -77,4 +81,13 @@ def train_step(recipe: Recipe, state: TrainState, member: Members, step: Any) ->
     rate = member.learning_rate * recipe.optimizer.schedule(step, recipe.steps)
     params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
     finite = jnp.isfinite(info.loss) & jnp.isfinite(info.gradient_norm)
-    return TrainState(params, optimizer, state.diverged | ~finite), info
+    diverged = state.diverged | ~finite
+
+    def frozen(before: Any, after: Any) -> Array:
+        return jnp.where(diverged, before, after)
+
+    # Its last weights are kept: what broke can still be looked at.
+    params = jax.tree.map(frozen, state.params, params)
+    optimizer = jax.tree.map(frozen, state.optimizer, optimizer)
+    seen = StepInfo(frozen(jnp.nan, info.loss), frozen(jnp.nan, info.gradient_norm))
+    return TrainState(params, optimizer, diverged), seen

@@ -25,7 +25,7 @@ def test_population():
     frame = population_frame([(1, 64), (2, 64)], 3, (30,), (0, 1200), diverged=1)
     assert findings.population_sentences(frame) == [
         "3 seeds of each of 2 cells, depth 1 and depth 2, were trained for 1,200 steps.",
-        "1 of 6 runs diverged.",
+        "1 of 6 runs diverged. First seen: seed 2 of depth 2 at step 0.",
     ]
     uneven = frame.filter((pl.col("depth") == 1) | (pl.col("init_seed") < 2))
     assert findings.population_sentences(uneven)[0].startswith("2 to 3 seeds of each of 2 cells")
@@ -126,3 +126,16 @@ def test_what_a_shorter_training_would_have_shown():
         "Of the seeds of a, 0% [0%, 20%] by a quarter, 10% [0%, 30%] by half and 75% [60%, 90%] by all "
         "of the training had broken through."
     )
+
+
+def test_diverged_seeds_are_named_with_the_step_at_which_it_was_seen():
+    frame = population_frame([(1, 64), (2, 64)], 9, (30,), (0, 7, 11), diverged=0)
+    assert findings.divergences(frame) == ""
+    lost = (pl.col("depth") == 2) & (pl.col("init_seed") >= 2)
+    late = pl.when(pl.col("init_seed") == 2).then(11).otherwise(7)
+    torn = frame.with_columns(diverged=lost & (pl.col("step") >= late))
+    assert findings.divergences(torn) == (
+        " First seen: seed 2 of depth 2 at step 11; seed 3 of depth 2 at step 7; "
+        "seed 4 of depth 2 at step 7; seed 5 of depth 2 at step 7; seed 6 of depth 2 at step 7; and 2 more."
+    )
+    assert findings.population_sentences(torn)[1].startswith("7 of 18 runs diverged. First seen: seed 2")

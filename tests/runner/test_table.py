@@ -16,7 +16,7 @@ SEEDS = crossed([2, 3], [7])
 @pytest.fixture
 def frame(tiny):
     scores = SetScores(
-        exact=np.array([[0, 7], [9, 2]]),
+        exact=np.array([[9, 2], [9, 2]]),
         right=np.array([[5, 6], [27, 10]]),
         nll=np.array([[2.7, 3.5], [np.nan, 7.0]], np.float32),
     )
@@ -39,11 +39,9 @@ def test_columns_are_those_of_the_schema_then_the_swept_ones(frame):
 
 def test_values_by_hand(tiny, frame):
     # 9 answers of length 3 among 11 numbers, 7 of length 5
-    assert value(frame, "exact_match", 2, 3)["value"] == 0
-    assert value(frame, "exact_match", 3, 3)["value"] == 1
-    assert value(frame, "exact_match", 2, 5)["value"] == 1
-    assert value(frame, "exact_match", 3, 5)["value"] == 2 / 7
-    assert value(frame, "exact_match", 3, 5)["trials"] == 7
+    assert value(frame, "exact_match", 2, 3)["value"] == 1
+    assert value(frame, "exact_match", 2, 5)["value"] == 2 / 7
+    assert value(frame, "exact_match", 2, 5)["trials"] == 7
     assert value(frame, "token_accuracy", 2, 5)["value"] == 6 / 35
     assert value(frame, "token_accuracy", 2, 5)["trials"] == 35
     assert value(frame, "answer_nll", 2, 3)["value"] == pytest.approx(0.1)
@@ -54,6 +52,12 @@ def test_values_by_hand(tiny, frame):
     assert row["flops"] == row["tokens"] * training_flops_per_token(tiny.model, 15, 13)
     assert row["parameters"] == non_embedding_parameters(tiny.model)
     assert (row["study"], row["task"], row["depth"], row["width"]) == ("tiny", "count", 1, 24)
+
+
+def test_a_diverged_seed_has_failed_whatever_its_weights_answer(frame):
+    for metric, trials in (("exact_match", 7), ("token_accuracy", 35)):
+        row = value(frame, metric, 3, 5)
+        assert (row["value"], row["trials"], row["diverged"]) == (0, trials, True)
 
 
 def test_what_is_not_finite_is_null_and_flagged(frame):

@@ -181,6 +181,18 @@ def test_divergence_is_remembered() -> None:
     assert run(one, who, 2, start=2, state=state)[0].diverged.tolist() == [True]
 
 
+def test_a_diverged_seed_keeps_its_last_weights() -> None:
+    one, who = built(1, 1), of([7], learning_rate=np.array([1e30]))
+    start, _ = run(one, who, 4)
+    assert start.diverged.tolist() == [True]
+    kept = jax.tree.map(np.asarray, start)
+    state, info = run(one, who, 3, start=4, state=start)
+    assert all(np.isnan(part).all() for part in jax.tree.leaves(info.last))
+    assert jax.tree.all(jax.tree.map(np.array_equal, state.params, kept.params))
+    assert jax.tree.all(jax.tree.map(np.array_equal, state.optimizer, kept.optimizer))
+    assert all(np.isfinite(part).all() for part in jax.tree.leaves(state.params))
+
+
 def test_training_can_be_cut_anywhere() -> None:
     one, who = built(1, 1), of([7])
     whole = trained(1, 1, (7,))[1]
