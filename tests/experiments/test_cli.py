@@ -15,12 +15,14 @@ from jax.errors import JaxRuntimeError
 from rich.console import Console
 
 import run
+import train
 from jaxemerge import crossed, paired
 from jaxemerge.devices import DeviceError
 from jaxemerge.models import total_parameters
 from jaxemerge.runner.display import Display
 from jaxemerge.runner.study import jobs
 from jaxemerge.training import search
+from options import parse_seeds
 from studies import STUDIES
 
 PROGRAM = Path(run.__file__)
@@ -133,13 +135,13 @@ def running_out(monkeypatch, most, error):
         trained.append(len(seeds))
         yield from ()
 
-    monkeypatch.setattr(run, "run_chunk", failing)
+    monkeypatch.setattr(train, "run_chunk", failing)
     console = Console(file=io.StringIO(), width=200)
     todo = jobs(
         [cell.with_seeds(paired(range(16))) for cell in STUDIES["count_quick"].cells()[:1]], None, chunk=8
     )
     with Display(console, todo, 0.2) as display:
-        run.train_job(todo[0], None, display, "cell 1/1", {})
+        train.train_job(todo[0], None, display, "cell 1/1", {})
     return trained, console.file.getvalue()
 
 
@@ -159,10 +161,10 @@ def test_out_of_memory_with_one_seed_per_device_and_other_errors(monkeypatch):
 
 
 def test_seed_ranges():
-    assert run.parse_seeds("3") == paired([0, 1, 2])
-    assert run.parse_seeds("8:11") == paired([8, 9, 10])
-    assert run.parse_seeds("7,3") == paired([7, 3])
-    assert run.parse_seeds("2x3") == crossed(range(2), range(3))
+    assert parse_seeds("3") == paired([0, 1, 2])
+    assert parse_seeds("8:11") == paired([8, 9, 10])
+    assert parse_seeds("7,3") == paired([7, 3])
+    assert parse_seeds("2x3") == crossed(range(2), range(3))
 
 
 def test_the_studies_are_the_papers_cells():

@@ -1,0 +1,61 @@
+"""What is done with results that are there: status, report, verify."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.console import Console
+
+from jaxemerge.report import write_report
+from jaxemerge.runner.provenance import described
+from jaxemerge.runner.store import Store, open_store
+from options import required_folder
+from terminal import print_diverged, print_summary, say, status_table
+
+FAILED = 1  # exit code
+
+
+def on_folder(options: argparse.Namespace, console: Console) -> int:
+    """Runs one of these commands and returns the exit code."""
+    store = open_store(required_folder(options))
+    if options.command == "status":
+        return status(store, console)
+    if options.command == "verify":
+        return verify(store, console)
+    return report(store, options, console)
+
+
+def report(store: Store, options: argparse.Namespace, console: Console) -> int:
+    """Writes the report of a results folder and prints the summary of its distributions."""
+    results = store.results()
+    if results.is_empty():
+        raise ValueError(f"{store.folder} holds no finished seeds yet: nothing to report")
+    path = write_report(
+        results,
+        store.folder,
+        title=store.study,
+        threshold=options.threshold,
+        details=described(store.records()),
+    )
+    print_summary(console, results, options.threshold)
+    print_diverged(console, results)
+    say(console, f"Report: {path}")
+    return 0
+
+
+def verify(store: Store, console: Console) -> int:
+    """Checks every file of a results folder."""
+    damage = store.damage()
+    for line in damage:
+        say(console, line)
+    if damage:
+        say(console, "Run the study's command again: damaged parts are set aside and trained anew.")
+        return FAILED
+    say(console, f"{store.folder}: all {len(store.records())} finished chunks are whole.")
+    return 0
+
+
+def status(store: Store, console: Console) -> int:
+    """Prints how many seeds of every cell are finished."""
+    status_table(console, store)
+    return 0

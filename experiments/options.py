@@ -1,0 +1,170 @@
+"""The command line: what may be asked for, and what was."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+from jaxemerge.runner.checkpoint import INTERVAL
+from jaxemerge.runner.spec import Experiment
+from jaxemerge.runner.sweep import distinct, override, parse
+from jaxemerge.training import Seed, crossed, paired
+from studies import DEFAULT, STUDIES
+
+ON_A_FOLDER = ("status", "report", "verify")
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line and exits with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
+
+
+def parser(description: str | None) -> Parser:
+    """The command line, with a text above its help."""
+    top = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top.add_argument(
+        "command",
+        nargs="?",
+        default=DEFAULT,
+        metavar="STUDY|list|status|report|verify",
+        help=f"a study's name (default {DEFAULT}), or one of the commands above",
+    )
+    top.add_argument(
+        "folder", nargs="?", type=Path, metavar="DIR", help="results folder, for status, report and verify"
+    )
+    top.add_argument("--quick", action="store_true", help="the study's small version, for a laptop")
+    top.add_argument(
+        "--seeds",
+        metavar="WHICH",
+        help="24: seeds 0 to 23; 8:24: seeds 8 to 23; 3,7,11: just "
+        "these; 10x25: 10 initialisations crossed with 25 data orders",
+    )
+    top.add_argument("--out", type=Path, metavar="DIR", help="results folder (default results/STUDY)")
+    top.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        dest="changes",
+        help="change a field of every cell, as model.depth=6; may be given several times",
+    )
+    top.add_argument("--plan", action="store_true", help="print cells, sizes, cost and time; train nothing")
+    top.add_argument(
+        "--rate",
+        type=float,
+        metavar="FLOPS",
+        help="FLOP/s that --plan reckons with, for another machine (default: measured here)",
+    )
+    top.add_argument(
+        "--threshold",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="exact match from which a seed counts as a success (default 0.2)",
+    )
+    top.add_argument(
+        "--chunk", type=int, default=0, metavar="N", help="seeds trained at once (default: chosen)"
+    )
+    top.add_argument(
+        "--width",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seeds computed side by side on each device (default: chosen)",
+    )
+    top.add_argument(
+        "--search",
+        action="store_true",
+        help="time widths and chunks first and take the fastest (default: for long runs on accelerators)",
+    )
+    top.add_argument(
+        "--memory",
+        metavar="SIZE",
+        help="memory to stay within, as 4GB: of this process, or of each accelerator "
+        "(default: a share of what there is)",
+    )
+    top.add_argument(
+        "--checkpoint",
+        type=float,
+        default=INTERVAL,
+        metavar="SECONDS",
+        help=f"time between two checkpoints of what is being trained (default {INTERVAL:g})",
+    )
+    top.add_argument(
+        "--overwrite", action="store_true", help="remove what the results folder holds of a study first"
+    )
+    top.add_argument("--devices", type=int, metavar="N", help="CPU devices to use (default: one per core)")
+    top.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="compile anew: keep no compiled programs and no timed plans in the cache folder",
+    )
+    return top
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Refuses numbers out of range, and a folder where none belongs."""
+    if not 0 < options.threshold <= 1:
+        raise ValueError(f"--threshold {options.threshold:g}: must lie in (0, 1]")
+    if min(options.chunk, options.width) < 0 or (options.devices is not None and options.devices < 1):
+        raise ValueError("--chunk, --width and --devices: must be at least 1")
+    if options.rate is not None and not options.rate > 0:
+        raise ValueError(f"--rate {options.rate:g}: must be positive")
+    if not options.checkpoint >= 0:
+        raise ValueError(f"--checkpoint {options.checkpoint:g}: must be at least 0 seconds")
+    if options.folder and options.command not in ON_A_FOLDER:
+        raise ValueError(
+            f"{options.folder}: only {', '.join(ON_A_FOLDER)} take a folder; choose one with --out"
+        )
+
+
+def required_folder(options: argparse.Namespace) -> Path:
+    """The folder that status and report ask for."""
+    if options.folder is None:
+        raise ValueError(
+            f"{options.command}: name a results folder, as in {options.command} results/{DEFAULT}"
+        )
+    return options.folder
+
+
+def chosen_cells(options: argparse.Namespace) -> tuple[Experiment, ...]:
+    """The study's cells, with what the command line changes."""
+    if options.command not in STUDIES:
+        raise ValueError(f"unknown study {options.command!r}: must be one of {', '.join(STUDIES)}")
+    cells = STUDIES[options.command].cells(quick=options.quick)
+    changed = [override(cell, dict(parse(cell, text) for text in options.changes)) for cell in cells]
+    if options.seeds is not None:
+        seeds = parse_seeds(options.seeds)
+        changed = [cell.with_seeds(seeds) for cell in changed]
+    return distinct(changed)
+
+
+def parse_seeds(text: str) -> tuple[Seed, ...]:
+    """Reads ``24``, ``8:24``, ``3,7,11`` or ``10x25``."""
+    try:
+        if "x" in text:
+            inits, orders = map(int, text.split("x"))
+            return crossed(range(inits), range(orders))
+        if ":" in text:
+            first, stop = map(int, text.split(":"))
+            return paired(range(first, stop))
+        return paired(map(int, text.split(",")) if "," in text else range(int(text)))
+    except ValueError:
+        raise ValueError(f"--seeds {text}: write 24, 8:24, 3,7,11 or 10x25") from None
+
+
+def parse_memory(text: str | None) -> int:
+    """Bytes of ``4GB``, ``500MB`` or ``1.5e9``; 0 where nothing is given."""
+    if text is None:
+        return 0
+    number, unit = (text[:-2], text[-2:].upper()) if text[-2:].upper() in ("GB", "MB") else (text, "")
+    try:
+        size = float(number) * {"GB": 1e9, "MB": 1e6, "": 1.0}[unit]
+    except ValueError:
+        size = 0.0
+    if not 0 < size < 1e18:
+        raise ValueError(f"--memory {text}: write 4GB or 500MB")
+    return int(size)
