@@ -25,10 +25,15 @@ def percent(share: float) -> str:
 
 
 def score(value: float | None) -> str:
-    """A score or loss with two decimals, or two digits if small: "0.43", "0.0021"; "infinite" for none."""
+    """A score with two decimals, or two digits if small: "0.43", "0.0021"; "infinite" for none."""
     if value is None or not math.isfinite(value):
         return "infinite"
     return f"{value:.2g}" if 0 < abs(value) < 0.1 else f"{value:.2f}"
+
+
+def _loss(value: float | None) -> str:
+    """Three digits: the losses of one cell's seeds often agree in the first two."""
+    return "infinite" if value is None or not math.isfinite(value) else f"{value:#.3g}"
 
 
 def population_sentences(frame: pl.DataFrame) -> list[str]:
@@ -212,7 +217,7 @@ def loss_sentence(curves: pl.DataFrame) -> str:
     """Median and 10-90 % range of the last value by cell; `curves` is what `learning_curves` returns."""
     last = curve_quantiles(curves).filter(pl.col("step") == pl.col("step").max().over("cell"))
     listed = [
-        f"{score(row['median'])} [{score(row['low'])}, {score(row['high'])}] for {row['label']}"
+        f"{_loss(row['median'])} [{_loss(row['low'])}, {_loss(row['high'])}] for {row['label']}"
         for row in _ends(last.rows(named=True))
     ]
     return f"At the last step the median seed and the middle 80% of the seeds are at {_listed(listed)}."

@@ -101,7 +101,7 @@ def _mixture_words(table: pl.DataFrame, closely: dict[str, Any]) -> str:
     return (
         f"In {sides} of {cells} populations the mixture of least BIC has a valley between two sides, a point "
         "mass counting as a side; that describes the fit and tests nothing. "
-        f"{closely['label']} is made of {' and '.join(masses + lumps)}{tested}; it is "
+        f"The population of {closely['label']} is made of {' and '.join(masses + lumps)}{tested}; it is "
         f"{'bimodal' if closely['bimodal'] else 'not bimodal'} apart from its point masses, and P(success) "
         f"without a threshold is {closely['success']:.0%}{interval}."
     )

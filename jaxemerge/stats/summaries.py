@@ -65,7 +65,9 @@ def summaries(
 
     A bootstrap interval is NaN where resampling can show nothing: one seed, or for `success_mean` fewer than
     two successes. Equal scores give an interval of no width. The half-sample mode converges slowly (as
-    S^(-1/3)), and its interval is a guide to stability rather than one of exact coverage.
+    S^(-1/3)), and its interval is a guide to stability rather than one of exact coverage. The interval of
+    `success_mean` held the truth in 93.4 and 92.2 % of 500 populations of 250 seeds, a fifth and a half of
+    them successful (`benchmarks/coverage_mixture.py`).
 
     Args:
         values: [S] scores in [0, 1] or NaN, one per seed.
