@@ -29,6 +29,8 @@ from .onset import Onset as Onset
 from .onset import onset as onset
 from .onset import two_sided_onset as two_sided_onset
 from .onset import two_sidedness as two_sidedness
+from .pass_rate import PassRate as PassRate
+from .pass_rate import pass_rate as pass_rate
 from .permutation import PermutationTest as PermutationTest
 from .proportion import success_interval as success_interval
 from .step_test import StepTest as StepTest
