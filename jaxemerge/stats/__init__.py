@@ -4,6 +4,8 @@ from .bootstrap import bootstrap as bootstrap
 from .bootstrap import generator as generator
 from .bootstrap import percentile_interval as percentile_interval
 from .bootstrap import resample_indices as resample_indices
+from .chinchilla import ParametricLoss as ParametricLoss
+from .chinchilla import fit_chinchilla as fit_chinchilla
 from .correlation import Correlation as Correlation
 from .correlation import correlation as correlation
 from .distance import wasserstein as wasserstein
@@ -12,6 +14,8 @@ from .distance import wasserstein_test as wasserstein_test
 from .emergence import breakthroughness as breakthroughness
 from .emergence import emergence_score as emergence_score
 from .emergence import linearity as linearity
+from .frontier import Allocation as Allocation
+from .frontier import ComputeOptimal as ComputeOptimal
 from .hazard import HazardRegression as HazardRegression
 from .hazard import fit_hazard as fit_hazard
 from .interval import Estimate as Estimate

@@ -1,0 +1,109 @@
+"""How should compute be split between parameters and tokens? The record that every approach ends in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .interval import Estimate
+from .runs import estimate
+
+Floats = NDArray[np.float64]
+
+FLOPS_PER_PARAMETER_AND_TOKEN = 6.0
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """The best model and data for given training FLOPs.
+
+    Attributes:
+        flops: C, as asked for: a float or [...].
+        parameters: N of the lowest loss, of the same shape.
+        tokens: D of the lowest loss.
+        loss: the loss there; NaN where the approach has no law of the loss.
+    """
+
+    flops: float | Floats
+    parameters: Estimate
+    tokens: Estimate
+    loss: Estimate
+
+
+@dataclass(frozen=True)
+class ComputeOptimal:
+    """The compute-optimal frontier as two power laws,
+
+        N_opt = parameters (C / centre)^a,     D_opt = tokens (C / centre)^b.
+
+    Attributes:
+        approach: "envelope", "isoflop", "parametric" or "kaplan".
+        a: exponent of the parameters.
+        b: exponent of the tokens.
+        parameters: N_opt at the centre.
+        tokens: D_opt at the centre.
+        centre: FLOPs, geometric mean of those fitted.
+        replicates: [R, 4] a, ln parameters, b, ln tokens in each resample; R may be 0.
+        confidence: of all intervals.
+    """
+
+    approach: str
+    a: Estimate
+    b: Estimate
+    parameters: Estimate
+    tokens: Estimate
+    centre: float
+    replicates: Floats
+    confidence: float
+
+    def optimal(self, flops: ArrayLike) -> Allocation:
+        """N_opt and D_opt at training FLOPs [...]; the loss is not part of this record.
+
+        Raises:
+            ValueError: if FLOPs are not positive.
+        """
+        C = check_flops(flops)
+        x = np.log(C / self.centre)
+        N = self.parameters.value * np.exp(self.a.value * x)
+        D = self.tokens.value * np.exp(self.b.value * x)
+        again = self.replicates.reshape(len(self.replicates), 4, *[1] * x.ndim)
+        drawn_N, drawn_D = (np.exp(again[:, i + 1] + again[:, i] * x) for i in (0, 2))
+        unknown = np.full(x.shape, np.nan)
+        return Allocation(
+            flops=float(C) if C.ndim == 0 else C,
+            parameters=estimate(N, drawn_N, self.confidence),
+            tokens=estimate(D, drawn_D, self.confidence),
+            loss=estimate(unknown, unknown[None][:0], self.confidence),
+        )
+
+
+def frontier(
+    approach: str, exponents: Floats, replicates: Floats, centre: float, confidence: float
+) -> ComputeOptimal:
+    """The record from a, ln N, b, ln D at the centre: [4] of the runs and [R, 4] of resamples."""
+    a, log_N, b, log_D = exponents
+    return ComputeOptimal(
+        approach=approach,
+        a=estimate(a, replicates[:, 0], confidence),
+        b=estimate(b, replicates[:, 2], confidence),
+        parameters=estimate(np.exp(log_N), np.exp(replicates[:, 1]), confidence),
+        tokens=estimate(np.exp(log_D), np.exp(replicates[:, 3]), confidence),
+        centre=centre,
+        replicates=replicates,
+        confidence=confidence,
+    )
+
+
+def check_flops(flops: ArrayLike) -> Floats:
+    """FLOPs as float64.
+
+    Raises:
+        ValueError: if they are not positive and finite.
+    """
+    C = np.asarray(flops, np.float64)
+    bad = C[~(np.isfinite(C) & (C > 0))]
+    if bad.size:
+        raise ValueError(f"flops={bad.ravel()[0]:g} must be positive and finite")
+    return C
