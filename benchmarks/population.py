@@ -27,7 +27,7 @@ class Population:
         self._program = program(cell, layout)
         who = paired(range(seeds + fillers))
         self._members = self._program.place(
-            members(who, cell.optimizer.learning_rate, cell.optimizer.weight_decay)
+            members(who, cell.optimizer.learning_rate, cell.optimizer.weight_decay, cell.steps)
         )
         self._state = self._program.init(self._members)
         # No step: the time is that of compiling, and of what a call takes for many seeds without any step.

@@ -41,7 +41,7 @@ class Product:
 
 def _share(cell: Cell, folder: str) -> None:
     """Writes seed 0's initial weights and first batches for the others."""
-    who = jax.tree.map(lambda leaf: leaf[0], members(paired([0]), 0.0, 0.0))
+    who = jax.tree.map(lambda leaf: leaf[0], members(paired([0]), 0.0, 0.0, 1.0))
     params = compiled(lambda: initial_state(cell, who).params)()
     named = {
         jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf)

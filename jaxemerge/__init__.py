@@ -20,6 +20,7 @@ from .runner.train import train as train
 from .tasks import Count as Count
 from .tasks import EvaluationSet as EvaluationSet
 from .tasks import Example as Example
+from .tasks import Markov as Markov
 from .tasks import Task as Task
 from .tasks import check_task as check_task
 from .training import AdamW as AdamW

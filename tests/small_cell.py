@@ -43,7 +43,8 @@ def built(devices: int, width: int, cell: Cell = CELL) -> Program:
 
 def of(seeds: Sequence[int], **changes: Any) -> Members:
     """Members of seeds; ``changes`` are arrays, or values for all."""
-    base = members(paired(seeds), CELL.optimizer.learning_rate, CELL.optimizer.weight_decay)
+    own = CELL.optimizer
+    base = members(paired(seeds), own.learning_rate, own.weight_decay, CELL.steps)
     fields = {name: np.broadcast_to(np.asarray(v, np.float32), len(seeds)) for name, v in changes.items()}
     return base._replace(**fields)
 

@@ -84,12 +84,19 @@ class Experiment:
     @property
     def members(self) -> Members:
         """The seeds with this experiment's hyperparameters, as arrays."""
-        return members(self.seeds, self.optimizer.learning_rate, self.optimizer.weight_decay)
+        return self.members_of(self.seeds)
+
+    def members_of(self, seeds: Iterable[Seed]) -> Members:
+        """Any seeds with this experiment's hyperparameters."""
+        own = self.optimizer
+        return members(seeds, own.learning_rate, own.weight_decay, self.steps * own.horizon)
 
     @property
     def cell(self) -> str:
         """Stable, readable id of this experiment without its seeds and labels."""
         fields = {k: v for k, v in self.to_dict().items() if k not in _LABELS}
+        if self.optimizer.horizon == 1:  # ids are those from before there was a choice
+            fields["optimizer"] = {k: v for k, v in fields["optimizer"].items() if k != "horizon"}
         digest = hashlib.sha256(_canonical(fields).encode()).hexdigest()[:8]
         return f"{self.task.name}-depth{self.model.depth}-width{self.model.width}-{digest}"
 

@@ -23,7 +23,6 @@ from jaxemerge.training import (
     Snapshot,
     is_out_of_memory,
     make_plan,
-    members,
     program,
     smaller_plan,
     train_population,
@@ -107,8 +106,7 @@ def train_chunk(
         resume: program and members -> where these seeds go on.
     """
     filled = [*seeds, *([seeds[-1]] * (plan.chunk - len(seeds)))]
-    optimizer = experiment.optimizer
-    population = members(filled, optimizer.learning_rate, optimizer.weight_decay)
+    population = experiment.members_of(filled)
     _, score = scorer(experiment.task, experiment.model, plan.layout)
     built = program(experiment, plan.layout)
     snapshots = train_population(

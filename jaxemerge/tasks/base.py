@@ -79,6 +79,11 @@ class Task(abc.ABC):
     def max_length(self) -> int:
         """Tokens in the longest training example; the static length of ``sample``'s arrays."""
 
+    @property
+    def best_loss(self) -> float | None:
+        """Lowest loss that any model can reach, in nats per weighted token; None where it is not known."""
+        return None
+
     @abc.abstractmethod
     def sample(self, key: Key) -> Example:
         """Draws one training example; pure, traceable by ``jax.jit`` and ``jax.vmap``."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,9 @@ def _declaration(task: Task) -> Iterator[str]:
             return
     if task.min_length > task.max_length:
         yield f"min_length={task.min_length} is above max_length={task.max_length}: swap or correct them"
+    best = task.best_loss
+    if best is not None and not 0 <= best <= math.log(task.vocabulary):
+        yield f"best_loss is {best!r}: return nats per weighted token, 0 to ln(vocabulary), or None"
 
 
 def _hashable(value: Any) -> bool:

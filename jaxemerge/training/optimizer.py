@@ -18,13 +18,15 @@ class AdamW:
     """AdamW (Loshchilov & Hutter 2019), gradients clipped by their global norm, cosine schedule.
 
     The learning rate rises linearly from 0 over ``warmup`` steps, then follows half a cosine down to
-    ``final`` times its peak at the last step of training. Weight decay acts on matrices, not on biases
-    and norms.
+    ``final`` times its peak at the last step of training, or at ``horizon`` times that step. Weight decay
+    acts on matrices, not on biases and norms.
 
     Attributes:
         learning_rate: peak learning rate.
         warmup: steps of linear warm-up.
         final: learning rate at the end, as a share of the peak.
+        horizon: length of the schedule as a multiple of the training: at 1.25 training stops before the
+            learning rate is down, as happens to one who planned a longer run.
         beta1, beta2, epsilon: decay of the first and second moment, and the denominator's constant.
         weight_decay: decoupled decay, multiplied by the current learning rate.
         clip: largest global norm of one seed's gradient.
@@ -41,9 +43,10 @@ class AdamW:
     epsilon: float = 1e-8
     weight_decay: float = 0.1
     clip: float = 1.0
+    horizon: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "epsilon", "clip"):
+        for name in ("learning_rate", "epsilon", "clip", "horizon"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)}: must be positive")
         for name in ("beta1", "beta2"):
@@ -56,12 +59,13 @@ class AdamW:
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay={self.weight_decay}: must not be negative")
 
-    def schedule(self, step: Int[Array, ""], steps: int) -> Float[Array, ""]:
-        """Learning rate of a step as a share of the peak; ``steps`` is the length of training."""
-        shape = optax.warmup_cosine_decay_schedule(
-            0.0, 1.0, self.warmup, max(steps, self.warmup + 1), self.final
-        )
-        return shape(step)
+    def schedule(self, step: Int[Array, ""], length: Float[Array, ""] | float) -> Float[Array, ""]:
+        """Learning rate of a step as a share of the peak; ``length`` is the schedule's, in steps."""
+        # Both may be traced: trainings that differ in length alone are one program.
+        fall = jnp.maximum(length - self.warmup, 1.0)
+        angle = jnp.pi * jnp.clip((step - self.warmup) / fall, 0.0, 1.0)
+        cosine = self.final + (1.0 - self.final) * 0.5 * (1.0 + jnp.cos(angle))
+        return jnp.where(step < self.warmup, step / max(self.warmup, 1), cosine)
 
     def transformation(self, weight_decay: Float[Array, ""]) -> optax.GradientTransformation:
         """Everything but the learning rate, for one seed.

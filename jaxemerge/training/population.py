@@ -71,9 +71,9 @@ class _Fixed:
 
 
 def program(recipe: Recipe, layout: Layout) -> Program:
-    """The training program of a cell; cells that differ in members' hyperparameters share it."""
-    optimizer = dataclasses.replace(recipe.optimizer, learning_rate=1.0, weight_decay=0.0)
-    fixed = _Fixed(recipe.task, recipe.model, optimizer, recipe.steps, recipe.batch, recipe.context)
+    """The training program of a cell; cells that differ in members' hyperparameters or length share it."""
+    optimizer = dataclasses.replace(recipe.optimizer, learning_rate=1.0, weight_decay=0.0, horizon=1.0)
+    fixed = _Fixed(recipe.task, recipe.model, optimizer, 1, recipe.batch, recipe.context)
     return _program(fixed, layout)
 
 

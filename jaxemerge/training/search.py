@@ -131,7 +131,7 @@ def measured_rate(recipe: Recipe, plan: Plan) -> float:
 
 def _timed(recipe: Recipe, plan: Plan) -> float:
     built = program(recipe, plan.layout)
-    who = built.place(members(paired(range(plan.chunk)), recipe.optimizer.learning_rate, 0.0))
+    who = built.place(members(paired(range(plan.chunk)), recipe.optimizer.learning_rate, 0.0, recipe.steps))
     state = built.init(who)
 
     def seconds(steps: int) -> float:
@@ -152,7 +152,7 @@ def search_key(recipe: Recipe, formula: Plan, memory: int = 0) -> dict[str, Any]
     Of the cell that is what its program is made from, not its seeds, labels, length and learning rate.
     """
     devices = formula.layout.devices
-    optimizer = dataclasses.replace(recipe.optimizer, learning_rate=1.0, weight_decay=0.0)
+    optimizer = dataclasses.replace(recipe.optimizer, learning_rate=1.0, weight_decay=0.0, horizon=1.0)
     return {
         "device": devices[0].device_kind,
         "devices": len(devices),

@@ -30,12 +30,14 @@ class Members(NamedTuple):
         data_seed: decides the training data of every step.
         learning_rate: peak learning rate.
         weight_decay: decoupled weight decay.
+        decay_steps: length of the learning rate's schedule.
     """
 
     init_seed: UInt32[Array, " S"]
     data_seed: UInt32[Array, " S"]
     learning_rate: Float[Array, " S"]
     weight_decay: Float[Array, " S"]
+    decay_steps: Float[Array, " S"]
 
 
 class TrainState(NamedTuple):
@@ -80,7 +82,7 @@ def check_seeds(seeds: Iterable[Seed]) -> None:
         raise ValueError("seeds: none given; at least 1 is needed")
 
 
-def members(seeds: Iterable[Seed], learning_rate: float, weight_decay: float) -> Members:
+def members(seeds: Iterable[Seed], learning_rate: float, weight_decay: float, decay_steps: float) -> Members:
     """Members that share their hyperparameters; replace a field to let it differ."""
     pairs = np.asarray(tuple(seeds), np.uint32).reshape(-1, 2)
     return Members(
@@ -88,6 +90,7 @@ def members(seeds: Iterable[Seed], learning_rate: float, weight_decay: float) ->
         data_seed=jnp.asarray(pairs[:, 1]),
         learning_rate=jnp.full(len(pairs), learning_rate, jnp.float32),
         weight_decay=jnp.full(len(pairs), weight_decay, jnp.float32),
+        decay_steps=jnp.full(len(pairs), decay_steps, jnp.float32),
     )
 
 

@@ -78,7 +78,7 @@ def train_step(recipe: Recipe, state: TrainState, member: Members, step: Any) ->
     info = StepInfo(value, optax.tree.norm(gradients))
     transformation = recipe.optimizer.transformation(member.weight_decay)
     updates, optimizer = transformation.update(gradients, state.optimizer, state.params)
-    rate = member.learning_rate * recipe.optimizer.schedule(step, recipe.steps)
+    rate = member.learning_rate * recipe.optimizer.schedule(step, member.decay_steps)
     params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
     finite = jnp.isfinite(info.loss) & jnp.isfinite(info.gradient_norm)
     diverged = state.diverged | ~finite

@@ -246,4 +246,4 @@ def test_a_model_of_another_shape_is_refused(longer, tmp_path):
         built = program(longer, job.plan.layout)
         seeds = longer.seeds + longer.seeds[-1:]
         with pytest.raises(DamagedError, match=f"is {seen}"):
-            other.take(longer.seeds, built, members(seeds, 1e-2, 0.0))
+            other.take(longer.seeds, built, members(seeds, 1e-2, 0.0, 9))

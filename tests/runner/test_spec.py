@@ -85,6 +85,16 @@ def test_cell_id_names_the_science_and_nothing_else():
     assert base.cell == "count-depth1-width24-90c6cdd9"
 
 
+def test_a_schedule_may_be_longer_than_the_training():
+    base, longer = small(), small(optimizer=AdamW(horizon=1.25))
+    assert base.members.decay_steps.tolist() == [40] * len(base.seeds)
+    assert longer.members.decay_steps.tolist() == [50] * len(base.seeds)
+    assert longer.cell != base.cell
+    assert Experiment.from_json(longer.to_json()) == longer
+    with pytest.raises(ValueError, match=r"^horizon=0: must be positive$"):
+        AdamW(horizon=0)
+
+
 def test_crossed_seeds_are_every_pair():
     assert crossed([1, 2], [5, 7, 9]) == ((1, 5), (1, 7), (1, 9), (2, 5), (2, 7), (2, 9))
     members = small(seeds=crossed([1, 2], [5, 7, 9])).members

@@ -95,7 +95,7 @@ def test_copies_of_a_seed_are_alike() -> None:
 
 
 def batch(data_seed: int, step: int, init_seed: int = 0) -> list[np.ndarray]:
-    member = jax.tree.map(lambda leaf: leaf[0], members([(init_seed, data_seed)], 0.1, 0.1))
+    member = jax.tree.map(lambda leaf: leaf[0], members([(init_seed, data_seed)], 0.1, 0.1, 13))
     return jax.tree.leaves(jax.tree.map(np.asarray, draw(member, step)))
 
 
@@ -118,7 +118,7 @@ def test_data_do_not_depend_on_the_layout() -> None:
 
 
 def test_initial_weights_and_data_have_their_own_seeds() -> None:
-    who = members(crossed([3, 4, 5, 6], [3, 9, 8, 4]), 0.01, 0.2)
+    who = members(crossed([3, 4, 5, 6], [3, 9, 8, 4]), 0.01, 0.2, 13)
     one = built(1, 4)
     first = jax.tree.map(np.asarray, one.init(one.place(who))).params
     losses = run(one, who, 1)[1].last.loss.reshape(4, 4)
@@ -282,12 +282,13 @@ def test_seeds_on_two_devices_are_shared_out() -> None:
 def test_lists_of_seeds() -> None:
     assert paired(range(2, 4)) == ((2, 2), (3, 3))
     assert crossed([1, 2], iter([7, 9, 8])) == ((1, 7), (1, 9), (1, 8), (2, 7), (2, 9), (2, 8))
-    who = members(((5, 2**32 - 1), (0, 3)), 0.5, 0.25)
+    who = members(((5, 2**32 - 1), (0, 3)), 0.5, 0.25, 40)
     assert who.init_seed.tolist() == [5, 0]
     assert who.data_seed.tolist() == [2**32 - 1, 3]
     assert {field.dtype.name for field in who[:2]} == {"uint32"}
     assert who.learning_rate.tolist() == [0.5, 0.5]
     assert who.weight_decay.tolist() == [0.25, 0.25]
+    assert who.decay_steps.tolist() == [40, 40]
     check_seeds(paired(range(100)))
     check_seeds([(0, 2**32 - 1), (0, 0), (1, 0)])
 

@@ -102,6 +102,16 @@ def test_equals_a_loop_by_hand() -> None:
     np.testing.assert_allclose(info.last.gradient_norm[0], norms[-1], rtol=1e-5)
 
 
+def test_schedule_may_be_longer_than_training() -> None:
+    """A length of the schedule of its own, as ``horizon`` gives it, in the program of all lengths."""
+    longer = 2 * CELL.steps
+    state, _ = run(built(1, 1), of([7], decay_steps=longer), STEPS)
+    seen = settled(jax.tree.map(lambda leaf: leaf[0], state.params))
+    by_schedule = by_hand(lambda step: closed_form(step, longer, 3, 0.1))[0]
+    assert distance(seen, settled(by_schedule)) < TOLERANCE
+    assert distance(seen, settled(trained()[0])) > 10 * TOLERANCE
+
+
 FAULTS: dict[str, dict[str, Any]] = {
     "a step late": {"schedule": lambda step: closed_form(step + 1, CELL.steps, 3, 0.1)},
     "decays to 0": {"schedule": lambda step: closed_form(step, CELL.steps, 3, 0.0)},
