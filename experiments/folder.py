@@ -10,7 +10,7 @@ from jaxemerge.report import write_report
 from jaxemerge.runner.provenance import described
 from jaxemerge.runner.store import Store, open_store
 from options import required_folder
-from terminal import print_diverged, print_summary, say, status_table
+from terminal import print_diverged, print_status, print_summary, say
 
 FAILED = 1  # exit code
 
@@ -56,6 +56,6 @@ def verify(store: Store, console: Console) -> int:
 
 
 def status(store: Store, console: Console) -> int:
-    """Prints how many seeds of every cell are finished."""
-    status_table(console, store)
+    """Prints how far every cell is."""
+    print_status(console, store)
     return 0

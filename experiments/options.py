@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import fnmatch
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,6 +14,7 @@ from jaxemerge.runner.sweep import distinct, override, parse
 from jaxemerge.training import Seed, crossed, paired
 from studies import DEFAULT, STUDIES
 
+RESOURCES = ("partition", "time", "gpus", "cpus", "job_memory", "parallel", "sbatch")
 ON_A_FOLDER = ("status", "report", "verify")
 
 
@@ -24,7 +27,11 @@ class Parser(argparse.ArgumentParser):
 
 def parser(description: str | None) -> Parser:
     """The command line, with a text above its help."""
-    top = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top = Parser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # what is stripped off for jobs must be what was meant
+    )
     top.add_argument(
         "command",
         nargs="?",
@@ -43,6 +50,11 @@ def parser(description: str | None) -> Parser:
         "these; 10x25: 10 initialisations crossed with 25 data orders",
     )
     top.add_argument("--out", type=Path, metavar="DIR", help="results folder (default results/STUDY)")
+    top.add_argument(
+        "--cells",
+        metavar="WHICH",
+        help="train only some cells: their numbers in --plan, as 1,3:5, or their names, as *depth2*",
+    )
     top.add_argument(
         "--set",
         action="append",
@@ -96,13 +108,52 @@ def parser(description: str | None) -> Parser:
     top.add_argument(
         "--overwrite", action="store_true", help="remove what the results folder holds of a study first"
     )
+    top.add_argument(
+        "--patience",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="time to wait for cells that another process is at work on (default 0)",
+    )
     top.add_argument("--devices", type=int, metavar="N", help="CPU devices to use (default: one per core)")
     top.add_argument(
         "--no-cache",
         action="store_true",
         help="compile anew: keep no compiled programs and no timed plans in the cache folder",
     )
+    top.add_argument(
+        "--distributed",
+        default="auto",
+        metavar="HOW",
+        help="auto: if Slurm, Open MPI, Kubernetes or a TPU pod has started several processes, each trains "
+        "its share of the seeds; off; or HOST:PORT,RANK,COUNT by hand (default auto)",
+    )
+    add_launch_options(top)
     return top
+
+
+def add_launch_options(top: argparse.ArgumentParser) -> None:
+    """Those that hand a study to a scheduler, and say what it gives to each job."""
+    group = top.add_argument_group("on a cluster")
+    group.add_argument(
+        "--launch",
+        choices=("slurm", "local"),
+        help="submit the study as jobs, one per cell, that are queued again until they are done; "
+        "local: as processes of this machine, to try it",
+    )
+    group.add_argument("--partition", metavar="NAME", help="partition of the cluster")
+    group.add_argument("--time", metavar="H:M:S", help="time limit of each job, as 4:00:00 (local: none)")
+    group.add_argument("--gpus", type=int, metavar="N", help="GPUs of each job")
+    group.add_argument("--cpus", type=int, metavar="N", help="cores of each job")
+    group.add_argument("--job-memory", metavar="SIZE", help="memory of each job, as 32GB")
+    group.add_argument("--parallel", type=int, metavar="N", help="jobs at once (default: any; local: 1)")
+    group.add_argument(
+        "--sbatch",
+        action="append",
+        default=[],
+        metavar="OPTION=VALUE",
+        help="any other option of sbatch, as account=physics; may be given several times",
+    )
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -115,10 +166,27 @@ def check_options(options: argparse.Namespace) -> None:
         raise ValueError(f"--rate {options.rate:g}: must be positive")
     if not options.checkpoint >= 0:
         raise ValueError(f"--checkpoint {options.checkpoint:g}: must be at least 0 seconds")
+    if not options.patience >= 0:
+        raise ValueError(f"--patience {options.patience:g}: must be at least 0 seconds")
+    check_launch_options(options)
     if options.folder and options.command not in ON_A_FOLDER:
         raise ValueError(
             f"{options.folder}: only {', '.join(ON_A_FOLDER)} take a folder; choose one with --out"
         )
+
+
+def check_launch_options(options: argparse.Namespace) -> None:
+    """Refuses resources without a scheduler, and numbers out of range."""
+    given = [name for name in RESOURCES if getattr(options, name) not in (None, [])]
+    if given and not options.launch:
+        raise ValueError(f"--{given[0].replace('_', '-')}: belongs to --launch slurm or --launch local")
+    for name in ("gpus", "cpus", "parallel"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ValueError(f"--{name} {value}: must be at least 1")
+    for text in options.sbatch:
+        if "=" not in text:
+            raise ValueError(f"--sbatch {text}: write OPTION=VALUE, for example account=physics")
 
 
 def required_folder(options: argparse.Namespace) -> Path:
@@ -142,6 +210,45 @@ def chosen_cells(options: argparse.Namespace) -> tuple[Experiment, ...]:
     return distinct(changed)
 
 
+def selected(cells: Sequence[Experiment], which: str | None) -> tuple[Experiment, ...]:
+    """The cells that ``1,3:5`` or names ask for, in their order; all of them where nothing is asked for.
+
+    Raises:
+        ValueError: a part of the text fits no cell.
+    """
+    if which is None:
+        return tuple(cells)
+    chosen: set[str] = set()
+    names = [cell.cell for cell in cells]
+    for part in which.split(","):
+        first, colon, last = part.partition(":")
+        if first.isdigit() and (last.isdigit() or not colon):
+            found = names[max(0, int(first) - 1) : int(last or first)] if int(first) else []
+        else:
+            found = fnmatch.filter(names, part)
+        if not found:
+            raise ValueError(f"--cells {which}: {part!r} is none of the {len(names)} cells that --plan shows")
+        chosen.update(found)
+    return tuple(cell for cell in cells if cell.cell in chosen)
+
+
+def results_folder(options: argparse.Namespace) -> Path:
+    """Where the study is kept."""
+    return options.out or Path("results") / (options.command + ("_quick" if options.quick else ""))
+
+
+def parse_minutes(text: str | None) -> float | None:
+    """Minutes of ``4:00:00``, ``30:00`` or ``90``, a number alone being minutes as Slurm has it."""
+    if text is None:
+        return None
+    parts = text.split(":")
+    if not all(part.isdigit() for part in parts) or len(parts) > 3 or not any(map(int, parts)):
+        raise ValueError(f"--time {text}: write 4:00:00, 30:00 or minutes")
+    numbers = [int(part) for part in parts]
+    hours, minutes, seconds = {1: [0, *numbers, 0], 2: [0, *numbers], 3: numbers}[len(numbers)]
+    return 60 * hours + minutes + seconds / 60
+
+
 def parse_seeds(text: str) -> tuple[Seed, ...]:
     """Reads ``24``, ``8:24``, ``3,7,11`` or ``10x25``."""
     try:
@@ -156,7 +263,7 @@ def parse_seeds(text: str) -> tuple[Seed, ...]:
         raise ValueError(f"--seeds {text}: write 24, 8:24, 3,7,11 or 10x25") from None
 
 
-def parse_memory(text: str | None) -> int:
+def parse_memory(text: str | None, option: str = "--memory") -> int:
     """Bytes of ``4GB``, ``500MB`` or ``1.5e9``; 0 where nothing is given."""
     if text is None:
         return 0
@@ -166,5 +273,5 @@ def parse_memory(text: str | None) -> int:
     except ValueError:
         size = 0.0
     if not 0 < size < 1e18:
-        raise ValueError(f"--memory {text}: write 4GB or 500MB")
+        raise ValueError(f"{option} {text}: write 4GB or 500MB")
     return int(size)

@@ -9,6 +9,8 @@ python experiments/run.py list                  all studies
 python experiments/run.py status DIR            what is finished in a results folder
 python experiments/run.py report DIR            write its report again
 python experiments/run.py verify DIR            check every file of it against its digest
+python experiments/run.py count_fixed_depth --launch slurm --partition gpu --gpus 1 --time 4:00:00
+                                                a job per cell, queued again until it is done
 
 A run that was stopped or killed goes on from its last checkpoint when the same command is given again.
 """
@@ -23,9 +25,11 @@ from rich.console import Console
 
 from folder import FAILED, on_folder
 from jaxemerge.devices import DeviceError
+from jaxemerge.runner.processes import join
 from jaxemerge.runner.signals import StoppedError, StopRequest
 from options import ON_A_FOLDER, check_options, parser
 from studies import STUDIES
+from submit import launch
 from terminal import say
 from train import study
 
@@ -36,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs one command and returns the exit code."""
     top = parser(__doc__)
     options = top.parse_intermixed_args(arguments)
+    label = ""  # of this process, where there are several
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     try:
         check_options(options)
@@ -43,16 +48,21 @@ def main(arguments: Sequence[str]) -> int:
             return list_studies(console)
         if options.command in ON_A_FOLDER:
             return on_folder(options, console)
-        with StopRequest(lambda number: say(console, noted(number))) as stop:
-            return study(options, console, stop)
+        if options.launch and not options.plan:
+            return launch(arguments, options, console)
+        processes = join(options.distributed)
+        label = processes.label
+        request = StopRequest(lambda number: say(console, label + noted(number)), processes.stopped)
+        with request as stop, processes:
+            return study(options, console, stop, processes)
     except StoppedError as stopped:
         return stopped.exit_code
     except (ValueError, DeviceError) as error:
-        top.error(str(error))
+        top.error(f"{label}{error}")
     except OSError as error:
-        top.exit(FAILED, f"error: {error}\n")
+        top.exit(FAILED, f"error: {label}{error}\n")
     except KeyboardInterrupt:
-        say(console, "Interrupted; finished seeds and checkpoints are kept.")
+        say(console, f"{label}Interrupted; finished seeds and checkpoints are kept.")
         return INTERRUPTED
 
 

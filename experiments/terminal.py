@@ -17,6 +17,7 @@ from jaxemerge.analysis.findings import divergences
 from jaxemerge.analysis.schema import MEMBER
 from jaxemerge.runner.display import duration, quantity
 from jaxemerge.runner.estimate import Estimate
+from jaxemerge.runner.status import CellStatus, study_status
 from jaxemerge.runner.store import Store
 from jaxemerge.runner.study import Job
 from jaxemerge.training import Plan
@@ -45,11 +46,15 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, soft_wrap=True)
 
 
-def plan_table(console: Console, costs: Sequence[Estimate], rate: float, *, given: bool) -> None:
-    """Cells, parameters, FLOPs, memory and time of what is still to be trained."""
-    made = table("cell", "N", "with embeddings", "seeds left", "at once", "FLOPs", "memory", "time")
+def plan_table(
+    console: Console, costs: Sequence[Estimate], rate: float, order: Sequence[str], *, given: bool
+) -> None:
+    """Numbers (as in ``order``) and names of cells; parameters, FLOPs, memory and time of what is left."""
+    names = ("cell", "N", "with embeddings", "seeds left", "at once", "FLOPs", "memory", "time")
+    made = table("", *names, left=2)
     for cost in costs:
         made.add_row(
+            str(order.index(cost.experiment.cell) + 1),
             cost.experiment.cell,
             quantity(cost.parameters),
             quantity(cost.total_parameters),
@@ -84,26 +89,54 @@ def plan_text(plan: Plan) -> str:
     return f"{plan.chunk} seeds at once on {kind}, on each {how}; {_SOURCES[plan.source]}"
 
 
-def print_missing(console: Console, todo: Sequence[Job], folder: Path) -> None:
+def print_missing(console: Console, todo: Sequence[Job], folder: Path, processes: int = 1) -> None:
     """One line on what is about to be trained."""
     seeds = sum(len(job.experiment.seeds) for job in todo)
     devices = todo[0].plan.layout.devices
+    share = f", as the first of {processes} processes" if processes > 1 else ""
     say(
         console,
         f"Training {seeds} seeds in {len(todo)} cells on {len(devices)} {devices[0].device_kind} "
-        f"device{'s' * (len(devices) > 1)}, into {folder}",
+        f"device{'s' * (len(devices) > 1)}{share}, into {folder}",
     )
 
 
-def status_table(console: Console, store: Store) -> None:
-    """How many seeds of every cell are finished."""
-    made = table("cell", "steps", "seeds finished", "training time")
-    seconds = dict.fromkeys(store.cells, 0.0)
-    for record in store.records():
-        seconds[record["cell"]] += record["seconds"]
-    for cell, fields in store.cells.items():
-        made.add_row(cell, str(fields["steps"]), str(len(store.finished(cell))), duration(seconds[cell]))
+def print_status(console: Console, store: Store) -> None:
+    """How far every cell is, who is at work on it, and what is damaged."""
+    cells = study_status(store)
+    made = table("cell", "steps", "finished", "missing", "checkpoints", "training time", "now")
+    for cell in cells:
+        made.add_row(
+            cell.cell,
+            str(cell.steps),
+            str(cell.finished),
+            "-" if cell.missing is None else str(cell.missing),
+            ", ".join(f"{seeds} at {step:,}" for step, seeds in cell.begun) or "-",
+            duration(cell.seconds),
+            _state(cell),
+        )
     console.print(made)
+    for cell in cells:
+        for one in cell.writers:
+            since = one["since"][:19].replace("T", " ")
+            who = f"process {one['pid']} on {one['host']}"
+            say(console, f"{cell.cell} is trained by {who} since {since} (UTC)")
+    damaged = [line for cell in cells for line in cell.damaged]
+    for line in damaged:
+        say(console, line)
+    if damaged:
+        say(console, "Run the study's command again: damaged parts are set aside and trained anew.")
+
+
+def _state(cell: CellStatus) -> str:
+    """What is going on with a cell, in a word."""
+    if cell.damaged:
+        return "damaged"
+    if cell.writers:
+        return "running"
+    if cell.missing == 0 or (cell.missing is None and cell.finished and not cell.begun):
+        return "finished"
+    return "interrupted" if cell.begun else "waiting"
 
 
 def print_diverged(console: Console, results: pl.DataFrame) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,89 +11,181 @@ from typing import Any
 from jax.errors import JaxRuntimeError
 from rich.console import Console
 
-from folder import report
+from folder import FAILED, report
 from jaxemerge.devices import cache_folder, keep_compiled, use_host_cores
 from jaxemerge.runner.display import Display
 from jaxemerge.runner.estimate import assumed_rate, estimates
 from jaxemerge.runner.lock import LockedError
+from jaxemerge.runner.processes import ALONE, Processes
 from jaxemerge.runner.signals import StoppedError, StopRequest
+from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.store import Store, create_store, open_store, overwrite
 from jaxemerge.runner.study import Job, jobs, run_chunk
 from jaxemerge.runner.train import prepare, shrunk
 from jaxemerge.training import is_out_of_memory
-from options import chosen_cells, parse_memory
+from options import chosen_cells, parse_memory, results_folder, selected
 from terminal import plan_table, print_missing, say
 
 
-def study(options: argparse.Namespace, console: Console, stop: StopRequest) -> int:
+def study(
+    options: argparse.Namespace, console: Console, stop: StopRequest, processes: Processes = ALONE
+) -> int:
     """Trains what is missing of a study, then writes its report."""
-    cells = chosen_cells(options)
-    given = {"chunk": options.chunk, "width": options.width, "memory": parse_memory(options.memory)}
-    plans = None if options.no_cache else cache_folder() / "plans"
+    whole = chosen_cells(options)
+    cells = processes.own(selected(whole, options.cells))
+    given: dict[str, Any] = {"study": whole, "chunk": options.chunk, "width": options.width}
+    given |= {"memory": parse_memory(options.memory), "cache": None}
     use_host_cores(options.devices)
     if not options.no_cache:
         keep_compiled()
-    folder = options.out or Path("results") / (options.command + ("_quick" if options.quick else ""))
+        given["cache"] = cache_folder() / "plans"
+    folder = results_folder(options)
     if options.plan:
-        kept = open_store(folder) if (folder / "study.json").is_file() else None
-        rate = options.rate or assumed_rate(cells[0].model.dtype)
-        todo = jobs(cells, kept, **given, search=options.search, cache=plans)
-        plan_table(console, estimates(cells, todo, rate), rate, given=options.rate is not None)
-        return 0
+        return plan(cells, given, folder, options, console, processes)
     for cell in cells:
         prepare(cell)
     jobs(cells, None, **given)  # refuses what cannot fit, before anything is written
-    if options.overwrite:
-        overwrite(folder)
-    store = create_store(folder, options.command, cells)
-    for line in (*store.notes, *store.mend()):
-        say(console, line)
-    todo = jobs(cells, store, **given, search=options.search or None, cache=plans)
+    store = opened(folder, whole, options, console, processes)
+    todo = jobs(cells, store, **given, search=options.search or None)
     stop.raise_if_asked()
     if todo:
-        train(todo, store, options, console, stop)
-    else:
+        train(todo, store, options, console, stop, processes)
+    elif processes.first:
         say(console, f"All {len(cells)} cells are finished in {folder}: nothing to train.")
     stop.raise_if_asked()
-    return report(store, options, console)
+    return conclude(whole, store, options, console, stop, processes)
+
+
+def plan(
+    cells: Sequence[Experiment],
+    given: Mapping[str, Any],
+    folder: Path,
+    options: argparse.Namespace,
+    console: Console,
+    processes: Processes,
+) -> int:
+    """Prints what is left of the cells, and what that would cost."""
+    if not processes.first:
+        return 0
+    kept = open_store(folder) if (folder / "study.json").is_file() else None
+    rate = options.rate or assumed_rate(cells[0].model.dtype)
+    todo = jobs(cells, kept, **given, search=options.search)
+    order = [cell.cell for cell in given["study"]]
+    plan_table(console, estimates(cells, todo, rate), rate, order, given=options.rate is not None)
+    if processes.count > 1:
+        say(console, f"That is what the first of {processes.count} processes trains of every cell.")
+    return 0
+
+
+def opened(
+    folder: Path,
+    whole: Sequence[Experiment],
+    options: argparse.Namespace,
+    console: Console,
+    processes: Processes,
+) -> Store:
+    """The study's folder, which the first process makes and mends."""
+    if not processes.first:
+        processes.wait_until_opened()
+        return seen_by_all(folder)
+    if options.overwrite:
+        overwrite(folder)
+    store = create_store(folder, options.command, whole)
+    for line in (*store.notes, *store.mend()):
+        say(console, line)
+    processes.opened()
+    return store
+
+
+def seen_by_all(folder: Path, patience: float = 30.0) -> Store:
+    """The folder that the first process has made.
+
+    Raises:
+        ValueError: it is not to be seen from here; network file systems are given some time.
+    """
+    until = time.monotonic() + patience
+    while not (folder / "study.json").is_file():
+        if time.monotonic() > until:
+            raise ValueError(f"{folder}: all processes must see the same folder; choose one with --out")
+        time.sleep(0.2)
+    return open_store(folder)
+
+
+def conclude(
+    whole: Sequence[Experiment],
+    store: Store,
+    options: argparse.Namespace,
+    console: Console,
+    stop: StopRequest,
+    processes: Processes = ALONE,
+) -> int:
+    """Writes the report, unless only some of the cells were asked for and others are not finished."""
+    if not processes.first:
+        return 0
+    lost = processes.wait_for_others(stop.raise_if_asked)
+    left = sum(not store.finished(cell.cell).issuperset(cell.seeds) for cell in whole)
+    if lost and left:
+        names = ", ".join(map(str, lost))
+        say(console, f"Of {processes.count} processes these were lost: {names}. Run the same command again.")
+        return FAILED
+    if options.cells is None or not left:
+        return report(store, options, console)
+    say(console, f"{left} of the study's {len(whole)} cells are not finished; the last writes the report.")
+    say(console, f"For one of what is there, run report {store.folder}")
+    return 0
 
 
 def train(
-    todo: Sequence[Job], store: Store, options: argparse.Namespace, console: Console, stop: StopRequest
+    todo: Sequence[Job],
+    store: Store,
+    options: argparse.Namespace,
+    console: Console,
+    stop: StopRequest,
+    processes: Processes = ALONE,
 ) -> None:
     """Trains all chunks; says how to go on where it was stopped."""
-    print_missing(console, todo, store.folder)
+    if processes.first:
+        print_missing(console, todo, store.folder, processes.count)
     for job in todo:
         if job.note:
-            say(console, job.note)
+            say(console, f"{processes.label}{job.note}")
     try:
-        with Display(console, todo, options.threshold) as display:
+        with Display(console, todo, options.threshold, label=processes.label) as display:
             care = {"stop": stop, "interval": options.checkpoint, "say": display.line}
-            train_free(todo, store, display, care)
+            train_free(todo, store, display, care, options.patience, processes.share)
     except (StoppedError, KeyboardInterrupt):
         done = {job.experiment.cell: store.finished(job.experiment.cell) for job in todo}
         chunks = [done[job.experiment.cell].issuperset(seeds) for job in todo for seeds in job.chunks]
         kept = f"Interrupted: {sum(chunks)} of {len(chunks)} chunks are kept in {store.folder}"
         begun = sum(chunk.record() is not None for job in todo for chunk in store.begun(job.experiment.cell))
         more = f", and a checkpoint of {begun} more" if begun else ""
-        say(console, f"{kept}{more}. Run the same command again to go on.")
+        say(console, f"{processes.label}{kept}{more}. Run the same command again to go on.")
         raise
 
 
-def train_free(todo: Sequence[Job], store: Store, display: Display, care: Mapping[str, Any]) -> None:
+def train_free(
+    todo: Sequence[Job],
+    store: Store,
+    display: Display,
+    care: Mapping[str, Any],
+    patience: float = 0.0,
+    share: str = "",
+) -> None:
     """Trains the cells that no other process is at work on, and of those what they leave behind.
 
-    ``care`` is how ``run_chunk`` takes care of what it trains.
+    ``care`` is how ``run_chunk`` takes care of what it trains. Where others are at work on all that is left,
+    they are waited for, up to ``patience`` seconds. ``share`` names this process' part of every cell.
 
     Raises:
         LockedError: other processes are at work on all of them.
     """
     left = list(enumerate(todo))
+    waited_since = time.monotonic()
     while left:
         busy: list[tuple[tuple[int, Job], LockedError]] = []
         for i, job in left:
             try:
-                with store.writing(job.experiment.cell):
+                with store.writing(job.experiment.cell, share):
                     # Another process may have finished some since the job was made.
                     done = store.finished(job.experiment.cell)
                     if not done.issuperset(job.experiment.seeds):
@@ -100,13 +193,25 @@ def train_free(todo: Sequence[Job], store: Store, display: Display, care: Mappin
                         train_job(job.without(done), store, display, label, care)
             except LockedError as error:
                 busy.append(((i, job), error))
-        if len(busy) == len(todo):
+        if len(busy) < len(left):
+            waited_since = time.monotonic()
+        elif time.monotonic() - waited_since < patience:
+            pause(care)
+            continue
+        elif len(busy) == len(todo):
             raise busy[0][1]
-        if len(busy) == len(left):
+        else:
             for _, reason in busy:
                 display.line(f"Left to others: {reason}.")
             return
         left = [one for one, _ in busy]
+
+
+def pause(care: Mapping[str, Any]) -> None:
+    """Waits a moment, unless a signal asks to stop."""
+    time.sleep(1.0)
+    if "stop" in care:
+        care["stop"].raise_if_asked()
 
 
 def train_job(job: Job, store: Store, display: Display, label: str, care: Mapping[str, Any]) -> None:

@@ -113,11 +113,12 @@ def remove_partial(folder: Path) -> None:
         host, _, pid = partial.name.removesuffix(".partial").rpartition(".")
         ours = host.endswith(f".{socket.gethostname()}") and pid.isdigit()
         with contextlib.suppress(FileNotFoundError):
-            if (ours and not _alive(int(pid))) or time.time() - partial.stat().st_mtime > _A_DAY:
+            if (ours and not alive(int(pid))) or time.time() - partial.stat().st_mtime > _A_DAY:
                 _remove(partial)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of this host runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -239,14 +239,22 @@ def _keys(names: Sequence[str]) -> list[str]:
 
 
 def _orbax(use: Callable[[Any], Any]) -> Any:
-    """Calls with an Orbax checkpointer; its notes on single-process saves are nobody's concern."""
+    """Calls with an Orbax checkpointer; its notes on single-process saves are nobody's concern.
+
+    Where several processes train a study each saves its own seeds, when it is time for them: Orbax must not
+    wait for the others.
+    """
     import orbax.checkpoint as ocp  # heavy, and not needed to train
+
+    me = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=me, active_processes={me})
+    handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False, multiprocessing_options=alone)
 
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with ocp.PyTreeCheckpointer(use_ocdbt=False) as saver:
+        with ocp.Checkpointer(handler, multiprocessing_options=alone) as saver:
             return use(saver)
     finally:
         logger.setLevel(level)

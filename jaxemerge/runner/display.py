@@ -25,7 +25,17 @@ _PLAIN_INTERVAL = 10.0  # seconds between two lines where output is no terminal
 class Display:
     """Follows a study's progress; use as a context manager around it."""
 
-    def __init__(self, console: Console, jobs: Sequence[Job], threshold: float) -> None:
+    def __init__(self, console: Console, jobs: Sequence[Job], threshold: float, *, label: str = "") -> None:
+        """Before anything is trained.
+
+        Args:
+            console: where to show it.
+            jobs: all that will be trained.
+            threshold: exact match from which a seed counts as a success.
+            label: begins the lines of a process that is not the first of its study; only what is out of the
+                ordinary is then shown.
+        """
+        self._label_of_process = label
         self._console = console
         self._threshold = threshold
         self._total = sum(job.flops for job in jobs)
@@ -34,7 +44,7 @@ class Display:
         self._rate = 0.0  # FLOP/s, smoothed over dispatches
         self._status = self._successes = ""
         self._bars: Progress | None = None
-        if console.is_terminal:
+        if console.is_terminal and not label:
             self._bars = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}", markup=False),
@@ -71,7 +81,7 @@ class Display:
         self._items = sheet(job.experiment.task)
         if self._bars:
             self._chunk = self._bars.add_task(self._label, total=job.experiment.steps, left="compiling")
-        else:
+        elif not self._label_of_process:
             self.line(f"{self._label}: compiling for {len(job.chunks[number])} seeds")
 
     def update(self, seen: Seen) -> None:
@@ -87,6 +97,8 @@ class Display:
         if self._bars:
             self._bars.update(self._study, completed=self._done(), left=self._left())
             self._bars.update(self._chunk, completed=seen.step, left="")
+        elif self._label_of_process:
+            pass
         elif now - self._last_line >= _PLAIN_INTERVAL or seen.step == self._job.experiment.steps:
             self._last_line = now
             progress = f"{self._done() / self._total:.0%}, {self._left()}".rstrip(", ")
@@ -112,7 +124,7 @@ class Display:
 
     def line(self, text: str) -> None:
         """Prints a line, above the bars where there are any."""
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(self._label_of_process + text), soft_wrap=True)
 
     def _done(self) -> float:
         return self._finished + self._step * self._job.flops_per_step

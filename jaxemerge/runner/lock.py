@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jaxemerge.files import alive
+
 # The holder touches its file every BEAT seconds. File systems that do not share flock between hosts are safe
 # through this: a holder on another host is believed dead after EXPIRY seconds of silence.
 BEAT, EXPIRY = 10.0, 120.0
@@ -49,6 +51,41 @@ def locked(path: Path) -> Iterator[None]:
         beating.join()
         path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def holder(path: Path) -> dict[str, Any] | None:
+    """Host, process and since when of whoever holds a lock now, for people; None where nobody does.
+
+    Takes nothing, and so stands in nobody's way: it believes the heartbeat, and on this host the process.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        found, age = _holder(descriptor), _age(descriptor)
+    finally:
+        os.close(descriptor)
+    dead = bool(found) and found["host"] == socket.gethostname() and not alive(found["pid"])
+    return None if not found or dead or age >= EXPIRY else found
+
+
+def refuse_others(folder: Path, share: str) -> None:
+    """Refuses to write beside processes that do not share the cell with this one.
+
+    Args:
+        folder: holds ``.lock``, or ``.lock-GROUP-RANK`` of each process of a group.
+        share: ``-GROUP-RANK`` of this process; empty if it is in no group.
+
+    Raises:
+        LockedError: another process writes all of the cell, or a process of another group its share.
+    """
+    group = share.rpartition("-")[0]
+    for path in folder.glob(".lock*"):
+        friend = bool(share) and path.name.startswith(f".lock{group}-")
+        found = None if friend or path.name == ".lock" + share else holder(path)
+        if found:
+            raise LockedError(_sentence(path, found))
 
 
 def _take(path: Path) -> int:

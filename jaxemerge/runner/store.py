@@ -17,7 +17,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from jaxemerge.files import (
     write_sealed,
 )
 from jaxemerge.runner.checkpoint import INTERVAL, Checkpoints
-from jaxemerge.runner.lock import locked
+from jaxemerge.runner.lock import holder, locked, refuse_others
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.table import SCHEMA
 from jaxemerge.training import Seed
@@ -54,6 +54,7 @@ class Store:
         folder: where it is.
         study: name of its study.
         cells: what each cell is, by id.
+        asked: the seeds of each cell that commands have asked for so far.
         notes: what a person should know of how the folder was opened.
     """
 
@@ -61,21 +62,27 @@ class Store:
     study: str
     cells: Mapping[str, dict[str, Any]]
     notes: tuple[str, ...] = ()
+    asked: Mapping[str, tuple[Seed, ...]] = field(default_factory=dict)
 
     def finished(self, cell: str) -> set[Seed]:
         """Members of a cell whose results are there."""
         return {(init, data) for record in self._records(cell) for init, data in record["seeds"]}
 
     @contextlib.contextmanager
-    def writing(self, cell: str) -> Iterator[None]:
-        """Makes this process the only writer of a cell.
+    def writing(self, cell: str, share: str = "") -> Iterator[None]:
+        """Makes this process the only writer of a cell, or of its share of it.
+
+        Args:
+            cell: the cell.
+            share: ``-GROUP-RANK`` of a process that shares the cell's seeds with others of the same group.
 
         Raises:
             LockedError: another process is.
         """
         folder = self._cell(cell)
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / ".lock"):
+        with locked(folder / f".lock{share}"):
+            refuse_others(folder, share)
             remove_partial(folder)
             yield
 
@@ -107,6 +114,13 @@ class Store:
             StoreError: a file is damaged.
         """
         return [record for cell in self.cells for record in self._records(cell)]
+
+    def condition(self, cell: str) -> tuple[list[dict[str, Any]], list[str], list[dict[str, Any]]]:
+        """A cell's records that are whole, a line on every damaged part, and who is writing it now."""
+        damaged = dict(self._damaged(cell))
+        records = [read_sealed(path) for path in self._record_files(cell) if path not in damaged]
+        writers = [found for path in sorted(self._cell(cell).glob(".lock*")) if (found := holder(path))]
+        return records, [str(error) for error in damaged.values()], writers
 
     def checkpoints(self, cell: str, seeds: Sequence[Seed], interval: float = INTERVAL) -> Checkpoints:
         """Where the checkpoints of a chunk are kept."""
@@ -188,7 +202,7 @@ def open_store(folder: Path) -> Store:
         raise StoreError(f"{folder} holds no study: there is no study.json in it")
     try:
         fields = read_sealed(description)
-        return Store(folder, fields["study"], fields["cells"])
+        return Store(folder, fields["study"], fields["cells"], asked=_read_seeds(fields.get("seeds", {})))
     except (DamagedError, KeyError) as error:
         raise StoreError(f"{error}; train the study again to mend it") from error
 
@@ -203,35 +217,58 @@ def create_store(folder: Path, study: str, experiments: Sequence[Experiment]) ->
     """
     asked = {experiment.cell: _without_seeds(experiment) for experiment in experiments}
     kept: Mapping[str, dict[str, Any]] = {}
+    before: Mapping[str, tuple[Seed, ...]] = {}
     notes: tuple[str, ...] = ()
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"{folder} is a file: --out must name a folder")
     if (folder / "study.json").is_file():
-        kept, notes = _kept(folder)
+        kept, before, notes = _kept(folder)
         _check_same(folder, kept, asked)
     elif folder.is_dir() and any(folder.iterdir()) and not (folder / "cells").is_dir():
         raise StoreError(f"{folder} holds other files and no study: choose an empty or new folder")
-    store = Store(folder, study, {**kept, **asked}, notes)
+    seeds = {cell.cell: (*before.get(cell.cell, ()), *cell.seeds) for cell in experiments}
+    seeds = {cell: tuple(sorted(set(of))) for cell, of in {**before, **seeds}.items()}
+    store = Store(folder, study, {**kept, **asked}, notes, seeds)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_partial(folder)
-        write_sealed(folder / "study.json", {"format": _FORMAT, "study": study, "cells": store.cells})
+        write_sealed(folder / "study.json", _description(store))
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror or error}") from error
     return store
 
 
-def _kept(folder: Path) -> tuple[Mapping[str, dict[str, Any]], tuple[str, ...]]:
-    """Cells of the folder; none, and a note, where their description is damaged, which is then set aside.
+def _description(store: Store) -> dict[str, Any]:
+    """What study.json says; seeds are written ``7``, or ``3/8`` where weights and data have two."""
+    seeds = {
+        cell: " ".join(str(i) if i == d else f"{i}/{d}" for i, d in of) for cell, of in store.asked.items()
+    }
+    return {"format": _FORMAT, "study": store.study, "cells": store.cells, "seeds": seeds}
 
-    A cell's name holds a digest of its fields: its finished seeds are found again without the description.
+
+def _read_seeds(texts: Mapping[str, str]) -> dict[str, tuple[Seed, ...]]:
+    def seed(text: str) -> Seed:
+        init, _, data = text.partition("/")
+        return int(init), int(data or init)
+
+    return {cell: tuple(map(seed, text.split())) for cell, text in texts.items()}
+
+
+def _kept(
+    folder: Path,
+) -> tuple[Mapping[str, dict[str, Any]], Mapping[str, tuple[Seed, ...]], tuple[str, ...]]:
+    """Cells of the folder and their seeds; none, and a note, where their description is damaged.
+
+    It is then set aside. A cell's name holds a digest of its fields: its finished seeds are found again
+    without the description.
     """
     try:
-        return open_store(folder).cells, ()
+        store = open_store(folder)
+        return store.cells, store.asked, ()
     except StoreError as error:
         aside = set_aside(folder / "study.json")
         damage = str(error).partition(";")[0]
-        return {}, (f"{damage}; it is kept as {aside.name} and written anew.",)
+        return {}, {}, (f"{damage}; it is kept as {aside.name} and written anew.",)
 
 
 def overwrite(folder: Path) -> None:

@@ -94,6 +94,7 @@ def jobs(
     experiments: Sequence[Experiment],
     store: Store | None,
     *,
+    study: Sequence[Experiment] = (),
     chunk: int = 0,
     width: int = 0,
     memory: int = 0,
@@ -108,6 +109,8 @@ def jobs(
     Args:
         experiments: the cells.
         store: what is finished.
+        study: all cells of the study, where ``experiments`` are only some of them: what is swept is then
+            seen, and named in the rows, as if all were trained.
         chunk: seeds at once; 0 chooses.
         width: seeds side by side on each device; 0 chooses.
         memory: bytes that may be used; 0 takes a share of what there is.
@@ -116,7 +119,7 @@ def jobs(
         cache: folder in which the plans that a search found are kept.
     """
     found = []
-    columns = swept_columns(experiments)
+    columns = swept_columns(study or experiments)
     known = _latest_records(store) if store else {}
     records = {} if chunk or width else known
     for experiment in experiments:

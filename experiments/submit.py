@@ -1,0 +1,78 @@
+"""Hands a study to a scheduler: which cells, as which commands, with what resources."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from jaxemerge.runner.launch import Resources, require, submit
+from jaxemerge.runner.store import create_store, overwrite
+from options import add_launch_options, chosen_cells, parse_memory, parse_minutes, results_folder, selected
+from terminal import print_status, say
+
+PATIENCE = 150  # seconds that a job waits for the lock of a killed one, until that is believed dead
+
+
+def launch(arguments: Sequence[str], options: argparse.Namespace, console: Console) -> int:
+    """Submits jobs for the cells that have seeds missing; where they run on this machine, waits for them."""
+    cells, resources = chosen_cells(options), asked_for(options)
+    wanted = selected(cells, options.cells)
+    folder = results_folder(options).resolve()
+    require(options.launch)
+    if options.overwrite:
+        overwrite(folder)
+    store = create_store(folder, options.command, cells)
+    for line in (*store.notes, *store.mend()):
+        say(console, line)
+    left = [cell.cell for cell in wanted if not store.finished(cell.cell).issuperset(cell.seeds)]
+    if not left:
+        say(console, f"All {len(wanted)} cells are finished in {folder}: nothing to launch.")
+        return 0
+    # A scheduler limits how many jobs of an array run at once; on this machine they all would.
+    groups = [[name] for name in left]
+    if options.launch == "local":
+        jobs_at_once = min(resources.parallel or 1, len(left))
+        groups = [left[i::jobs_at_once] for i in range(jobs_at_once)]
+    commands = [command(arguments, group, folder) for group in groups]
+    jobs = submit(options.launch, commands, folder / "jobs", resources, f"jaxemerge-{options.command}")
+    say(console, f"Launched {len(jobs)} jobs for {len(left)} cells: {', '.join(job.job_id for job in jobs)}")
+    say(console, f"Their output is in {folder / 'jobs'}.")
+    say(console, f"See how they do with {shlex.join(['python', sys.argv[0], 'status', str(folder)])}")
+    if options.launch == "slurm":
+        return 0
+    while not all(job.done() for job in jobs):
+        time.sleep(0.5)
+    print_status(console, store)
+    return 0 if all(store.finished(cell.cell).issuperset(cell.seeds) for cell in wanted) else 1
+
+
+def asked_for(options: argparse.Namespace) -> Resources:
+    """What each job is to be given."""
+    return Resources(
+        partition=options.partition,
+        minutes=parse_minutes(options.time),
+        gpus=options.gpus,
+        cpus=options.cpus,
+        memory=parse_memory(options.job_memory, "--job-memory"),
+        parallel=options.parallel or 0,
+        further=dict(text.removeprefix("--").split("=", 1) for text in options.sbatch),
+    )
+
+
+def command(arguments: Sequence[str], cells: Sequence[str], folder: Path) -> list[str]:
+    """The words that train some cells: those given here, without what concerns the launch alone."""
+    stripping = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add_launch_options(stripping)
+    for option in ("--cells", "--out", "--patience"):
+        stripping.add_argument(option)
+    stripping.add_argument("--overwrite", action="store_true")
+    _, kept = stripping.parse_known_args(arguments)
+    own = ["--cells", ",".join(cells), "--out", str(folder), "--patience", str(PATIENCE)]
+    program = Path(__file__).with_name("run.py")
+    return [sys.executable, str(program), *kept, *own]

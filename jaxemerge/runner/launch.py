@@ -1,0 +1,164 @@
+"""Handing programs to a scheduler: an array of jobs that save, end and are queued again when time is up.
+
+Needs submitit, which knows how Slurm wants this done: https://github.com/facebookincubator/submitit.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_STOPPED = {128 + signal.SIGTERM, 128 + signal.SIGUSR2}  # how a program exits that was told to save and end
+_NOTICE = 180  # seconds before the time limit at which a job is told; compiling and saving must fit in
+_REQUEUES = 1_000  # a study may take any number of time limits
+_UNTIL_KILLED = 3_600.0  # longest wait for the end that a scheduler has announced, in seconds
+
+
+class LaunchError(ValueError):
+    """Jobs cannot be submitted; the message says why."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one job is given; what is not set is left to the scheduler.
+
+    Attributes:
+        partition: of the cluster.
+        minutes: time limit of a job; what is not finished by then is queued again.
+        gpus: GPUs of a job.
+        cpus: cores of a job.
+        memory: bytes of a job.
+        parallel: how many jobs may run at once; 0 for any number.
+        further: any other options of sbatch, by name without the dashes.
+    """
+
+    partition: str | None = None
+    minutes: float | None = None
+    gpus: int | None = None
+    cpus: int | None = None
+    memory: int = 0
+    parallel: int = 0
+    further: Mapping[str, str] = field(default_factory=dict)
+
+
+class Command:
+    """Runs a program in a process of its own, and tells it to save and end when the job must end.
+
+    This, and the words of the program, is all that submitit writes down of a job: its own transport within
+    the user's folder of jobs. Results and checkpoints never pass through it.
+    """
+
+    def __call__(self, words: Sequence[str]) -> None:
+        """Runs the program to its end.
+
+        Raises:
+            RuntimeError: it failed.
+        """
+        self._program = subprocess.Popen(list(words))
+        try:
+            self._wait()
+            code = self._program.wait()
+            if code in _STOPPED:
+                # The scheduler has told all processes of the job that it will end it. Whether the job is
+                # queued again (preempted) or not (cancelled) is the scheduler's to say.
+                time.sleep(_UNTIL_KILLED)
+        finally:
+            if self._program.poll() is None:
+                self._program.terminate()
+        if code:
+            raise RuntimeError(f"exit code {code}: {shlex.join(words)}")
+
+    def checkpoint(self, words: Sequence[str]) -> Any:
+        """What to queue again once the program has saved; submitit calls it from a signal handler."""
+        from submitit.helpers import DelayedSubmission
+
+        if self._program.returncode is None:
+            self._program.send_signal(signal.SIGTERM)
+            self._wait()
+        return DelayedSubmission(Command(), words)
+
+    def _wait(self) -> None:
+        """Waits for the program, leaving its exit code to be read.
+
+        A signal handler may do so while the interrupted code does: Popen.wait would be stuck on its lock.
+        """
+        os.waitid(os.P_PID, self._program.pid, os.WEXITED | os.WNOWAIT)
+
+
+def require(where: str) -> Any:
+    """submitit, where jobs can be submitted from here.
+
+    Raises:
+        LaunchError: it is not installed, or there is no Slurm on this machine.
+    """
+    try:
+        import submitit
+    except ModuleNotFoundError:
+        raise LaunchError(f"--launch {where} needs submitit: pip install 'jaxemerge[slurm]'") from None
+    if where == "slurm" and not (shutil.which("sbatch") and shutil.which("srun")):
+        raise LaunchError("--launch slurm: no sbatch and srun here: log in where jobs are submitted")
+    return submitit
+
+
+def submit(
+    where: str, commands: Sequence[Sequence[str]], folder: Path, resources: Resources, name: str
+) -> list[Any]:
+    """Submits one job per command, as an array where there are several.
+
+    Args:
+        where: ``slurm``, or ``local`` for processes of this machine, to try it.
+        commands: words of each program.
+        folder: for logs and what submitit needs itself.
+        resources: of each job.
+        name: of the jobs.
+
+    Returns:
+        submitit's jobs.
+
+    Raises:
+        LaunchError: submitit or Slurm are missing, or Slurm refuses.
+    """
+    submitit = require(where)
+    try:
+        if where == "slurm":
+            executor = submitit.SlurmExecutor(folder, max_num_timeout=_REQUEUES)
+            executor.update_parameters(**slurm_parameters(resources, name))
+        else:
+            executor = submitit.LocalExecutor(folder, max_num_timeout=_REQUEUES)
+            executor.update_parameters(**local_parameters(resources))
+        with executor.batch():
+            return [executor.submit(Command(), list(words)) for words in commands]
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise LaunchError(f"--launch {where}: {reason}") from error
+
+
+def slurm_parameters(resources: Resources, name: str) -> dict[str, Any]:
+    """Resources by submitit's names of them."""
+    given = {
+        "job_name": name,
+        "partition": resources.partition,
+        "time": None if resources.minutes is None else max(1, round(resources.minutes)),
+        "gpus_per_node": resources.gpus,
+        "cpus_per_task": resources.cpus,
+        "mem": f"{resources.memory // 2**20}M" if resources.memory else None,
+        "array_parallelism": resources.parallel or None,
+        "signal_delay_s": _NOTICE,
+        "additional_parameters": {"requeue": True, **resources.further},
+    }
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def local_parameters(resources: Resources) -> dict[str, Any]:
+    """The same for processes of this machine, which take less notice."""
+    minutes = 7 * 24 * 60 if resources.minutes is None else resources.minutes
+    notice = min(_NOTICE, int(30 * minutes))
+    return {"timeout_min": minutes, "signal_delay_s": notice, "gpus_per_node": resources.gpus or 0}

@@ -1,0 +1,212 @@
+"""Some cells of a study, and a study as jobs: which commands, which folder, what is seen of them."""
+
+import argparse
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+import run
+import submit
+import train
+from jaxemerge.runner.signals import StopRequest
+from jaxemerge.runner.store import create_store, open_store
+from options import parse_minutes, parser, selected
+from studies import STUDIES
+
+PROGRAM = Path(run.__file__)
+STUDY = ["--seeds", "2", "--set", "batch=2", "--set", "evaluations=3", "--set", "task.test_lengths=10,15"]
+CELLS = STUDIES["count_fixed_depth"].cells(quick=False)
+NAMES = [cell.cell for cell in CELLS]
+
+
+def program(*arguments, timeout=300):
+    """Runs to the end; its exit code and what it printed."""
+    command = [sys.executable, str(PROGRAM), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env={**os.environ})
+    return done.returncode, done.stdout + done.stderr
+
+
+def parts(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.parquet")}
+
+
+@pytest.mark.parametrize(
+    ("which", "numbers"),
+    [
+        (None, [1, 2, 3, 4, 5]),
+        ("2", [2]),
+        ("4,1:2", [1, 2, 4]),
+        (NAMES[2], [3]),
+        ("*width64-*,5", [1, 5]),
+        ("1,1,count-depth4-width64-*", [1]),
+    ],
+)
+def test_cells_by_number_and_name(which, numbers):
+    assert selected(CELLS, which) == tuple(CELLS[n - 1] for n in numbers)
+
+
+@pytest.mark.parametrize("which", ["6", "0", "0:2", "6:7", "3:2", "2:", "*width65*", "", "1,,2", "-1"])
+def test_cells_that_are_none(which):
+    part = re.escape(repr(next(p for p in which.split(",") if p != "1")))
+    with pytest.raises(ValueError, match=f"^--cells {re.escape(which)}: {part} is none of the 5 cells"):
+        selected(CELLS, which)
+
+
+def test_time_limits():
+    assert [parse_minutes(text) for text in ("90", "1:30", "2:00:30", None)] == [90, 1.5, 120.5, None]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--gpus", "1"], "--gpus: belongs to --launch slurm or --launch local"),
+        (["--sbatch", "a=b"], "--sbatch: belongs to --launch"),
+        (["--job-memory", "4GB"], "--job-memory: belongs to --launch"),
+        (["--launch", "slurm", "--sbatch", "exclusive"], "--sbatch exclusive: write OPTION=VALUE"),
+        (["--launch", "slurm", "--cpus", "0"], "--cpus 0: must be at least 1"),
+        (["--launch", "slurm", "--time", "1h"], "--time 1h: write 4:00:00, 30:00 or minutes"),
+        (["--launch", "slurm", "--time", "0:00"], "--time 0:00: write 4:00:00"),
+        (["--launch", "slurm", "--job-memory", "all"], "--job-memory all: write 4GB or 500MB"),
+        (["--launch", "pbs"], "argument --launch: invalid choice: 'pbs'"),
+        (["--launch", "slurm", "--cells", "9"], "--cells 9: '9' is none of the 3 cells that --plan shows"),
+        (["--patience", "-1"], "--patience -1: must be at least 0 seconds"),
+        (["--see", "3"], "unrecognized arguments: --see"),
+    ],
+)
+def test_what_is_refused_leaves_nothing(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        run.main(arguments)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_runs_the_same_program_on_its_cells():
+    given = ["count_fixed_depth", "--launch", "slurm", "--seeds", "8:24", "--gpus=2", "--sbatch", "a=b"]
+    given += ["--overwrite", "--cells", "1:3", "--set", "steps=7", "--out", "there", "--time", "9", "--quick"]
+    words = submit.command(given, NAMES[:2], Path("/results"))
+    assert words[:2] == [sys.executable, str(PROGRAM)]
+    options = parser(None).parse_intermixed_args(words[2:])
+    plain = parser(None).parse_intermixed_args(["count_fixed_depth", "--quick"])
+    changed = {name: value for name, value in vars(options).items() if value != getattr(plain, name)}
+    assert changed == {
+        "seeds": "8:24",
+        "changes": ["steps=7"],
+        "cells": ",".join(NAMES[:2]),
+        "out": Path("/results"),
+        "patience": submit.PATIENCE,
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Two cells of three trained in one go."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    code, output = program(*STUDY, "--set", "steps=20", "--cells", "1:2", "--out", out)
+    assert code == 0, output
+    assert "1 of the study's 3 cells are not finished; the last writes the report." in output
+    return out
+
+
+@pytest.mark.slow
+def test_cells_trained_one_by_one_are_those_of_the_whole_study(whole, tmp_path):
+    out = tmp_path / "out"
+    for cell in ("2", "*depth1*"):
+        code, output = program(*STUDY, "--set", "steps=20", "--cells", cell, "--out", out)
+        assert code == 0, output
+        assert "Training 2 seeds in 1 cells" in output
+    assert parts(out) == parts(whole)
+    assert len(parts(out)) == 2
+    assert open_store(out).cells == open_store(whole).cells
+
+
+def test_the_last_cells_write_the_report(monkeypatch, tmp_path):
+    console, written = Console(file=io.StringIO(), width=200), []
+    monkeypatch.setattr(train, "report", lambda store, options, console: written.append(store) or 0)
+    cells = STUDIES["count_quick"].cells()
+    store = create_store(tmp_path / "out", "count_quick", cells)
+    some, whole = argparse.Namespace(cells="1"), argparse.Namespace(cells=None)
+    for n, cell in enumerate(cells):
+        assert train.conclude(cells, store, some, console, StopRequest()) == 0
+        assert len(written) == n
+        assert train.conclude(cells, store, whole, console, StopRequest()) == 0
+        assert len(written) == n + 1
+        store.write(cell.cell, cell.seeds, pl.DataFrame({"value": [1.0]}), {})
+    assert train.conclude(cells, store, some, console, StopRequest()) == 0
+    assert len(written) == 4
+    assert "2 of the study's 3 cells are not finished" in console.file.getvalue()
+
+
+@pytest.mark.slow
+def test_status_tells_what_is_done_begun_running_missing_and_damaged(whole, tmp_path, capsys):
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    first, second, third = (out / "cells" / cell for cell in open_store(out).cells)
+    shown = status(out, capsys)
+    assert shown[first.name] == shown[second.name] == ["20", "2", "0", "-", "finished"]
+    assert shown[third.name] == ["20", "0", "2", "-", "waiting"]
+    (victim,) = second.glob("*.parquet")
+    victim.write_bytes(victim.read_bytes()[:-1])
+    now = {"host": socket.gethostname(), "pid": os.getpid(), "since": "2026-11-24T10:00:00+00:00"}
+    (first / ".lock").write_text(json.dumps(now))
+    third.mkdir()
+    (third / ".lock").write_text(json.dumps({**now, "pid": 2**22 + 1}))  # no process has it: it is dead
+    shown = status(out, capsys)
+    assert shown[first.name] == ["20", "2", "0", "-", "running"]
+    assert shown[second.name] == ["20", "0", "2", "-", "damaged"]
+    assert shown[third.name] == ["20", "0", "2", "-", "waiting"]
+    who = f"process {os.getpid()} on {socket.gethostname()} since 2026-11-24 10:00:00 (UTC)"
+    assert f"{first.name} is trained by {who}\n" in shown["lines"]
+    assert f"{victim} is damaged: its content does not match its digest\n" in shown["lines"]
+
+
+def status(out, capsys):
+    """By cell the columns of the table, but for the time; and all that was printed."""
+    assert run.main(["status", str(out)]) == 0
+    text = capsys.readouterr().out
+    rows = [line.split() for line in text.splitlines() if line.startswith(" count-")]
+    return {row[0]: [*row[1:5], row[-1]] for row in rows} | {"lines": text}
+
+
+@pytest.mark.slow
+def test_jobs_whose_time_is_up_are_queued_again_and_lead_to_the_same_results(tmp_path):
+    study = ["--seeds", "4", "--set", "steps=3000", "--set", "batch=4", "--cells", "1"]
+    for out in (tmp_path / "compiled", tmp_path / "plain"):
+        began = time.monotonic()
+        code, output = program(*study, "--out", out)
+        assert code == 0, output
+    seconds = time.monotonic() - began
+    # A job is left alone for half of its time: for most of what the study takes, but not for all of it. The
+    # machine may be faster or slower by now.
+    for attempt, share in enumerate((0.8, 0.6, 0.45, 0.35)):
+        out = tmp_path / f"launched{attempt}"
+        limit = f"0:{2 * share * seconds:.0f}"
+        code, output = program(*study, "--launch", "local", "--time", limit, "--out", out, timeout=500)
+        logs = "".join(path.read_text() for path in out.glob("jobs/*.out"))
+        if "Requeued job" in logs:
+            break
+    assert code == 0, output + logs
+    assert "Launched 1 jobs for 1 cells" in output
+    assert "SIGTERM: stopping after a checkpoint." in logs
+    assert "Requeued job" in logs
+    assert "going on from the checkpoint of step" in logs
+    assert parts(out) == parts(tmp_path / "plain")
+    assert len(parts(out)) == 1
+    assert output.count(" finished \n") == 1
+    code, output = program(*study, "--launch", "local", "--out", out)
+    assert code == 0
+    assert f"All 1 cells are finished in {out}: nothing to launch." in output

@@ -1,0 +1,130 @@
+"""Jobs: what a scheduler is told, and how a program is stopped and begun again."""
+
+import os
+import signal
+import stat
+import sys
+import threading
+import time
+
+import pytest
+
+from jaxemerge.runner.launch import Command, LaunchError, Resources, submit
+
+# Stands in for Slurm: keeps what it is given, and answers as sbatch does.
+SBATCH = """#!/bin/sh
+cp "$1" "$(dirname "$0")/given"
+echo Submitted batch job 4711
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A folder with programs called srun and sbatch, first on the path."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, text in {"srun": "#!/bin/sh\n", "sbatch": SBATCH}.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+def test_slurm_gets_an_array_with_its_resources_that_is_told_before_it_ends(slurm, tmp_path):
+    resources = Resources(
+        partition="gpu",
+        minutes=239.2,
+        gpus=2,
+        cpus=8,
+        memory=32 * 10**9,
+        parallel=4,
+        further={"account": "physics", "qos": "long"},
+    )
+    found = submit("slurm", [["echo", str(i)] for i in range(3)], tmp_path / "jobs", resources, "study")
+    assert [job.job_id for job in found] == ["4711_0", "4711_1", "4711_2"]
+    lines = (slurm / "given").read_text().splitlines()
+    options = {line.removeprefix("#SBATCH --") for line in lines if line.startswith("#SBATCH")}
+    assert options >= {
+        "array=0-2%3",
+        "partition=gpu",
+        "time=239",
+        "gpus-per-node=2",
+        "cpus-per-task=8",
+        "mem=30517M",
+        "account=physics",
+        "qos=long",
+        "job-name=study",
+        "requeue",
+        "signal=USR2@180",
+    }
+    assert any(option.startswith(f"output={tmp_path / 'jobs'}") for option in options)
+
+
+def test_what_is_not_asked_for_is_left_to_slurm_and_its_own_options_win(slurm, tmp_path):
+    submit("slurm", [["echo"]], tmp_path / "jobs", Resources(further={"signal": "USR2@600"}), "study")
+    text = (slurm / "given").read_text()
+    assert "signal=USR2@600" in text
+    assert not [word for word in ("partition", "gpus", "cpus", "mem=", "array=") if word in text]
+
+
+def test_a_refusal_of_slurm_is_told(slurm, tmp_path):
+    (slurm / "sbatch").write_text("#!/bin/sh\necho invalid partition specified: gpu >&2\nexit 1\n")
+    with pytest.raises(LaunchError, match=r"^--launch slurm: .*invalid partition specified: gpu"):
+        submit("slurm", [["echo"]], tmp_path / "jobs", Resources(partition="gpu"), "study")
+
+
+def test_where_slurm_or_submitit_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LaunchError, match="--launch slurm: no sbatch and srun here"):
+        submit("slurm", [["echo"]], tmp_path / "jobs", Resources(), "study")
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(LaunchError, match=r"needs submitit: pip install 'jaxemerge\[slurm\]'$"):
+        submit("local", [["echo"]], tmp_path / "jobs", Resources(), "study")
+
+
+def test_a_program_that_fails_is_an_error_that_names_it():
+    Command()([sys.executable, "-c", ""])
+    with pytest.raises(RuntimeError, match=r"^exit code 3: .* -c 'raise SystemExit\(3\)'$"):
+        Command()([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+SLOW_TO_STOP = """
+import pathlib, signal, sys, time
+def stop(*_):
+    time.sleep(0.3)  # saving
+    pathlib.Path(sys.argv[1], "saved").touch()
+    sys.exit(143)
+signal.signal(signal.SIGTERM, stop)
+pathlib.Path(sys.argv[1], "ready").touch()
+time.sleep(60)
+"""
+
+
+class EndedError(Exception):
+    pass
+
+
+def test_a_job_that_must_end_lets_its_program_save_and_is_queued_again(tmp_path):
+    command, queued = Command(), []
+    words = [sys.executable, "-c", SLOW_TO_STOP, str(tmp_path)]
+
+    def at_signal(number, frame):  # as submitit does
+        queued.append(command.checkpoint(words))
+        assert (tmp_path / "saved").exists()
+        raise EndedError
+
+    def send_when_ready():
+        while not (tmp_path / "ready").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+    former = signal.signal(signal.SIGUSR2, at_signal)
+    try:
+        threading.Thread(target=send_when_ready).start()
+        with pytest.raises(EndedError):
+            command(words)
+    finally:
+        signal.signal(signal.SIGUSR2, former)
+    assert queued[0].args == (words,)
+    assert isinstance(queued[0].function, Command)
+    assert vars(queued[0].function) == {}
