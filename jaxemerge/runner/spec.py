@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,9 +106,8 @@ class Experiment:
         return dataclasses.replace(self, seeds=tuple(seeds))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain nested dict; the task carries its class name as ``kind``."""
-        fields = dataclasses.asdict(self)
-        return {**fields, "task": {"kind": type(self.task).__name__, **fields["task"]}}
+        """Plain nested dict; the task, and tasks within it, carry their class name as ``kind``."""
+        return {**dataclasses.asdict(self), "task": _task_fields(self.task)}
 
     def to_json(self) -> str:
         """The experiment as JSON; ``from_json`` gives back an equal one."""
@@ -126,19 +126,35 @@ class Experiment:
         """
         fields = json.loads(text)
         kinds = {kind.__name__: kind for kind in tasks}
-        task = dict(fields["task"])
-        name = task.pop("kind")
-        if name not in kinds:
-            raise ValueError(f"task {name!r} is unknown: must be one of {', '.join(sorted(kinds))}")
         return cls(
             **{
                 **fields,
-                "task": _build(kinds[name], task),
+                "task": _value(fields["task"], kinds),
                 "model": _build(Transformer, fields["model"]),
                 "optimizer": _build(AdamW, fields["optimizer"]),
                 "seeds": tuple(map(tuple, fields["seeds"])),
             }
         )
+
+
+def _task_fields(value: Any) -> Any:
+    """A field of a task, or a task, as plain values."""
+    if isinstance(value, Task):
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(typing.cast(Any, value))}
+        return {"kind": type(value).__name__, **{name: _task_fields(each) for name, each in fields.items()}}
+    return tuple(map(_task_fields, value)) if isinstance(value, tuple) else value
+
+
+def _value(plain: Any, kinds: Mapping[str, type[Task]]) -> Any:
+    """What ``_task_fields`` made plain."""
+    if isinstance(plain, list):
+        return tuple(_value(each, kinds) for each in plain)
+    if not isinstance(plain, dict):
+        return plain
+    name = plain["kind"]
+    if name not in kinds:
+        raise ValueError(f"task {name!r} is unknown: must be one of {', '.join(sorted(kinds))}")
+    return _build(kinds[name], {k: _value(v, kinds) for k, v in plain.items() if k != "kind"})
 
 
 def _build(kind: type[Any], fields: Mapping[str, Any]) -> Any:
@@ -148,7 +164,7 @@ def _build(kind: type[Any], fields: Mapping[str, Any]) -> Any:
             raise ValueError(
                 f"{kind.__name__} has no field {name!r}: must be one of {', '.join(sorted(known))}"
             )
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    return kind(**fields)
 
 
 def _canonical(fields: Mapping[str, Any]) -> str:

@@ -114,8 +114,10 @@ def _converted(name: str, kind: Any, text: str) -> Any:
         value = text
     if isinstance(value, float) and value.is_integer() and kind is not float:
         value = int(value)  # 1e4 steps
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and type(value) is int:
         value = float(value)
+    if kind == tuple[float, ...] and isinstance(value, tuple):
+        value = tuple(float(each) if type(each) is int else each for each in value)
     if not _fits(value, kind):
         raise ValueError(f"{name}={text}: must be {_described(kind)}")
     return value
@@ -132,8 +134,12 @@ def _fits(value: Any, kind: Any) -> bool:
 
 def _described(kind: Any) -> str:
     words = {int: "a whole number", float: "a number", bool: "True or False"}
-    if typing.get_origin(kind) is tuple:
+    if kind == tuple[int, ...]:
         return "whole numbers with commas between them, as in 10,20,"
+    if kind == tuple[float, ...]:
+        return "numbers with commas between them, as in 1,2.5,"
+    if typing.get_origin(kind) is tuple:
+        return "given in a study: it cannot be written on the command line"
     return " or ".join(words[k] if k in words else _described(k) for k in typing.get_args(kind) or [kind])
 
 
@@ -146,10 +152,17 @@ def varied_fields(experiments: Sequence[Experiment]) -> list[str]:
 
 def flat_fields(experiment: Experiment) -> dict[str, Any]:
     """All fields by their dotted names, labels and seeds aside."""
-    fields: dict[str, Any] = {}
-    for name, value in experiment.to_dict().items():
-        if isinstance(value, dict):
-            fields.update({f"{name}.{key}": inner for key, inner in value.items()})
-        elif name not in ("seeds", "study", "family"):
-            fields[name] = value
-    return fields
+    fields = experiment.to_dict()
+    return _flat({name: value for name, value in fields.items() if name not in ("seeds", "study", "family")})
+
+
+def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        tasks = isinstance(value, tuple) and any(isinstance(each, dict) for each in value)
+        nested = dict(enumerate(value)) if tasks else value
+        if isinstance(nested, dict):
+            flat.update(_flat({f"{name}.{key}": inner for key, inner in nested.items()}))
+        else:
+            flat[name] = value
+    return flat

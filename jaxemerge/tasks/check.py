@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -47,6 +49,15 @@ def _declaration(task: Task) -> Iterator[str]:
         return
     if not dataclasses.is_dataclass(task) or not _hashable(task):
         yield f"{type(task).__name__} is not hashable: use @dataclass(frozen=True), and tuples for lists"
+        return
+    if not isinstance(task.name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", task.name):
+        yield f"name is {task.name!r}: it names folders, so use letters, digits and _ alone"
+    for field in dataclasses.fields(task):
+        if not _plain(getattr(task, field.name)):
+            yield (
+                f"field {field.name} holds {getattr(task, field.name)!r}, which cannot be written into a "
+                "results folder: use numbers, text, True, False, None, tuples of these, and tasks"
+            )
     for name in ("vocabulary", "min_length", "max_length"):
         value = getattr(task, name)
         if type(value) is not int or value < 1:
@@ -57,16 +68,29 @@ def _declaration(task: Task) -> Iterator[str]:
     best = task.best_loss
     if best is not None and not 0 <= best <= math.log(task.vocabulary):
         yield f"best_loss is {best!r}: return nats per weighted token, 0 to ln(vocabulary), or None"
-    if task.end is not None and (type(task.end) is not int or not 0 <= task.end < task.vocabulary):
-        yield f"end is {task.end!r}: return a token in [0, vocabulary={task.vocabulary}), or None"
-    if type(task.chance) not in (int, float) or not 0 <= task.chance <= 1:
-        yield f"chance is {task.chance!r}: return the probability of guessing an exact answer, in [0, 1]"
 
 
 def _hashable(value: Any) -> bool:
     try:
         hash(value)
     except TypeError:
+        return False
+    return True
+
+
+def _plain(value: Any) -> bool:
+    """Whether JSON can hold a field, and give it back."""
+    if isinstance(value, tuple):
+        return all(map(_plain, value))
+    if isinstance(value, Task):
+        return dataclasses.is_dataclass(value) and all(
+            _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        )
+    if type(value) not in (int, float, str, bool, type(None)):
+        return False
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:  # infinite, or no number
         return False
     return True
 
@@ -94,10 +118,15 @@ def _signature(task: Task) -> Iterator[str]:
 
 def _examples(task: Task) -> Iterator[str]:
     keys = jax.random.split(jax.random.key(0), _DRAWS)
-    tokens, weights, lengths = first = _drawn(task, keys)
+    program = _traced(task, keys)
+    run = program.compile()
+    tokens, weights, lengths = first = _drawn(run, keys)
     if task.max_length > 1 and np.all(tokens == tokens[0]) and np.all(lengths == lengths[0]):
         yield f"sample ignores its key: {_DRAWS} keys gave the same example; draw with jax.random"
-    if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, _drawn(task, keys), strict=True)):
+    again = _traced(task, keys)  # anew, so that hidden state shows
+    if again.as_text() != program.as_text():
+        run = again.compile()
+    if not _same(first, _drawn(run, keys)):
         yield "sample gives another example for the same key: use no randomness or state but the key"
     if lengths.min() < task.min_length or lengths.max() > task.max_length:
         yield (
@@ -115,9 +144,17 @@ def _examples(task: Task) -> Iterator[str]:
         yield "sample's weights are all zero: give the tokens to be learnt a positive weight"
 
 
-def _drawn(task: Task, keys: Key) -> list[np.ndarray]:
-    """Examples of many keys; traced anew each time, so that hidden state shows."""
-    return [np.asarray(x) for x in jax.jit(jax.vmap(lambda key: task.sample(key)))(keys)]
+def _traced(task: Task, keys: Key) -> jax.stages.Lowered:
+    """The program that draws examples of many keys."""
+    return jax.jit(jax.vmap(lambda key: task.sample(key))).lower(keys)
+
+
+def _drawn(run: jax.stages.Compiled, keys: Key) -> list[np.ndarray]:
+    return [np.asarray(x) for x in run(keys)]
+
+
+def _same(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(left, right, strict=True))
 
 
 def _evaluation(task: Task) -> Iterator[str]:
@@ -134,6 +171,12 @@ def _evaluation(task: Task) -> Iterator[str]:
         yield f"two evaluation sets are called {name}: give each its own split or length"
     for one in sets:
         yield from _evaluation_set(task, one)
+    again = task.evaluation_sets()
+    if len(again) != len(sets) or not all(
+        _same((np.asarray(a.tokens), np.asarray(a.scored)), (np.asarray(b.tokens), np.asarray(b.scored)))
+        for a, b in zip(sets, again, strict=True)
+    ):
+        yield "evaluation_sets() gives other items when called again: draw them from a fixed seed"
 
 
 def _evaluation_set(task: Task, one: EvaluationSet) -> Iterator[str]:
@@ -151,60 +194,6 @@ def _evaluation_set(task: Task, one: EvaluationSet) -> Iterator[str]:
         unscored = int((~scored.any(axis=1)).sum())
         if unscored:
             yield f"{where}: {unscored} items have no scored token: score at least one"
-            return
-        yield from _ends(where, task, tokens, scored)
-        yield from _accepted(where, task, tokens, scored)
-        if one.distractors is not None:
-            yield from _distractors(where, task, one)
-
-
-def _ends(where: str, task: Task, tokens: np.ndarray, scored: np.ndarray) -> Iterator[str]:
-    """A model that writes the end token writes no more."""
-    later = np.flip(np.cumsum(np.flip(scored, 1), 1), 1) - scored  # scored tokens to the right
-    early = int(((tokens == task.end) & scored & (later > 0)).any(1).sum())
-    if early:
-        yield (
-            f"{where}: end={task.end} stands before the last scored token of {early} items: an answer stops "
-            "there; use another end, or None"
-        )
-
-
-def _accepted(where: str, task: Task, tokens: np.ndarray, scored: np.ndarray) -> Iterator[str]:
-    """References are right answers, as they are and as they are written; a text without an answer is not."""
-    verify = jax.jit(jax.vmap(task.accepts))
-    try:
-        right = np.asarray(verify(tokens, tokens, scored))
-        empty = np.asarray(verify(np.where(scored, -1, tokens), tokens, scored))
-    except Exception as error:  # whatever the author's code raises is the finding
-        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        yield f"{where}: accepts(text, reference, scored) fails under jax.vmap: {reason}"
-        return
-    if right.shape != (len(tokens),) or right.dtype != bool:
-        yield f"{where}: accepts returns {right.dtype} of shape {right.shape[1:]}: return one bool"
-    elif not right.all():
-        yield f"{where}: accepts refuses {int((~right).sum())} references: accept at least these"
-    elif empty.any():
-        yield f"{where}: accepts takes {int(empty.sum())} texts with -1 (nothing) for an answer: refuse them"
-
-
-def _distractors(where: str, task: Task, one: EvaluationSet) -> Iterator[str]:
-    texts, tokens = np.asarray(one.distractors), np.asarray(one.tokens)
-    items, length = tokens.shape
-    if texts.ndim != 3 or not np.issubdtype(texts.dtype, np.integer) or not texts.size:
-        seen = f"{texts.dtype} of shape {texts.shape}"
-        yield f"{where}: distractors are {seen}: give integers [items, choices, positions]"
-        return
-    if (texts.shape[0], texts.shape[2]) != (items, length):
-        needed = f"({items}, choices, {length})"
-        yield f"{where}: distractors have shape {texts.shape}: give {needed}, as tokens have"
-        return
-    yield from _token_range(f"{where}: distractors", texts, task.vocabulary)
-    changed = texts != tokens[:, None]
-    if (changed & ~one.scored[:, None]).any():
-        yield f"{where}: distractors differ from tokens where nothing is scored: change the answer alone"
-    elif not changed.any(-1).all():
-        equal = int((~changed.any(-1)).sum())
-        yield f"{where}: {equal} distractors equal their item: make them wrong answers"
 
 
 def _token_range(what: str, tokens: np.ndarray, vocabulary: int) -> Iterator[str]:

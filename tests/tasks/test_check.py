@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,7 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxemerge import Count, EvaluationSet, Example, Task, check_task
+import jaxemerge as je
+import run
+from jaxemerge import Count, EvaluationSet, Example, Task, TaskMixture, check_task
+from studies import STUDIES
 from toy_tasks import Echo
 
 
@@ -55,6 +62,13 @@ def one_set(**fields: Any) -> Task:
 
 class Unhashable(Cheap):
     __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Tabled(Cheap):
+    """With a field of any kind."""
+
+    table: Any = ()
 
 
 class Plain(Task):  # no dataclass
@@ -172,6 +186,37 @@ BREACHES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: resampled(lambda e, key: e._replace(weights=e.weights.at[1:].set(0))),
         "sample's weights are all zero",
     ),
+    "name with a path": (
+        lambda: broken(name=constant("../count")),
+        "name is '../count': it names folders, so use letters, digits and _ alone",
+    ),
+    "name no text": (lambda: broken(name=constant(None)), "name is None: it names folders, so use letters"),
+    "field a function": (
+        lambda: Tabled(table=len),
+        "field table holds <built-in function len>, which cannot be written into a results folder: use",
+    ),
+    "field of NumPy": (
+        lambda: Tabled(table=((1, np.int64(2)),)),
+        "field table holds ((1, np.int64(2)),), which cannot be written",
+    ),
+    "field infinite": (
+        lambda: Tabled(table=float("inf")),
+        "field table holds inf, which cannot be written",
+    ),
+    "field of a task within": (
+        lambda: TaskMixture((Tabled(table=len), Cheap())),
+        "field tasks holds (Tabled(",
+    ),
+    "evaluation drawn anew": (
+        lambda: evaluated(
+            lambda sets: (replace(sets[0], tokens=sets[0].tokens ^ (next(numbers) & 1)), *sets[1:])
+        ),
+        "evaluation_sets() gives other items when called again: draw them from a fixed seed",
+    ),
+    "evaluation of another number": (
+        lambda: evaluated(lambda sets: sets[next(numbers) % 2 :]),
+        "evaluation_sets() gives other items when called again: draw them from a fixed seed",
+    ),
     "evaluation fails": (
         lambda: broken(evaluation_sets=raising(KeyError("letters"))),
         "evaluation_sets() fails: KeyError: 'letters'",
@@ -240,6 +285,66 @@ def test_all_problems_of_a_stage_are_told() -> None:
     assert len(check_task(task)) == 2
     task = one_set(tokens=np.full((4, 3), 9), scored=np.array([[True] * 3] + [[False] * 3] * 3))
     assert len(check_task(task)) == 3
+
+
+# Breaches that would otherwise come out as a wrong result, not as an error.
+SILENT = {
+    name: BREACHES[name]
+    for name in (
+        "token beyond the vocabulary",
+        "nothing to learn",
+        "key ignored",
+        "state beside the key",
+        "first position scored",
+        "item without a scored token",
+        "evaluation drawn anew",
+    )
+}
+
+
+def experiment(task: Task, **changes: Any) -> je.Experiment:
+    recipe: dict[str, Any] = {"steps": 2, "batch": 2, "context": 40, "seeds": je.paired(range(2)), **changes}
+    return je.Experiment(task, je.neox(1, 12, 3, rotary_fraction=0.5), **recipe)
+
+
+def no_training(*arguments: Any, **options: Any) -> None:
+    raise AssertionError("training began")
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_training_refuses_a_breach_with_its_reason(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, message = SILENT[name]
+    monkeypatch.setattr(sys.modules["jaxemerge.runner.train"], "make_plan", no_training)
+    with pytest.raises(ValueError, match=re.escape(message)) as refused:
+        je.train(experiment(make()))
+    assert str(refused.value).startswith("task broken: ")
+    assert "\n" not in str(refused.value)
+    with pytest.raises(AssertionError, match="training began"):
+        je.train(experiment(Cheap()))
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_the_command_line_refuses_a_breach_and_writes_nothing(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make, message = SILENT[name]
+    study = types.SimpleNamespace(cells=lambda quick: (experiment(make()),))
+    monkeypatch.setitem(STUDIES, "broken", study)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        run.main(["broken"])
+    assert stopped.value.code == 2
+    output = capsys.readouterr()
+    assert message in output.err
+    assert (output.out, output.err.count("\n")) == ("", 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_examples_longer_than_the_context_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"^context=28 is shorter than the longest example of cheap: it must be at least 29"
+    ):
+        experiment(Cheap(), context=28)
 
 
 def test_names() -> None:

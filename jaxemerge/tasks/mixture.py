@@ -1,0 +1,142 @@
+"""Several tasks in one run: do abilities come together, across the seeds that learn them all?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxemerge.tasks.base import EvaluationSet, Example, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jaxemerge.types import Key
+
+
+@dataclass(frozen=True)
+class TaskMixture(Task):
+    """Every example is one of some task, chosen at random; every task keeps its own evaluation sets.
+
+    Tokens of task i become tokens of the mixture in this way, where V_j is the vocabulary of task j:
+
+    * ``shared=True``: token t stays t. The same id means the same input to all tasks; the digit 3 of one may
+      be the number 3 or the letter d of another.
+    * ``shared=False``: token t becomes V_0 + ... + V_(i-1) + t. Tasks have no token in common.
+    * ``marked=True``: the example begins with a token of its own that names its task, max V_j + i or
+      V_0 + ... + V_(n-1) + i; it is not learnt.
+
+    Evaluation sets are those of the tasks, in their order, with the split ``task/split``, as in
+    ``count/test``. The second task of a name is numbered, as in ``count2/test``.
+
+    Attributes:
+        tasks: two or more tasks.
+        weights: share of the examples (not of the tokens) of each task, up to a common factor; none means
+            equal shares.
+        shared: whether tasks share their token ids.
+        marked: whether examples begin with a token that names the task.
+
+    Raises:
+        ValueError: fewer than two tasks, no tasks, or weights that are not positive or not one per task.
+    """
+
+    tasks: tuple[Task, ...]
+    weights: tuple[float, ...] = ()
+    shared: bool = True
+    marked: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tasks", tuple(self.tasks))
+        object.__setattr__(self, "weights", tuple(float(weight) for weight in self.weights))
+        if len(self.tasks) < 2:
+            raise ValueError(f"tasks: {len(self.tasks)} given; a mixture has two or more")
+        for task in self.tasks:
+            if not isinstance(task, Task):
+                raise ValueError(f"tasks: {task!r} is no Task")
+        if self.weights and len(self.weights) != len(self.tasks):
+            raise ValueError(f"weights={self.weights}: give one for each of {len(self.tasks)} tasks, or none")
+        if not all(0 < weight < float("inf") for weight in self.weights):
+            raise ValueError(f"weights={self.weights}: must be positive")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name of each task in this mixture; those that share one are numbered from the second on."""
+        seen: Counter[str] = Counter()
+        found = []
+        for task in self.tasks:
+            seen[task.name] += 1
+            found.append(task.name + (str(seen[task.name]) if seen[task.name] > 1 else ""))
+        return tuple(found)
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """What is added to the tokens of each task; one more than there are tasks, for the marks."""
+        sizes = [task.vocabulary for task in self.tasks]
+        if self.shared:
+            return (*(0 for _ in sizes), max(sizes))
+        return tuple(int(offset) for offset in np.cumsum([0, *sizes]))
+
+    @property
+    def vocabulary(self) -> int:
+        return self.offsets[-1] + self.marked * len(self.tasks)
+
+    @property
+    def min_length(self) -> int:
+        return min(task.min_length for task in self.tasks) + self.marked
+
+    @property
+    def max_length(self) -> int:
+        return max(task.max_length for task in self.tasks) + self.marked
+
+    @property
+    def chance(self) -> float:
+        """Of the task that is easiest to guess."""
+        return max(task.chance for task in self.tasks)
+
+    @property
+    def best_loss(self) -> float | None:
+        """0 where it is 0 for every task and none can be taken for another; else not known."""
+        apart = self.marked or not self.shared
+        return 0.0 if apart and all(task.best_loss == 0 for task in self.tasks) else None
+
+    def sample(self, key: Key) -> Example:
+        which_key, example_key = jax.random.split(key)
+        shares = np.array(self.weights or [1.0] * len(self.tasks))
+        which = jax.random.choice(which_key, len(self.tasks), p=jnp.asarray(shares / shares.sum()))
+        return jax.lax.switch(which, [self._drawer(i) for i in range(len(self.tasks))], example_key)
+
+    def _drawer(self, index: int) -> Callable[[Key], Example]:
+        """Draws an example of one task, in the mixture's tokens and padded to its length."""
+
+        def draw(key: Key) -> Example:
+            tokens, weights, length = self.tasks[index].sample(key)
+            beyond = self.max_length - self.marked - len(tokens)
+            mark = jnp.full(int(self.marked), self.offsets[-1] + index)
+            tokens = jnp.concatenate([mark, jnp.pad(tokens + self.offsets[index], (0, beyond))])
+            weights = jnp.pad(weights, (int(self.marked), beyond))
+            return Example(
+                tokens.astype(jnp.int32),
+                weights.astype(jnp.float32),
+                (length + self.marked).astype(jnp.int32),
+            )
+
+        return draw
+
+    def evaluation_sets(self) -> tuple[EvaluationSet, ...]:
+        return tuple(
+            self._translated(i, one, f"{label}/{one.split}")
+            for i, (task, label) in enumerate(zip(self.tasks, self.labels, strict=True))
+            for one in task.evaluation_sets()
+        )
+
+    def _translated(self, index: int, one: EvaluationSet, split: str) -> EvaluationSet:
+        """An evaluation set of one task in the mixture's tokens."""
+        first = int(self.marked)
+        tokens = np.pad(one.tokens + self.offsets[index], ((0, 0), (first, 0)))
+        tokens[:, :first] = self.offsets[-1] + index
+        scored = np.pad(one.scored, ((0, 0), (first, 0)))
+        return replace(one, split=split, tokens=tokens.astype(np.int32), scored=scored)
