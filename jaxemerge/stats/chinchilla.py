@@ -99,10 +99,14 @@ class ParametricLoss:
         Raises:
             ValueError: if N or D are not positive.
         """
-        N, D = np.broadcast_arrays(_positive("parameters", parameters), _positive("tokens", tokens))
+        N, D = _positive("parameters", parameters), _positive("tokens", tokens)
+        return estimate(_loss(self.values, N, D), self.replicated(N, D), self.confidence)
+
+    def replicated(self, parameters: ArrayLike, tokens: ArrayLike) -> Floats:
+        """[R, ...] losses at N and D, broadcast against each other, by the law of each resample."""
+        N, D = np.broadcast_arrays(np.asarray(parameters, np.float64), np.asarray(tokens, np.float64))
         again = self.replicates.reshape(len(self.replicates), 5, *[1] * N.ndim)
-        drawn = _loss(np.moveaxis(again, 1, 0), N, D)
-        return estimate(_loss(self.values, N, D), drawn, self.confidence)
+        return _loss(np.moveaxis(again, 1, 0), N, D)
 
     def optimal(self, flops: ArrayLike) -> Allocation:
         """N, D and loss of the lowest loss at training FLOPs C = 6 N D, [...].

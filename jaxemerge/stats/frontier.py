@@ -96,6 +96,29 @@ def frontier(
     )
 
 
+def line(log_N: Floats, flops: Floats, centre: float) -> Floats:
+    """[R, 4] a, ln N_opt, b, ln D_opt at the centre, by least squares of ln N_opt on ln C; D = C / (6 N).
+
+    Args:
+        log_N: [R, G] ln N_opt; NaN is left out.
+        flops: [G] C.
+        centre: FLOPs.
+
+    Returns:
+        [R, 4]; NaN where fewer than two are known.
+    """
+    known = ~np.isnan(log_N)
+    z = np.log(flops / centre)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        count = np.where(known.sum(axis=1) > 1, known.sum(axis=1), np.nan)
+        mean_z = np.sum(known * z, axis=1) / count
+        mean_y = np.nansum(log_N, axis=1) / count
+        away = known * (z - mean_z[:, None])
+        a = np.sum(away * np.where(known, log_N, 0.0), axis=1) / np.sum(away**2, axis=1)
+        top = mean_y - a * mean_z
+    return np.stack([a, top, 1 - a, np.log(centre / FLOPS_PER_PARAMETER_AND_TOKEN) - top], axis=1)
+
+
 def check_flops(flops: ArrayLike) -> Floats:
     """FLOPs as float64.
 

@@ -1,0 +1,147 @@
+"""How does a quantity fall with one measure of scale? Power laws, with or without a floor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import ArrayLike, NDArray
+
+from .interval import Estimate, check_confidence
+from .optimise import Penalty, minimise
+from .runs import columns, estimate, need_runs, resampled_weights, scale_of
+
+Floats = NDArray[np.float64]
+
+
+def log_power(theta: Array, inputs: Array) -> Array:
+    """ln(A / s^alpha + E) from (ln A, alpha, ln E) and (ln s)."""
+    return jnp.logaddexp(theta[0] - theta[1] * inputs[0], theta[2])
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """value = E + coefficient (scale / centre)^-exponent.
+
+    Attributes:
+        coefficient: what is above E at the centre.
+        exponent: positive where the value falls with scale.
+        E: what is left at any scale; 0 without an offset.
+        centre: geometric mean of the scales.
+        objective: sum of the penalties of the residuals of ln(value).
+        converged: whether the search ended at a minimum.
+        replicates: [R, 3] coefficient, exponent, E in each resample.
+        confidence: of all intervals.
+    """
+
+    coefficient: Estimate
+    exponent: Estimate
+    E: Estimate
+    centre: float
+    objective: float
+    converged: bool
+    replicates: Floats
+    confidence: float
+
+    def predict(self, scale: ArrayLike) -> Estimate:
+        """The law's value at scales [...]; the interval is that of the law, not of one run."""
+        s = np.asarray(scale, np.float64) / self.centre
+        again = np.moveaxis(self.replicates.reshape(len(self.replicates), 3, *[1] * s.ndim), 1, 0)
+        here = self.E.value + self.coefficient.value * s**-self.exponent.value
+        return estimate(here, again[2] + again[0] * s ** -again[1], self.confidence)
+
+
+def fit_power_law(
+    scale: ArrayLike,
+    value: ArrayLike,
+    *,
+    offset: bool = True,
+    huber_delta: float = 1e-3,
+    quantile: float = 0.5,
+    bootstraps: int = 0,
+    confidence: float = 0.95,
+    key: Any = None,
+) -> PowerLaw:
+    """Fits value = E + A / scale^exponent by the sum of Huber penalties of ln(value).
+
+    Args:
+        scale: [n] of each run, positive: parameters, tokens, FLOPs, ...; equal ones are repeats.
+        value: [n] positive.
+        offset: whether E is fitted; without, it is 0.
+        huber_delta: see `fit_chinchilla`.
+        quantile: see `fit_chinchilla`.
+        bootstraps: number of resamples for the intervals; 0 leaves them NaN. If every scale has repeats,
+            seeds are resampled within scales; otherwise whole runs are drawn.
+        confidence: of the percentile intervals, in (0, 1).
+        key: int or JAX key of the bootstrap; None is 0.
+
+    Returns:
+        PowerLaw.
+
+    Raises:
+        ValueError: if a value is NaN or not positive, there are fewer scales than parameters, or an argument
+            is out of its range.
+    """
+    check_confidence(confidence)
+    penalty = Penalty(huber_delta, quantile)
+    x, y = columns(scale=scale, value=value)
+    groups = scale_of(x)
+    need_runs(groups.max() + 1, 3 if offset else 2, "different scales")
+    return power_law(
+        x,
+        y,
+        penalty,
+        offset=offset,
+        confidence=confidence,
+        weights=resampled_weights(groups, bootstraps, key),
+    )
+
+
+def power_law(
+    x: Floats,
+    y: Floats,
+    penalty: Penalty,
+    *,
+    offset: bool,
+    confidence: float,
+    weights: Floats | None = None,
+    again: Floats | None = None,
+) -> PowerLaw:
+    """The fit to checked columns, with [R, n] weights or values of R resamples."""
+    centre = float(np.exp(np.mean(np.log(x))))
+    found = minimise(
+        log_power,
+        np.log(x / centre)[:, None],
+        np.log(y),
+        _starts(y, offset=offset),
+        penalty=penalty,
+        weights=weights,
+        targets=None if again is None else np.log(again),
+        free=(True, True, offset),
+    )
+    here, replicates = _natural(found.theta), _natural(found.replicates)
+    if not offset:
+        here[2] = replicates[:, 2] = 0.0
+    coefficient, exponent, E = (estimate(v, r, confidence) for v, r in zip(here, replicates.T, strict=True))
+    return PowerLaw(
+        coefficient, exponent, E, centre, found.objective, found.converged, replicates, confidence
+    )
+
+
+def _natural(theta: Floats) -> Floats:
+    return np.stack([np.exp(theta[..., 0]), theta[..., 1], np.exp(theta[..., 2])], axis=-1)
+
+
+def _starts(y: Floats, *, offset: bool) -> Floats:
+    """[M, 3]: shares of the smallest value as E, exponents of either sign."""
+    middle = np.exp(np.mean(np.log(y)))
+    shares = (0.02, 0.3, 0.7, 0.95) if offset else (0.0,)
+    found = []
+    for share in shares:
+        E = share * y.min()
+        log_E = np.log(E) if offset else -800.0  # its exponential is 0
+        found += [[np.log(middle - E + 1e-3 * middle), p, log_E] for p in (-0.5, 0.02, 0.1, 0.3, 1.0)]
+    return np.array(found)
