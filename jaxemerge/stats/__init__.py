@@ -1,5 +1,7 @@
 """Statistics of populations of runs: arrays in, frozen records out. Usable without the rest of jaxemerge."""
 
+from .answer_loss import LossPrediction as LossPrediction
+from .answer_loss import predict_from_loss as predict_from_loss
 from .bootstrap import bootstrap as bootstrap
 from .bootstrap import generator as generator
 from .bootstrap import percentile_interval as percentile_interval
@@ -21,6 +23,9 @@ from .envelope import TrainingCurve as TrainingCurve
 from .envelope import fit_envelope as fit_envelope
 from .frontier import Allocation as Allocation
 from .frontier import ComputeOptimal as ComputeOptimal
+from .growth_class import Growth as Growth
+from .growth_models import GrowthModels as GrowthModels
+from .growth_models import fit_growth_models as fit_growth_models
 from .hazard import HazardRegression as HazardRegression
 from .hazard import fit_hazard as fit_hazard
 from .interval import Estimate as Estimate
@@ -76,6 +81,8 @@ from .survival import SurvivalCurve as SurvivalCurve
 from .survival import breakthrough_time as breakthrough_time
 from .survival import kaplan_meier as kaplan_meier
 from .survival import log_rank_test as log_rank_test
+from .task_scaling import TaskScaling as TaskScaling
+from .task_scaling import fit_task_scaling as fit_task_scaling
 from .threshold_scan import ThresholdScan as ThresholdScan
 from .threshold_scan import threshold_scan as threshold_scan
 from .variance import VarianceSplit as VarianceSplit

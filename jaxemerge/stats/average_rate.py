@@ -1,0 +1,70 @@
+"""What do the pass counts of many items, or of many seeds, say of their average rate at each scale?"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from .growth_curves import Array
+
+Unit = Literal["samples", "items", "seeds"]
+
+
+class Units(NamedTuple):
+    """Passes, samples and estimated rates of U items or seeds at N scales, [..., U, N] each."""
+
+    passes: Array
+    samples: Array
+    rate: Array
+
+
+def units_of(passes: Array, samples: Array, stop: tuple[int, int] | None) -> Units:
+    """Rates without bias, (r - 1)/(K - 1) where sampling stopped at the r-th pass, else m/K."""
+    at_pass = np.zeros(passes.shape, bool) if stop is None else passes >= stop[0]
+    one = np.where(at_pass & (samples > 1), 1.0, 0.0)
+    rate = np.divide(passes - one, samples - one, out=np.full(passes.shape, np.nan), where=samples > 0)
+    return Units(passes, samples, rate)
+
+
+def resampled(units: Units, by: Unit, resamples: int, rng: np.random.Generator) -> Units:
+    """[R, U, N] units drawn with replacement: whole items, or seeds of each scale by themselves."""
+    size, scales = units.passes.shape[-2:]
+    drawn = rng.integers(size, size=(resamples, size, 1 if by == "items" else scales))
+    return Units(*(np.take_along_axis(a[None], drawn, axis=1) for a in units))
+
+
+def average_counts(units: Units, by: Unit) -> tuple[Array, Array]:
+    """Passes and samples [..., N] of one binomial count that is worth as much as the units together.
+
+    Its rate is the average rate. Units that are all there are, by = "samples", leave the variance of the
+    sampling of each. Units that others could stand for, by = "items" or "seeds", differ in their rates by a
+    variance rho p (1 - p), rho estimated from all scales together: where no unit passes its own scale shows
+    no difference, and many samples of few units would be worth too much. Not whole numbers.
+    """
+    there = units.samples > 0
+    number = np.maximum(there.sum(axis=-2), 1)
+    rate = np.where(there, units.rate, 0.0)
+    mean = rate.sum(axis=-2) / number
+    within = _sampling_variance(units, rate).sum(axis=-2) / number
+    total = units.samples.sum(axis=-2)
+    spread = mean * (1 - mean)
+    seen = (spread > 0) & (within > 0)
+    alone = np.divide(within, spread, out=number / np.maximum(total, 1), where=seen)
+    if by == "samples":
+        rho = np.zeros((*mean.shape[:-1], 1))
+    else:
+        away = np.where(there, rate - mean[..., None, :], 0.0)
+        between = (away**2).sum(axis=-2) / np.maximum(number - 1, 1)
+        excess = np.sum(np.where(seen, between - within, 0.0), axis=-1, keepdims=True)
+        base = np.sum(np.where(seen, spread, 0.0), axis=-1, keepdims=True)
+        rho = np.clip(np.divide(excess, base, out=np.zeros(base.shape), where=base > 0), 0.0, 1.0)
+    worth = np.where(total > 0, number / (rho + (1 - rho) * np.minimum(alone, 1.0)), 0.0)
+    return mean * worth, worth
+
+
+def _sampling_variance(units: Units, rate: Array) -> Array:
+    """p (1 - p) / K with p from one more pass and failure, so that 0 of K is not certain."""
+    smooth = (units.passes + 0.5) / (units.samples + 1)
+    p = np.where(units.passes > 0, rate, smooth)
+    return np.where(units.samples > 0, p * (1 - p) / np.maximum(units.samples, 1), 0.0)
