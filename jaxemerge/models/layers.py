@@ -6,7 +6,7 @@ Activations of a whole batch are [P, D] with P = B * L; only attention sees exam
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -118,13 +118,35 @@ def rotate(x: Array, rotary_width: int, base: float, axis: int) -> Array:
 def _turned(x: Array, rotary_width: int, base: float, axis: int, direction: float) -> Array:
     if rotary_width == 0:
         return x
+    angle = _angles(x.shape[axis], rotary_width, base)
+    angle = angle.reshape([x.shape[axis], *[1] * (-axis - 2), rotary_width // 2])
+    return _turned_by(x, np.cos(angle), direction * np.sin(angle))
+
+
+def _angles(positions: int, rotary_width: int, base: float) -> Float[np.ndarray, "L half"]:
+    """By how much each pair of dimensions is turned at each position, in float64."""
     half = rotary_width // 2
-    angle = np.outer(np.arange(x.shape[axis]), base ** (-np.arange(half) / half))
-    angle = angle.reshape([x.shape[axis], *[1] * (-axis - 2), half])
-    cos, sin = np.cos(angle).astype(x.dtype), (direction * np.sin(angle)).astype(x.dtype)
+    return np.outer(np.arange(positions), base ** (-np.arange(half) / half))
+
+
+def _turned_by(x: Array, cos: Any, sin: Any) -> Array:
+    """Pairs of the leading dimensions turned; cos and sin broadcast against x from the right."""
+    half = cos.shape[-1]
     cos, sin = (part.reshape([1] * (x.ndim - part.ndim) + list(part.shape)) for part in (cos, sin))
-    first, second, rest = jnp.split(x, [half, rotary_width], axis=-1)
+    cos, sin = cos.astype(x.dtype), sin.astype(x.dtype)
+    first, second, rest = jnp.split(x, [half, 2 * half], axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin, rest], axis=-1)
+
+
+def rotate_one(
+    x_BHK: Float[Array, "B H K"], position: Any, positions: int, rotary_width: int, base: float
+) -> Float[Array, "B H K"]:
+    """``rotate`` of queries or keys that all stand at one position, below ``positions``."""
+    if rotary_width == 0:
+        return x_BHK
+    angle = _angles(positions, rotary_width, base)
+    cos, sin = (jnp.asarray(table, x_BHK.dtype)[position] for table in (np.cos(angle), np.sin(angle)))
+    return _turned_by(x_BHK, cos, sin)
 
 
 # The gradient of a rotation is the rotation back; the derived one would pad and add slices.
@@ -145,21 +167,61 @@ class Attention(nnx.Module):
         self.rotary_base = spec.rotary_base
 
     def __call__(self, x_PD: Float[Array, "P D"], length: int) -> Float[Array, "P D"]:
+        return self.read(x_PD, length)[0]
+
+    def read(self, x_PD: Float[Array, "P D"], length: int) -> tuple[Float[Array, "P D"], Array, Array]:
+        """Attention within whole texts, and their keys (rotated) and values, each [B, H, L, K]."""
         positions, width = x_PD.shape
         qkv_BLCHK = self.qkv(x_PD).reshape(positions // length, length, 3, self.heads, width // self.heads)
         mix = self._on_host if host.here() else self._on_accelerator
-        return self.out(mix(qkv_BLCHK).reshape(positions, width))
+        mixed_BLHK, k_BHLK, v_BHLK = mix(qkv_BLCHK)
+        return self.out(mixed_BLHK.reshape(positions, width)), k_BHLK, v_BHLK
 
-    def _on_host(self, qkv_BLCHK: Array) -> Float[Array, "B L H K"]:
+    def _on_host(self, qkv_BLCHK: Array) -> tuple[Array, Array, Array]:
         q, k, v = host.heads_apart(qkv_BLCHK)
         q, k = (rotate(x, self.rotary_width, self.rotary_base, -2) for x in (q, k))
         scale = np.asarray(1 / np.sqrt(q.shape[-1]), q.dtype)
-        return host.causal_attention(q * scale, k, v).transpose(0, 2, 1, 3)
+        return host.causal_attention(q * scale, k, v).transpose(0, 2, 1, 3), k, v
 
-    def _on_accelerator(self, qkv_BLCHK: Array) -> Float[Array, "B L H K"]:
+    def _on_accelerator(self, qkv_BLCHK: Array) -> tuple[Array, Array, Array]:
         q, k, v = (qkv_BLCHK[:, :, i] for i in range(3))
         q, k = (rotate(x, self.rotary_width, self.rotary_base, -3) for x in (q, k))
-        return jax.nn.dot_product_attention(q, k, v, is_causal=True)
+        mixed_BLHK = jax.nn.dot_product_attention(q, k, v, is_causal=True)
+        return mixed_BLHK, k.swapaxes(1, 2), v.swapaxes(1, 2)
+
+    def extend(
+        self,
+        x_BD: Float[Array, "B D"],
+        keys_BHLK: Float[Array, "B H L K"],
+        values_BHLK: Float[Array, "B H L K"],
+        position: Int[Array, ""] | int,
+    ) -> tuple[Float[Array, "B D"], Array, Array]:
+        """Attention of the token at ``position`` to itself and those before it, and the memory with it."""
+        n, length = x_BD.shape[0], keys_BHLK.shape[2]
+        q_BHK, k_BHK, v_BHK = self.qkv(x_BD).reshape(n, 3, self.heads, -1).swapaxes(0, 1)
+        q_BHK, k_BHK = (
+            rotate_one(x, position, length, self.rotary_width, self.rotary_base) for x in (q_BHK, k_BHK)
+        )
+        keys_BHLK, values_BHLK = (
+            jax.lax.dynamic_update_slice(memory, new[:, :, None].astype(memory.dtype), (0, 0, position, 0))
+            for memory, new in ((keys_BHLK, k_BHK), (values_BHLK, v_BHK))
+        )
+        scale = np.asarray(1 / np.sqrt(q_BHK.shape[-1]), q_BHK.dtype)
+        scores_BHL = _per_head(q_BHK * scale, keys_BHLK, 3)
+        visible_L = jnp.arange(length) <= position
+        weights_BHL = jax.nn.softmax(jnp.where(visible_L[None, None], scores_BHL, -jnp.inf), axis=-1)
+        mixed_BHK = _per_head(weights_BHL.astype(q_BHK.dtype), values_BHLK, 2)
+        return self.out(mixed_BHK.astype(x_BD.dtype).reshape(n, -1)), keys_BHLK, values_BHLK
+
+
+def _per_head(a_BHI: Array, b_BHLK: Array, axis: int) -> Float[Array, "B H O"]:
+    """Products of a vector and a matrix for each example and head, summed in float32."""
+    return jax.lax.dot_general(
+        a_BHI,
+        b_BHLK.astype(a_BHI.dtype),
+        (((2,), (axis,)), ((0, 1), (0, 1))),
+        preferred_element_type=jnp.float32,
+    )
 
 
 class MLP(nnx.Module):
@@ -191,6 +253,10 @@ class Block(nnx.Module):
         self.parallel = spec.residual == "parallel"
 
     def __call__(self, x_PD: Float[Array, "P D"], length: int) -> Float[Array, "P D"]:
-        attended_PD = x_PD + self.attention(self.attention_norm(x_PD), length)
+        return self.after(x_PD, self.attention(self.attention_norm(x_PD), length))
+
+    def after(self, x_PD: Float[Array, "P D"], attention_PD: Float[Array, "P D"]) -> Float[Array, "P D"]:
+        """The block's output, given its input and what its attention makes of that."""
+        attended_PD = x_PD + attention_PD
         mlp_input_PD = x_PD if self.parallel else attended_PD
         return attended_PD + self.mlp(self.mlp_norm(mlp_input_PD))

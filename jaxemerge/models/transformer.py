@@ -145,12 +145,19 @@ class Decoder(nnx.Module):
         batch, length = tokens_BL.shape
         # Positions of the whole batch are kept in one axis P: all weight products are then plain
         # two-dimensional ones, whose gradients are too. On CPU this is the fast path.
-        x_PD = embedding(self.embedding[...], tokens_BL.reshape(-1)).astype(self.dtype)
+        x_PD = self.embed(tokens_BL.reshape(-1))
         for block in self.blocks:
             x_PD = block(x_PD, length)
+        return self.predict(x_PD).reshape(batch, length, -1)
+
+    def embed(self, tokens_P: Int[Array, " P"]) -> Float[Array, "P D"]:
+        """What the first block is given."""
+        return embedding(self.embedding[...], tokens_P).astype(self.dtype)
+
+    def predict(self, x_PD: Float[Array, "P D"]) -> Float[Array, "P V"]:
+        """Logits of the next token, from what the last block gives."""
         head_VD = self.embedding[...] if self.head is None else self.head[...]
-        logits_PV = project(self.norm(x_PD), head_VD.astype(self.dtype))
-        return logits_PV.reshape(batch, length, -1)
+        return project(self.norm(x_PD), head_VD.astype(self.dtype))
 
 
 def init(spec: Transformer, vocabulary: int, key: Key) -> Params:
@@ -162,7 +169,12 @@ def apply(
     spec: Transformer, vocabulary: int, params: Params, tokens: Int[Array, "B L"]
 ) -> Float[Array, "B L V"]:
     """Logits of the next token at every position, float32 [B, L, V]."""
-    return nnx.merge(_structure(spec, vocabulary), params)(tokens)
+    return decoder(spec, vocabulary, params)(tokens)
+
+
+def decoder(spec: Transformer, vocabulary: int, params: Params) -> Decoder:
+    """The module with these weights."""
+    return nnx.merge(_structure(spec, vocabulary), params)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 if TYPE_CHECKING:
@@ -45,12 +46,15 @@ class EvaluationSet:
             at their end; a causal model cannot see the padding.
         scored: True where the model's prediction of that token counts. Exact match asks for all of
             an item's scored tokens. Position 0 is never predicted and must be False.
+        distractors: for multiple choice, C wrong answers to every item: texts that differ from the item's
+            in scored places and nowhere else. None where there is no choice.
     """
 
     split: str
     length: int | None
     tokens: Int[np.ndarray, "E L"]
     scored: Bool[np.ndarray, "E L"]
+    distractors: Int[np.ndarray, "E C L"] | None = None
 
 
 class Task(abc.ABC):
@@ -101,3 +105,18 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def evaluation_sets(self) -> tuple[EvaluationSet, ...]:
         """All items on which the model is scored, as NumPy arrays, in a fixed order."""
+
+    def accepts(
+        self, text: Int[Array, " L"], reference: Int[Array, " L"], scored: Bool[Array, " L"]
+    ) -> Bool[Array, ""]:
+        """Whether a text that a model wrote answers its item; traceable by ``jax.jit`` and ``jax.vmap``.
+
+        By default the reference is the only right answer. A task that knows others overrides this; it
+        must accept its own references.
+
+        Args:
+            text: the item's prompt and what was written after it; -1 where nothing was, as after ``end``.
+            reference: the item's own text.
+            scored: the item's scored places.
+        """
+        return jnp.all((text == reference) | ~scored)

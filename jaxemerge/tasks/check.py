@@ -68,6 +68,10 @@ def _declaration(task: Task) -> Iterator[str]:
     best = task.best_loss
     if best is not None and not 0 <= best <= math.log(task.vocabulary):
         yield f"best_loss is {best!r}: return nats per weighted token, 0 to ln(vocabulary), or None"
+    if task.end is not None and (type(task.end) is not int or not 0 <= task.end < task.vocabulary):
+        yield f"end is {task.end!r}: return a token in [0, vocabulary={task.vocabulary}), or None"
+    if type(task.chance) not in (int, float) or not 0 <= task.chance <= 1:
+        yield f"chance is {task.chance!r}: return the probability of guessing an exact answer, in [0, 1]"
 
 
 def _hashable(value: Any) -> bool:
@@ -194,6 +198,60 @@ def _evaluation_set(task: Task, one: EvaluationSet) -> Iterator[str]:
         unscored = int((~scored.any(axis=1)).sum())
         if unscored:
             yield f"{where}: {unscored} items have no scored token: score at least one"
+            return
+        yield from _ends(where, task, tokens, scored)
+        yield from _accepted(where, task, tokens, scored)
+        if one.distractors is not None:
+            yield from _distractors(where, task, one)
+
+
+def _ends(where: str, task: Task, tokens: np.ndarray, scored: np.ndarray) -> Iterator[str]:
+    """A model that writes the end token writes no more."""
+    later = np.flip(np.cumsum(np.flip(scored, 1), 1), 1) - scored  # scored tokens to the right
+    early = int(((tokens == task.end) & scored & (later > 0)).any(1).sum())
+    if early:
+        yield (
+            f"{where}: end={task.end} stands before the last scored token of {early} items: an answer stops "
+            "there; use another end, or None"
+        )
+
+
+def _accepted(where: str, task: Task, tokens: np.ndarray, scored: np.ndarray) -> Iterator[str]:
+    """References are right answers, as they are and as they are written; a text without an answer is not."""
+    verify = jax.jit(jax.vmap(task.accepts))
+    try:
+        right = np.asarray(verify(tokens, tokens, scored))
+        empty = np.asarray(verify(np.where(scored, -1, tokens), tokens, scored))
+    except Exception as error:  # whatever the author's code raises is the finding
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        yield f"{where}: accepts(text, reference, scored) fails under jax.vmap: {reason}"
+        return
+    if right.shape != (len(tokens),) or right.dtype != bool:
+        yield f"{where}: accepts returns {right.dtype} of shape {right.shape[1:]}: return one bool"
+    elif not right.all():
+        yield f"{where}: accepts refuses {int((~right).sum())} references: accept at least these"
+    elif empty.any():
+        yield f"{where}: accepts takes {int(empty.sum())} texts with -1 (nothing) for an answer: refuse them"
+
+
+def _distractors(where: str, task: Task, one: EvaluationSet) -> Iterator[str]:
+    texts, tokens = np.asarray(one.distractors), np.asarray(one.tokens)
+    items, length = tokens.shape
+    if texts.ndim != 3 or not np.issubdtype(texts.dtype, np.integer) or not texts.size:
+        seen = f"{texts.dtype} of shape {texts.shape}"
+        yield f"{where}: distractors are {seen}: give integers [items, choices, positions]"
+        return
+    if (texts.shape[0], texts.shape[2]) != (items, length):
+        needed = f"({items}, choices, {length})"
+        yield f"{where}: distractors have shape {texts.shape}: give {needed}, as tokens have"
+        return
+    yield from _token_range(f"{where}: distractors", texts, task.vocabulary)
+    changed = texts != tokens[:, None]
+    if (changed & ~one.scored[:, None]).any():
+        yield f"{where}: distractors differ from tokens where nothing is scored: change the answer alone"
+    elif not changed.any(-1).all():
+        equal = int((~changed.any(-1)).sum())
+        yield f"{where}: {equal} distractors equal their item: make them wrong answers"
 
 
 def _token_range(what: str, tokens: np.ndarray, vocabulary: int) -> Iterator[str]:

@@ -32,7 +32,8 @@ class Count(Task):
         0 0 0 0 1 1 1 0      scored in evaluation: the answer
 
     Training: answer length l ~ U{1..train_length}, first number ~ U{0..numbers - l}.
-    Evaluation: for each test length *all* numbers - l + 1 answers of that length.
+    Evaluation: for each test length *all* numbers - l + 1 answers of that length. As multiple choice: against
+    the same answer one too high, one too low, and backwards.
 
     Attributes:
         numbers: how many numbers there are, 0 .. numbers - 1.
@@ -122,4 +123,14 @@ class Count(Task):
         )
         place = np.arange(length + 5) - 4
         scored = np.broadcast_to((place >= 0) & (place < length), tokens.shape)
-        return EvaluationSet("test", length, tokens.astype(np.int32), scored)
+        return EvaluationSet("test", length, tokens.astype(np.int32), scored, self._wrong(tokens, length))
+
+    def _wrong(self, tokens: np.ndarray, length: int) -> np.ndarray | None:
+        """Answers that are one too high, one too low (both modulo ``numbers``), and from last to first."""
+        answer = tokens[:, 4 : 4 + length]
+        wrong = [(answer + 1) % self.numbers, (answer - 1) % self.numbers, answer[:, ::-1]]
+        if self.numbers == 1:
+            return None  # there is no other number
+        texts = np.repeat(tokens[:, None].astype(np.int32), 3 if length > 1 else 2, axis=1)
+        texts[:, :, 4 : 4 + length] = np.stack(wrong[: texts.shape[1]], axis=1)
+        return texts

@@ -1,0 +1,244 @@
+"""How good are the same outputs under another metric? Values of items, and what to know of each metric.
+
+A metric that asks for many things at once turns smooth progress into a jump: with per-token accuracy p, exact
+match of L tokens is about p^L and token edit distance about L (1 - p).
+
+References:
+    Schaeffer, Miranda, Koyejo (2023), "Are Emergent Abilities of Large Language Models a Mirage?".
+    Srivastava et al. (2022), "Beyond the Imitation Game", for multiple-choice grade and Brier score.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+
+INFINITY = math.inf
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What guessing achieves on an item.
+
+    Attributes:
+        exact: probability of an exact answer, the task's ``chance``.
+        vocabulary: number of token ids.
+        choices: answers to choose from, the right one included; 0 without multiple choice.
+    """
+
+    exact: float
+    vocabulary: int
+    choices: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """What is kept of a population's answers, enough to score them under any metric.
+
+    Arrays may have any leading axes: seeds, or none where rows of a table are scored.
+
+    Attributes:
+        answers: scored tokens of each item.
+        exact: whether all of them were predicted.
+        right: how many were.
+        nll: their negative log-likelihood, summed, in nats.
+        brier: squared distance between the predicted distribution and the token, summed over scored tokens.
+        edits: token edit distance between the answer that greedy decoding writes and the reference; None
+            where nothing was written.
+        choices: log-probability in nats of the right answer (first) and of each distractor; None without
+            multiple choice.
+        log_probabilities: of each scored token in its order, in nats, NaN beyond the last; None unless
+            they were asked for.
+    """
+
+    answers: Int[np.ndarray, "*S E"]
+    exact: Bool[np.ndarray, "*S E"]
+    right: Int[np.ndarray, "*S E"]
+    nll: Float[np.ndarray, "*S E"]
+    brier: Float[np.ndarray, "*S E"]
+    edits: Int[np.ndarray, "*S E"] | None = None
+    choices: Float[np.ndarray, "*S E C"] | None = None
+    log_probabilities: Float[np.ndarray, "*S E A"] | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A way of scoring.
+
+    Attributes:
+        name: in the results schema.
+        of: items -> a value for each.
+        low, high: between which values lie.
+        chance: what guessing gets on average; NaN where that is not known.
+        linear: whether the expected value is linear in the probability of a right token, tokens being right
+            independently of each other and with the same probability.
+        better: whether more or less is better.
+        proportion: whether values are 0 or 1, so that their mean is a proportion of items.
+        group: how many different items must all be right; the mean is then that over all such groups.
+    """
+
+    name: str
+    of: Callable[[Items], npt.NDArray[np.float64]]
+    low: float
+    high: float
+    chance: Callable[[Guess], float]
+    linear: bool
+    better: Literal["more", "less"] = "more"
+    proportion: bool = False
+    group: int = 1
+
+    def mean(self, values: Float[np.ndarray, "*S E"]) -> Float[np.ndarray, "*S"]:
+        """Over the items; with ``group`` k the share of groups of k items whose values are all 1.
+
+        All groups are counted, C(right, k) / C(n, k): an unbiased estimate of the probability of k right
+        answers in a row.
+
+        Raises:
+            ValueError: there are fewer items than a group holds.
+        """
+        if self.group == 1:
+            return np.mean(values, axis=-1)
+        n = values.shape[-1]
+        if n < self.group:
+            raise ValueError(f"{self.name}: {n} items are fewer than the {self.group} of a group")
+        right = np.sum(values, axis=-1)
+        factors = [(right - i) / (n - i) for i in range(self.group)]
+        return np.prod(np.clip(factors, 0.0, 1.0), axis=0)
+
+
+def _unknown(guess: Guess) -> float:
+    return math.nan
+
+
+def _one_in_choices(guess: Guess) -> float:
+    return 1 / guess.choices if guess.choices else math.nan
+
+
+def _exact_match(items: Items) -> npt.NDArray[np.float64]:
+    return items.exact.astype(np.float64)
+
+
+def _token_accuracy(items: Items) -> npt.NDArray[np.float64]:
+    return items.right / items.answers
+
+
+def _edit_distance(items: Items) -> npt.NDArray[np.float64]:
+    return _there(items.edits, "edits", "written answers").astype(np.float64)
+
+
+def _answer_nll(items: Items) -> npt.NDArray[np.float64]:
+    return items.nll.astype(np.float64) / items.answers
+
+
+def _brier(items: Items) -> npt.NDArray[np.float64]:
+    return items.brier.astype(np.float64) / items.answers
+
+
+def _multiple_choice(items: Items) -> npt.NDArray[np.float64]:
+    choices = _there(items.choices, "choices", "distractors")
+    best = choices[..., 0] > choices[..., 1:].max(axis=-1)  # a tie is no choice, and neither is NaN
+    return best.astype(np.float64)
+
+
+def _normalised_log_probability(items: Items) -> npt.NDArray[np.float64]:
+    choices = _there(items.choices, "choices", "distractors").astype(np.float64)
+    return choices[..., 0] - np.logaddexp.reduce(choices, axis=-1)
+
+
+def _there(values: np.ndarray | None, field: str, what: str) -> np.ndarray:
+    if values is None:
+        raise ValueError(f"{field}: these items were kept without {what}")
+    return values
+
+
+EXACT_MATCH = Metric(
+    "exact_match", _exact_match, 0, 1, lambda guess: guess.exact, linear=False, proportion=True
+)
+TOKEN_ACCURACY = Metric(
+    "token_accuracy", _token_accuracy, 0, 1, lambda guess: 1 / guess.vocabulary, linear=True
+)
+EDIT_DISTANCE = Metric("edit_distance", _edit_distance, 0, INFINITY, _unknown, linear=True, better="less")
+ANSWER_NLL = Metric(
+    "answer_nll",
+    _answer_nll,
+    0,
+    INFINITY,
+    lambda guess: math.log(guess.vocabulary),
+    linear=False,
+    better="less",
+)
+BRIER = Metric("brier", _brier, 0, 2, lambda guess: 1 - 1 / guess.vocabulary, linear=False, better="less")
+MULTIPLE_CHOICE = Metric(
+    "multiple_choice_grade", _multiple_choice, 0, 1, _one_in_choices, linear=False, proportion=True
+)
+NORMALISED_LOG_PROBABILITY = Metric(
+    "normalised_log_probability",
+    _normalised_log_probability,
+    -INFINITY,
+    0,
+    lambda guess: math.log(_one_in_choices(guess)),
+    linear=False,
+)
+
+METRICS = (
+    EXACT_MATCH,
+    TOKEN_ACCURACY,
+    EDIT_DISTANCE,
+    ANSWER_NLL,
+    BRIER,
+    MULTIPLE_CHOICE,
+    NORMALISED_LOG_PROBABILITY,
+)
+
+
+def thresholded(metric: Metric, threshold: float) -> Metric:
+    """1 where an item's value is at least as good as the threshold, else 0: a jump made from any metric.
+
+    Raises:
+        ValueError: the threshold lies outside the metric's range, or the metric is one of groups.
+    """
+    if not metric.low <= threshold <= metric.high:
+        raise ValueError(
+            f"threshold={threshold:g}: {metric.name} lies between {metric.low:g} and {metric.high:g}"
+        )
+    if metric.group > 1:
+        raise ValueError(
+            f"{metric.name}: of items in groups there is no value to compare; take the groups last"
+        )
+    more = metric.better == "more"
+
+    def of(items: Items) -> npt.NDArray[np.float64]:
+        values = metric.of(items)
+        return (values >= threshold if more else values <= threshold).astype(np.float64)
+
+    name = f"{metric.name}_{'from' if more else 'to'}_{threshold:g}"
+    return Metric(name, of, 0, 1, _unknown, linear=False, proportion=True)
+
+
+def all_of(metric: Metric, k: int) -> Metric:
+    """1 where all of k different items are right, else 0: ever harder as k grows.
+
+    Raises:
+        ValueError: k is below 1, or the metric's values are not 0 or 1.
+    """
+    if k < 1:
+        raise ValueError(f"k={k}: must be at least 1")
+    if not metric.proportion or metric.group > 1:
+        raise ValueError(f"{metric.name}: only values that are 0 or 1 can all be 1; use thresholded first")
+    return dataclasses.replace(
+        metric,
+        name=f"{metric.name}_all_of_{k}",
+        chance=lambda guess: metric.chance(guess) ** k,
+        linear=False,
+        proportion=False,
+        group=k,
+    )

@@ -1,0 +1,71 @@
+"""What is a model given of an item, and where does it write?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxemerge.tasks import EvaluationSet
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """Items to be answered, padded at their end to the same length.
+
+    Attributes:
+        tokens: reference texts.
+        scored: places that an exact answer gets right.
+        writes: places where the model writes; in all others before its last one the reference is given.
+        numbers: what an item is called; decides, with a seed's numbers, what is drawn for it.
+    """
+
+    tokens: Int[np.ndarray, "E L"]
+    scored: Bool[np.ndarray, "E L"]
+    writes: Bool[np.ndarray, "E L"]
+    numbers: Int[np.ndarray, " E"]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def start(self) -> int:
+        """The first position where the model writes, in any item."""
+        return int(self.writes.any(0).argmax())
+
+    def take(self, which: Sequence[int] | np.ndarray) -> Prompts:
+        """Some of the items; they keep their numbers, and so what is drawn for them."""
+        chosen = np.asarray(which, np.int64)
+        return Prompts(self.tokens[chosen], self.scored[chosen], self.writes[chosen], self.numbers[chosen])
+
+
+def prompts(sets: EvaluationSet | Sequence[EvaluationSet]) -> Prompts:
+    """The items of one or more evaluation sets, in order, numbered from 0.
+
+    A model writes from an item's first scored place on, to the end of its set's longest text; tokens that
+    are not scored but stand between scored ones are given to it, as they are in teacher forcing.
+    """
+    chosen = [sets] if isinstance(sets, EvaluationSet) else list(sets)
+    length = max(one.tokens.shape[1] for one in chosen)
+
+    def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate([np.pad(x, ((0, 0), (0, length - x.shape[1]))) for x in arrays])
+
+    scored = joined([one.scored for one in chosen])
+    return Prompts(
+        tokens=joined([one.tokens for one in chosen]).astype(np.int32),
+        scored=scored,
+        writes=joined([_writes(one.scored) for one in chosen]),
+        numbers=np.arange(len(scored), dtype=np.int32),
+    )
+
+
+def _writes(scored: np.ndarray) -> np.ndarray:
+    place = np.arange(scored.shape[1])
+    last = scored.shape[1] - 1 - scored[:, ::-1].argmax(1)
+    return scored | (place > last[:, None])
