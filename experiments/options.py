@@ -11,6 +11,7 @@ from typing import NoReturn
 from jaxemerge.runner.checkpoint import INTERVAL
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.sweep import distinct, override, parse
+from jaxemerge.runner.trackers import TRACKERS
 from jaxemerge.training import Seed, crossed, paired
 from studies import DEFAULT, STUDIES
 
@@ -120,6 +121,14 @@ def parser(description: str | None) -> Parser:
         "--no-cache",
         action="store_true",
         help="compile anew: keep no compiled programs and no timed plans in the cache folder",
+    )
+    top.add_argument(
+        "--track",
+        action="append",
+        choices=TRACKERS,
+        default=[],
+        help="show the numbers along the training there, too; may be given several times (they are always in "
+        "cells/*/metrics)",
     )
     top.add_argument(
         "--distributed",

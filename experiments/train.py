@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,20 @@ from jaxemerge.devices import cache_folder, keep_compiled, use_host_cores
 from jaxemerge.runner.display import Display
 from jaxemerge.runner.estimate import assumed_rate, estimates
 from jaxemerge.runner.lock import LockedError
+from jaxemerge.runner.metrics import ChunkMetrics
 from jaxemerge.runner.processes import ALONE, Processes
 from jaxemerge.runner.signals import StoppedError, StopRequest
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.store import Store, create_store, open_store, overwrite
 from jaxemerge.runner.study import Job, jobs, run_chunk
-from jaxemerge.runner.train import prepare, shrunk
-from jaxemerge.training import is_out_of_memory
+from jaxemerge.runner.trackers import tracker
+from jaxemerge.runner.train import Progress, prepare, shrunk
+from jaxemerge.training import Seed, is_out_of_memory
 from options import chosen_cells, parse_memory, results_folder, selected
 from terminal import plan_table, print_missing, say
+
+Follower = Callable[[Progress], None]  # is told of a chunk's progress
+Follow = Callable[[Experiment, Sequence[Seed]], contextlib.AbstractContextManager[Follower]]
 
 
 def study(
@@ -36,12 +42,15 @@ def study(
     given: dict[str, Any] = {"study": whole, "chunk": options.chunk, "width": options.width}
     given |= {"memory": parse_memory(options.memory), "cache": None}
     use_host_cores(options.devices)
+    processes.start_devices()
     if not options.no_cache:
         keep_compiled()
         given["cache"] = cache_folder() / "plans"
     folder = results_folder(options)
     if options.plan:
         return plan(cells, given, folder, options, console, processes)
+    for name in options.track:
+        tracker(name, folder, options.command)  # refuses what is not installed, before anything is written
     for cell in cells:
         prepare(cell)
     jobs(cells, None, **given)  # refuses what cannot fit, before anything is written
@@ -152,7 +161,8 @@ def train(
     try:
         with Display(console, todo, options.threshold, label=processes.label) as display:
             care = {"stop": stop, "interval": options.checkpoint, "say": display.line}
-            train_free(todo, store, display, care, options.patience, processes.share)
+            follow = followed(store, options, display.line)
+            train_free(todo, store, display, care, options.patience, processes.share, follow)
     except (StoppedError, KeyboardInterrupt):
         done = {job.experiment.cell: store.finished(job.experiment.cell) for job in todo}
         chunks = [done[job.experiment.cell].issuperset(seeds) for job in todo for seeds in job.chunks]
@@ -163,6 +173,24 @@ def train(
         raise
 
 
+@contextlib.contextmanager
+def followed_by_nobody(experiment: Experiment, seeds: Sequence[Seed]) -> Iterator[Follower]:
+    """A chunk of which only results are kept."""
+    del experiment, seeds
+    yield lambda seen: None
+
+
+def followed(store: Store, options: argparse.Namespace, line: Callable[[str], None]) -> Follow:
+    """What follows chunks besides the display: a file of numbers, and the trackers that are asked for."""
+    makers = [tracker(name, store.folder, store.study) for name in dict.fromkeys(options.track)]
+
+    def follow(experiment: Experiment, seeds: Sequence[Seed]) -> ChunkMetrics:
+        path = store.metrics(experiment.cell, seeds)
+        return ChunkMetrics(path, experiment, seeds, threshold=options.threshold, trackers=makers, say=line)
+
+    return follow
+
+
 def train_free(
     todo: Sequence[Job],
     store: Store,
@@ -170,6 +198,7 @@ def train_free(
     care: Mapping[str, Any],
     patience: float = 0.0,
     share: str = "",
+    follow: Follow = followed_by_nobody,
 ) -> None:
     """Trains the cells that no other process is at work on, and of those what they leave behind.
 
@@ -190,7 +219,7 @@ def train_free(
                     done = store.finished(job.experiment.cell)
                     if not done.issuperset(job.experiment.seeds):
                         label = f"cell {i + 1}/{len(todo)}, {job.label}"
-                        train_job(job.without(done), store, display, label, care)
+                        train_job(job.without(done), store, display, label, care, follow)
             except LockedError as error:
                 busy.append(((i, job), error))
         if len(busy) < len(left):
@@ -214,14 +243,26 @@ def pause(care: Mapping[str, Any]) -> None:
         care["stop"].raise_if_asked()
 
 
-def train_job(job: Job, store: Store, display: Display, label: str, care: Mapping[str, Any]) -> None:
-    """Trains a cell's chunks, smaller ones from where memory runs out."""
+def train_job(
+    job: Job,
+    store: Store,
+    display: Display,
+    label: str,
+    care: Mapping[str, Any],
+    follow: Follow = followed_by_nobody,
+) -> None:
+    """Trains a cell's chunks, smaller ones from where memory runs out.
+
+    ``follow`` opens for every chunk what is told of its progress besides the display.
+    """
     number = 0
     while number < len(job.chunks):
         display.start_chunk(job, number, label)
         try:
-            for seen in run_chunk(job, job.chunks[number], store, **care):
-                display.update(seen)
+            with follow(job.experiment, job.chunks[number]) as told:
+                for seen in run_chunk(job, job.chunks[number], store, **care):
+                    display.update(seen)
+                    told(seen)
         except (JaxRuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

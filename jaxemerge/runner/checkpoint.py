@@ -114,6 +114,11 @@ class Checkpoints:
         """Whether the last one, or the beginning, is longer ago than the interval."""
         return time.monotonic() - self._last >= self.interval
 
+    @property
+    def being_written(self) -> bool:
+        """Whether a process is adding to them, or was when it died."""
+        return any(self.folder.glob(".*.partial"))
+
     def save(
         self,
         paused: Paused,
@@ -131,8 +136,8 @@ class Checkpoints:
         keyed = dict(zip(_keys(names), arrays.values(), strict=True))
         self.folder.mkdir(parents=True, exist_ok=True)
         with appearing(self.folder / f"{paused.step:09d}") as partial:
-            partial.mkdir()
-            _orbax(lambda saver: saver.save(partial / "arrays", keyed))
+            partial.mkdir(parents=True)
+            _save(partial / "arrays", keyed)
             files = sorted(path for path in partial.rglob("*") if path.is_file())
             fields = {
                 **record,
@@ -236,6 +241,19 @@ def _evaluation(step: int, arrays: Mapping[str, Any]) -> Evaluation:
 def _keys(names: Sequence[str]) -> list[str]:
     """Names that are safe as names of files."""
     return [f"array{i:04d}" for i in range(len(names))]
+
+
+def _save(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays as Orbax does; of several processes it lets the first alone write any of NumPy."""
+    _orbax(lambda saver: saver.save(folder, arrays))
+    if jax.process_index():
+        import tensorstore  # what Orbax writes them with
+
+        for name, array in arrays.items():
+            place = {"driver": "file", "path": str(folder / name)}
+            spec = {"driver": "zarr", "kvstore": place}
+            kind = tensorstore.dtype(array.dtype)
+            tensorstore.open(spec, create=True, dtype=kind, shape=array.shape).result().write(array).result()
 
 
 def _orbax(use: Callable[[Any], Any]) -> Any:

@@ -26,6 +26,7 @@ _BEAT, _EXPIRY = (
     120.0,
 )  # seconds between two signs of life, and of silence until a process counts as dead
 _FAREWELL = 300.0  # longest time for which a first process that fails waits for the others to save
+_LEAVE = 30.0  # longest time it takes a process to exit, in seconds
 _PREFIX = "jaxemerge"
 
 
@@ -85,8 +86,14 @@ class Processes:
             self._set(f"ended/{self.rank}", "failed" if error else "finished")
             if self.first:  # the others cannot end in order without it
                 self._wait(_FAREWELL if error else float("inf"))
+                self._see_off()
         self._ended.set()
         self._beating.join()
+
+    def start_devices(self) -> None:
+        """Starts JAX's devices: each process waits there for all, for one that has nothing to train, too."""
+        if self.count > 1:
+            jax.local_devices()
 
     def opened(self) -> None:
         """Tells the others that the results folder is ready; for the first process."""
@@ -137,6 +144,13 @@ class Processes:
                     lost += [] if ended == "finished" else [rank]
             time.sleep(0.2 if left else 0.0)
         return lost
+
+    def _see_off(self) -> None:
+        """Stays until the others, which have ended, have taken leave of JAX's service too."""
+        everyone = list(range(self.count))
+        leaving = threading.Thread(target=lambda: _jax_state().client.get_live_nodes(everyone), daemon=True)
+        leaving.start()
+        leaving.join(_LEAVE)
 
     def _beat(self) -> None:
         number = 0

@@ -5,6 +5,7 @@
     DIR/cells/CELL/PART.json            seeds, plan, duration and provenance of that chunk, and the
                                         digest of its rows; rows without it are not used
     DIR/cells/CELL/checkpoints/         of chunks that are being trained
+    DIR/cells/CELL/metrics/             numbers along the training, see ``metrics``; nothing is read from them
 
 Files appear whole or not at all: they are written under a dot-name, flushed, and renamed. What is read is
 checked against its digest first.
@@ -125,6 +126,10 @@ class Store:
     def checkpoints(self, cell: str, seeds: Sequence[Seed], interval: float = INTERVAL) -> Checkpoints:
         """Where the checkpoints of a chunk are kept."""
         return Checkpoints(self._cell(cell) / "checkpoints" / _name(seeds), interval)
+
+    def metrics(self, cell: str, seeds: Sequence[Seed]) -> Path:
+        """Where the numbers of a chunk are written while it is trained."""
+        return self._cell(cell) / "metrics" / f"{_name(seeds)}.jsonl"
 
     def begun(self, cell: str) -> list[Checkpoints]:
         """Of all chunks that have any."""

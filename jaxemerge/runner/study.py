@@ -269,6 +269,9 @@ def run_chunk(
 def _saved(store: Store, cell: str, seeds: Sequence[Seed], say: Callable[[str], None]) -> Checkpoint | None:
     """The checkpoint that holds all of these seeds."""
     for chunk in store.begun(cell):
+        record = chunk.record()
+        if record and not set(seeds) <= {tuple(seed) for seed in record["seeds"]}:
+            continue  # another process may be adding to it
         found = chunk.latest(say)
         if found and set(seeds) <= set(found.seeds):
             say(f"{cell}: going on from the checkpoint of step {found.step:,}.")
@@ -281,5 +284,6 @@ def _clear(store: Store, cell: str) -> None:
     done = store.finished(cell)
     for chunk in store.begun(cell):
         record = chunk.record()
-        if record is None or {tuple(seed) for seed in record["seeds"]} <= done:
+        useless = {tuple(seed) for seed in record["seeds"]} <= done if record else not chunk.being_written
+        if useless:
             chunk.clear()

@@ -1,0 +1,197 @@
+"""How is a chunk of seeds doing? One line of JSON per evaluation, for people, scripts and trackers to follow.
+
+    DIR/cells/CELL/metrics/CHUNK.jsonl
+
+Lines are added while the chunk is trained. After an interruption those beyond the point where training goes
+on are dropped: they are written again, and no step is there twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxemerge.evaluation import Sheet, sheet
+from jaxemerge.files import remove_partial, write_bytes
+from jaxemerge.runner.spec import Experiment
+from jaxemerge.runner.trackers import Tracker
+from jaxemerge.runner.train import Evaluation, Progress
+from jaxemerge.training import Seed
+
+
+class ChunkMetrics:
+    """Follows the training of one chunk; enter it to get what is to be told of its progress."""
+
+    def __init__(
+        self,
+        path: Path,
+        experiment: Experiment,
+        seeds: Sequence[Seed],
+        *,
+        threshold: float,
+        trackers: Sequence[Callable[[Path, Mapping[str, Any], int], Tracker]] = (),
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """Writes nothing yet.
+
+        Args:
+            path: the chunk's file; others beside it are of other chunks of the cell.
+            experiment: the cell.
+            seeds: of the chunk.
+            threshold: exact match from which a seed counts as a success.
+            trackers: each is called with the file, the cell's fields and the first step that it will be told.
+            say: told of trackers that fail.
+        """
+        self._path, self._experiment, self._seeds = path, experiment, seeds
+        self._threshold, self._say = threshold, say
+        self._makers, self._trackers = trackers, list[Tracker]()
+        self._items = sheet(experiment.task)
+        self._began = time.monotonic()
+        self._mark: tuple[int, float] | None = None  # step and seconds of the previous evaluation
+        self._earlier = -1.0  # seconds before this process; negative until the first progress was seen
+
+    def update(self, seen: Progress) -> None:
+        """A dispatch has ended."""
+        if self._earlier < 0:
+            self._earlier = self._drop(seen.step)
+            self._open_trackers(seen.step)
+        if seen.evaluation is None:
+            return
+        seconds = self._earlier + time.monotonic() - self._began
+        line = {
+            "cell": self._experiment.cell,
+            "chunk": self._path.stem,
+            "members": _members(self._seeds),
+            **summary(self._experiment, seen.evaluation, self._items, self._threshold),
+            "seconds": round(seconds, 3),
+            "seed_steps_per_second": self._rate(seen.step, seconds),
+            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+        self._mark = seen.step, seconds
+        with self._path.open("ab") as file:
+            file.write((json.dumps(line, allow_nan=False) + "\n").encode())
+        self._tell(lambda tracker: tracker.log(seen.step, flat(line)))
+
+    def __enter__(self) -> Callable[[Progress], None]:
+        return self.update
+
+    def __exit__(self, *_: object) -> None:
+        self._tell(lambda tracker: tracker.close())
+
+    def _rate(self, step: int, seconds: float) -> float | None:
+        """Seed-steps per second since the previous evaluation; none for the first, which compiles."""
+        if self._mark is None or step == self._mark[0]:
+            return None
+        return round(len(self._seeds) * (step - self._mark[0]) / max(seconds - self._mark[1], 1e-9), 3)
+
+    def _drop(self, first: int) -> float:
+        """Drops what is about to be written again, in whatever chunk; the seconds spent before that."""
+        folder, spent = self._path.parent, 0.0
+        folder.mkdir(exist_ok=True)
+        remove_partial(folder)
+        mine = set(_members(self._seeds).split())
+        for path in sorted(folder.glob("[!.]*.jsonl")):
+            with contextlib.suppress(FileNotFoundError):  # another process drops its own
+                lines = path.read_bytes().splitlines(keepends=True)
+                found = [(text, line) for text in lines if (line := _parsed(text))]
+                if path != self._path and not any(mine & set(line["members"].split()) for _, line in found):
+                    continue  # another process may be adding to it
+                kept = [(text, line) for text, line in found if line["step"] < first]
+                spent = max([spent, *(line["seconds"] for _, line in kept)])
+                if len(kept) < len(lines):
+                    write_bytes(path, b"".join(text for text, _ in kept))
+                if not kept:
+                    path.unlink()
+        return spent
+
+    def _open_trackers(self, first: int) -> None:
+        fields = self._experiment.to_dict() | {"seeds": _members(self._seeds), "cell": self._experiment.cell}
+        for make in self._makers:
+            try:
+                self._trackers.append(make(self._path, fields, first))
+            except Exception as error:  # a server that is away must not end days of training
+                self._say(f"Going on without a tracker: {_words(error)}")
+
+    def _tell(self, what: Callable[[Tracker], None]) -> None:
+        for tracker in list(self._trackers):
+            try:
+                what(tracker)
+            except Exception as error:  # as above
+                self._trackers.remove(tracker)
+                self._say(f"Going on without a tracker: {_words(error)}")
+
+
+def summary(experiment: Experiment, evaluation: Evaluation, items: Sheet, threshold: float) -> dict[str, Any]:
+    """Numbers of a chunk at one evaluation; what is not finite is null.
+
+    A diverged seed counts as a seed, with an exact match of 0 and an infinite loss.
+    """
+    lost = evaluation.diverged
+    losses = np.where(lost | np.isnan(evaluation.train_loss), np.inf, evaluation.train_loss)
+    low, middle, high = np.quantile(losses, (0.1, 0.5, 0.9), method="nearest")
+    shares = np.where(lost[:, None], 0.0, evaluation.scores.exact / items.items)
+    return {
+        "seeds": len(lost),
+        "diverged": int(lost.sum()),
+        "step": evaluation.step,
+        "tokens": evaluation.step * experiment.batch * experiment.context,
+        "loss": {"low": _finite(low), "median": _finite(middle), "high": _finite(high)},
+        "threshold": threshold,
+        "tests": [
+            {
+                "split": split,
+                "length": length,
+                "exact_match": float(of.mean()),
+                "successes": int((of >= threshold).sum()),
+            }
+            for split, length, of in zip(items.splits, items.lengths, shares.T, strict=True)
+        ],
+    }
+
+
+def flat(line: Mapping[str, Any]) -> dict[str, float]:
+    """A line's numbers by names with slashes, as trackers have them."""
+    return {name: value for name, value in _flat(line) if value is not None}
+
+
+def _flat(line: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name in ("seeds", "diverged", "tokens", "seconds", "seed_steps_per_second"):
+        yield name, line[name]
+    for name, value in line["loss"].items():
+        yield f"loss/{name}", value
+    for test in line["tests"]:
+        what = test["split"] if test["length"] is None else f"{test['split']}/length{test['length']}"
+        yield f"exact_match/{what}", test["exact_match"]
+        yield f"successes/{what}", test["successes"] / line["seeds"]
+
+
+def _members(seeds: Sequence[Seed]) -> str:
+    """``7``, or ``3/8`` where the initial weights have another seed than the data."""
+    return " ".join(str(init) if init == data else f"{init}/{data}" for init, data in seeds)
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    """A line; empty where a kill has torn it, or something else has damaged it."""
+    try:
+        line = json.loads(text)
+        kinds = {"members": str, "step": int, "seconds": float}
+        whole = text.endswith(b"\n") and all(isinstance(line[name], kind) for name, kind in kinds.items())
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return line if whole else {}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
