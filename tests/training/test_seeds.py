@@ -152,10 +152,10 @@ def test_hyperparameters_belong_to_members_and_need_no_compilation() -> None:
     assert one.advance._cache_size() == compilations
 
 
-def test_cells_that_differ_in_hyperparameters_share_a_program() -> None:
-    other = replace(CELL, optimizer=replace(CELL.optimizer, learning_rate=1.0, weight_decay=0.9))
-    assert program(other, built(1, 4).layout) is built(1, 4)
-    for changes in ({"steps": 14}, {"batch": 4}, {"optimizer": replace(CELL.optimizer, clip=0.8)}):
+def test_cells_that_differ_in_hyperparameters_and_length_share_a_program() -> None:
+    other = replace(CELL.optimizer, learning_rate=1.0, weight_decay=0.9, horizon=1.25)
+    assert program(replace(CELL, optimizer=other, steps=14), built(1, 4).layout) is built(1, 4)
+    for changes in ({"context": 19}, {"batch": 4}, {"optimizer": replace(CELL.optimizer, clip=0.8)}):
         assert program(replace(CELL, **changes), built(1, 4).layout) is not built(1, 4)
 
 
