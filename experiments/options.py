@@ -17,6 +17,21 @@ from studies import DEFAULT, STUDIES
 
 RESOURCES = ("partition", "time", "gpus", "cpus", "job_memory", "parallel", "sbatch")
 ON_A_FOLDER = ("status", "report", "verify")
+ANALYZE = "analyze"
+# What columns of a file may be named for; of all of them jaxemerge.analysis.read_results says more.
+COLUMNS = {
+    "value": "scores; several columns with commas between them, where each metric has its own",
+    "scale": "what was varied, such as the size of the model",
+    "parameters": "N of scaling laws",
+    "tokens": "D of scaling laws",
+    "flops": "C of scaling laws",
+    "seed": "tells the runs of one scale apart",
+    "model": "names of the models",
+    "step": "training steps, where runs were scored along the way",
+    "task": "names of the tests",
+    "metric": "names of the metrics",
+    "trials": "items behind a score, a column or a number",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,11 +52,15 @@ def parser(description: str | None) -> Parser:
         "command",
         nargs="?",
         default=DEFAULT,
-        metavar="STUDY|list|status|report|verify",
+        metavar="STUDY|list|status|report|verify|analyze",
         help=f"a study's name (default {DEFAULT}), or one of the commands above",
     )
     top.add_argument(
-        "folder", nargs="?", type=Path, metavar="DIR", help="results folder, for status, report and verify"
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="DIR|FILE",
+        help="results folder, for status, report and verify; anyone's results, for analyze",
     )
     top.add_argument("--quick", action="store_true", help="the study's small version, for a laptop")
     top.add_argument(
@@ -138,6 +157,12 @@ def parser(description: str | None) -> Parser:
         "its share of the seeds; off; or HOST:PORT,RANK,COUNT by hand (default auto)",
     )
     add_launch_options(top)
+    columns = top.add_argument_group("columns of a file, for analyze (default: those of these names)")
+    for name, words in COLUMNS.items():
+        columns.add_argument(f"--{name}", metavar="COLUMN", help=words)
+    columns.add_argument(
+        "--score", metavar="METRIC", help="what the report describes (default: the first share)"
+    )
     return top
 
 
@@ -178,10 +203,13 @@ def check_options(options: argparse.Namespace) -> None:
     if not options.patience >= 0:
         raise ValueError(f"--patience {options.patience:g}: must be at least 0 seconds")
     check_launch_options(options)
-    if options.folder and options.command not in ON_A_FOLDER:
+    if options.folder and options.command not in (*ON_A_FOLDER, ANALYZE):
         raise ValueError(
             f"{options.folder}: only {', '.join(ON_A_FOLDER)} take a folder; choose one with --out"
         )
+    given = [f"--{name}" for name in (*COLUMNS, "score") if getattr(options, name) is not None]
+    if given and options.command != ANALYZE:
+        raise ValueError(f"{', '.join(given)}: only {ANALYZE} reads columns of a file")
 
 
 def check_launch_options(options: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ python experiments/run.py report DIR            write its report again
 python experiments/run.py verify DIR            check every file of it against its digest
 python experiments/run.py count_fixed_depth --launch slurm --partition gpu --gpus 1 --time 4:00:00
                                                 a job per cell, queued again until it is done
+python experiments/run.py analyze FILE --scale parameters --seed seed --value acc     anyone's results
 
 A run that was stopped or killed goes on from its last checkpoint when the same command is given again.
 """
@@ -23,11 +24,12 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from analyze import analyze
 from folder import FAILED, on_folder
 from jaxemerge.devices import DeviceError
 from jaxemerge.runner.processes import join
 from jaxemerge.runner.signals import StoppedError, StopRequest
-from options import ON_A_FOLDER, check_options, parser
+from options import ANALYZE, ON_A_FOLDER, check_options, parser
 from studies import STUDIES
 from submit import launch
 from terminal import say
@@ -46,6 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         check_options(options)
         if options.command == "list":
             return list_studies(console)
+        if options.command == ANALYZE:
+            return analyze(options, console)
         if options.command in ON_A_FOLDER:
             return on_folder(options, console)
         if options.launch and not options.plan:

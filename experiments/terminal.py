@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jaxemerge.analysis import summarise
+from jaxemerge.analysis import final_values, summarise
 from jaxemerge.analysis.findings import divergences
 from jaxemerge.analysis.schema import MEMBER
+from jaxemerge.charts.theme import metric_name
 from jaxemerge.runner.display import duration, quantity
 from jaxemerge.runner.estimate import Estimate
 from jaxemerge.runner.status import CellStatus, study_status
@@ -30,6 +31,9 @@ _SOURCES = {
     "cache": "timed before",
     "halved": "halved for want of memory",
 }
+
+
+MOST_ROWS = 40  # of a table on the terminal
 
 
 def table(*columns: str, left: int = 1) -> Table:
@@ -150,17 +154,27 @@ def print_diverged(console: Console, results: pl.DataFrame) -> None:
         )
 
 
-def print_summary(console: Console, results: pl.DataFrame, threshold: float) -> None:
-    """Success and its size for every cell and test length."""
-    summary = summarise(results, threshold=threshold)
+def print_summary(
+    console: Console, results: pl.DataFrame, threshold: float, metric: str = "exact_match"
+) -> None:
+    """Success and its size for every cell and test."""
+    summary = summarise(results, metric, threshold)
+    lengths = summary["length"].count() == summary.height
     made = table(
-        "cell", "length", "seeds", f"P(>= {threshold:g})", "95 %", "mean of successes", "mean", "mode"
+        "cell",
+        "length" if lengths else "test",
+        "seeds",
+        f"P(>= {threshold:g})",
+        "95 %",
+        "mean of successes",
+        "mean",
+        "mode",
     )
     previous = None
     for row in summary.iter_rows(named=True):
         made.add_row(
             "" if row["cell"] == previous else row["cell"],
-            "" if row["length"] is None else str(row["length"]),
+            str(row["length"]) if lengths else row["test"],
             str(row["seeds"]),
             share(row["success"]),
             f"{share(row['success_low'])} to {share(row['success_high'])}",
@@ -169,8 +183,26 @@ def print_summary(console: Console, results: pl.DataFrame, threshold: float) -> 
             share(row["mode"]),
         )
         previous = row["cell"]
-    console.print(Text("Exact match over seeds at the end of training", style="bold"))
+    title = f"{metric_name(metric).capitalize()} over seeds at the end of training"
+    console.print(Text(title, style="bold"))
     console.print(made)
+
+
+def print_values(console: Console, results: pl.DataFrame, metric: str) -> None:
+    """Means of a metric without bounds, for every cell and test; of very many the first."""
+    found = final_values(results, metric).table
+    made = table("cell", "test", "runs", "mean", "95 %", "least", "most", left=2)
+    for row in found.head(MOST_ROWS).iter_rows(named=True):
+        mean, low, high, least, most = (
+            "-" if row[name] is None else f"{row[name]:.4g}"
+            for name in ("mean", "low", "high", "least", "most")
+        )
+        interval = f"{low} to {high}" if low != "-" else "-"
+        made.add_row(row["cell"], row["test"], str(row["runs"]), mean, interval, least, most)
+    console.print(Text(f"{metric_name(metric).capitalize()} over runs at their end", style="bold"))
+    console.print(made)
+    if found.height > MOST_ROWS:
+        say(console, f"... and {found.height - MOST_ROWS} more cells; all are in tables/values.csv")
 
 
 def share(value: float | None) -> str:

@@ -165,7 +165,10 @@ PARTIAL = {
         lambda f: f.with_columns(diverged=True, value=pl.lit(None, pl.Float64)),
         without("survival", "correlations"),
     ),
-    "untrained": (lambda f: f.filter(pl.col("step") == 0), without("survival", "correlations")),
+    "untrained": (
+        lambda f: f.filter(pl.col("step") == 0),
+        without("learning_curves", "survival", "training_loss", "correlations"),
+    ),
     "no loss": (only(["exact_match"]), without("training_loss", "beside_the_loss")),
     "training alone": (only(["train_loss", "grad_norm"]), ["training_loss"]),
     "nothing to draw": (only(["grad_norm"]), []),

@@ -16,6 +16,8 @@ from .labels import cell_labels as cell_labels
 from .labels import forms_a_curve as forms_a_curve
 from .labels import scale_column as scale_column
 from .labels import scale_title as scale_title
+from .metrics import is_share as is_share
+from .metrics import main_metric as main_metric
 from .mixture import Mixtures as Mixtures
 from .mixture import mixtures as mixtures
 from .null import SideBySide as SideBySide
@@ -23,8 +25,11 @@ from .null import side_by_side as side_by_side
 from .origin import correlations as correlations
 from .origin import variance_shares as variance_shares
 from .rank import rank_curves as rank_curves
+from .read import read_results as read_results
 from .success import SuccessFit as SuccessFit
 from .success import success_fit as success_fit
 from .summary import summarise as summarise
 from .threshold import success_by_threshold as success_by_threshold
 from .two_sided import two_sided as two_sided
+from .values import Values as Values
+from .values import final_values as final_values

@@ -52,7 +52,10 @@ def population_sentences(frame: pl.DataFrame) -> list[str]:
     diverged = int(members["diverged"].sum())
     lost = "No run diverged." if not diverged else f"{diverged} of {_count(members.height, 'run')} diverged."
     lost += divergences(frame)
-    return [f"{seeds} {cells} {verb} trained for {_count(max(frame['step']), 'step')}.", lost]
+    # Results read from elsewhere may say nothing of steps: they are all at 0 then.
+    last = max(frame["step"])
+    done = f"trained for {_count(last, 'step')}" if last else "scored"
+    return [f"{seeds} {cells} {verb} {done}.", lost]
 
 
 def divergences(frame: pl.DataFrame) -> str:
@@ -77,12 +80,12 @@ def focus(frame: pl.DataFrame, metric: str = "exact_match") -> dict[str, Any]:
     """The most two-sided cell and test; where none is two-sided, those whose scores spread most.
 
     Returns:
-        One row of `two_sided`.
+        One row of `two_sided`, and the metric.
 
     Raises:
         ValueError: as `two_sided`.
     """
-    return two_sided(frame, metric, NEAR_ZERO, FAR).row(0, named=True)
+    return {**two_sided(frame, metric, NEAR_ZERO, FAR).row(0, named=True), "metric": metric}
 
 
 def two_sided_sentence(found: dict[str, Any]) -> str:
@@ -112,7 +115,7 @@ def success_sentence(table: pl.DataFrame, test: str) -> str:
         for row in _across(table, test)
     ]
     threshold = f"{table['threshold'][0]:g}"
-    return f"At {test} the share of seeds that score {threshold} or more, P(success), is {_listed(listed)}."
+    return f"At {test} the share of seeds that score {threshold} or more, P(success), is {clause(listed)}."
 
 
 def split_sentence(sides: pl.DataFrame) -> str:
@@ -135,7 +138,7 @@ def centre_sentence(table: pl.DataFrame, test: str) -> str:
     listed = [
         f"{score(row['mode'])} and {score(row['mean'])} for {row['label']}" for row in _across(table, test)
     ]
-    return f"At {test} the most populated score (mode) and the mean are {_listed(listed)}."
+    return f"At {test} the most populated score (mode) and the mean are {clause(listed)}."
 
 
 def tails_sentence(table: pl.DataFrame, test: str) -> str:
@@ -147,7 +150,7 @@ def tails_sentence(table: pl.DataFrame, test: str) -> str:
     ]
     return (
         f"At {test} the share of seeds above 50%, the share below 10% and the mean of the successful seeds "
-        f"are {_listed(listed)}."
+        f"are {clause(listed)}."
     )
 
 
@@ -178,16 +181,16 @@ def breakthrough_sentence(found: Survival) -> str:
     """Median steps to the breakthrough by cell, and whether the cells differ; `found` is `survival`'s."""
     listed = [
         f"{row['broken']} of {_count(row['seeds'], 'seed')} of {row['label']}{_median(row)}"
-        for row in _ends(found.medians.rows(named=True))
+        for row in few(found.medians.rows(named=True))
     ]
-    words = f"{_listed(listed)} broke through."
+    words = f"{clause(listed)} broke through."
     if math.isfinite(found.p_value):
         words += f" That all cells do so at one rate has a log-rank p-value of {score(found.p_value)}."
     if found.doubling is not None and not math.isnan(found.doubling.value):
-        ends = [score(float(end)) for end in (found.doubling.interval.low, found.doubling.interval.high)]
+        both = [score(float(end)) for end in (found.doubling.interval.low, found.doubling.interval.high)]
         words += (
             f" Twice the scale multiplies the rate of breakthroughs by {score(float(found.doubling.value))} "
-            f"[{', '.join(ends)}] (Cox regression)."
+            f"[{', '.join(both)}] (Cox regression)."
         )
     return words
 
@@ -218,21 +221,22 @@ def loss_sentence(curves: pl.DataFrame) -> str:
     last = curve_quantiles(curves).filter(pl.col("step") == pl.col("step").max().over("cell"))
     listed = [
         f"{_loss(row['median'])} [{_loss(row['low'])}, {_loss(row['high'])}] for {row['label']}"
-        for row in _ends(last.rows(named=True))
+        for row in few(last.rows(named=True))
     ]
-    return f"At the last step the median seed and the middle 80% of the seeds are at {_listed(listed)}."
+    return f"At the last step the median seed and the middle 80% of the seeds are at {clause(listed)}."
 
 
 def _across(table: pl.DataFrame, test: str) -> list[dict[str, Any]]:
-    return _ends(table.filter(pl.col("test") == test).rows(named=True))
+    return few(table.filter(pl.col("test") == test).rows(named=True))
 
 
-def _ends(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def few(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """All rows if they are few, else the smallest, the middle and the largest scale."""
     return rows if len(rows) <= FEW_CELLS else [rows[0], rows[len(rows) // 2], rows[-1]]
 
 
-def _listed(items: list[str]) -> str:
+def clause(items: list[str]) -> str:
+    """Several findings as one clause."""
     return items[0] if len(items) == 1 else f"{'; '.join(items[:-1])}; and {items[-1]}"
 
 

@@ -10,7 +10,10 @@ import polars as pl
 
 from .schema import CELL, SCHEMA, require
 
-ABBREVIATIONS = {"learning_rate": "lr", "task": "", "family": ""}
+ABBREVIATIONS = {"learning_rate": "lr", "task": "", "family": "", "model": ""}
+# The name given to a model elsewhere: it needs no further words.
+MODEL = "model"
+SIZES = {1e6: "M", 1e9: "B", 1e12: "T"}
 TITLES = {
     "depth": "depth (layers)",
     "width": "width (units)",
@@ -27,7 +30,8 @@ def scale_column(frame: pl.DataFrame) -> str:
     """The column that "scale" means in this frame.
 
     The one of depth and width that varies, if only one does. If neither does, the one swept numeric
-    hyperparameter. Else `parameters` where they differ by more than 10 %, and `depth` where they do not.
+    hyperparameter. Else `parameters` where they differ by more than 10 %, and `depth` where they do not;
+    without depths the first swept number.
 
     Raises:
         ValueError: if columns are missing.
@@ -42,8 +46,10 @@ def scale_column(frame: pl.DataFrame) -> str:
     if not varying and len(swept) == len(numeric) == 1:
         return swept[0]
     sizes = cells["parameters"].drop_nulls().to_list()
-    grows = bool(sizes) and max(sizes) > SAME_SIZE * min(sizes)
-    return "parameters" if grows else "depth"
+    if bool(sizes) and max(sizes) > SAME_SIZE * min(sizes):
+        return "parameters"
+    # Results read from elsewhere may know no depth: scale is what they were said to vary.
+    return numeric[0] if numeric and cells["depth"].null_count() == cells.height else "depth"
 
 
 def scale_title(column: str) -> str:
@@ -94,7 +100,8 @@ def with_test_label(frame: pl.DataFrame) -> pl.DataFrame:
     test = (pl.lit("length ") + pl.col("length").cast(pl.String)).fill_null("all items")
     several = frame["split"].n_unique() > 1
     split = pl.col("split").str.replace_all(r"\s+", " ")
-    return frame.with_columns(test=split + ", " + test if several else test)
+    named = pl.when(pl.col("length").is_null()).then(split).otherwise(split + ", " + test)
+    return frame.with_columns(test=named if several else test)
 
 
 def _cells(frame: pl.DataFrame) -> pl.DataFrame:
@@ -122,12 +129,17 @@ def _unique_labels(cells: pl.DataFrame) -> list[str]:
     ]
     if len(set(labels)) == len(labels) and all(labels):
         return labels
+    if cells["depth"].null_count() == cells["width"].null_count() == cells.height:
+        return [_one_line(cell) for cell in cells["cell"]]
     return [_one_line(f"{label} ({cell})") for label, cell in zip(labels, cells["cell"], strict=True)]
 
 
 def _naming_columns(cells: pl.DataFrame) -> list[str]:
     """Depth and width where they vary, then every other column that tells further cells apart."""
     named = _varying(cells, ("depth", "width"))
+    shapeless = cells["depth"].null_count() == cells.height and MODEL not in cells.columns
+    if shapeless and not _swept(cells):
+        named = _varying(cells, ("parameters",))
     for column in _varying(cells, [*_swept(cells), "task", "family"]):
         if cells.n_unique([*named, column]) > (cells.n_unique(named) if named else 1):
             named.append(column)
@@ -141,11 +153,16 @@ def _one_line(text: str) -> str:
 
 def _piece(column: str, value: Any) -> str:
     name = ABBREVIATIONS.get(column, column.replace("_", " "))
+    if column == "parameters":
+        return f"{_number(float(value))} parameters"
     return f"{name} {_number(value) if isinstance(value, float) else value}".strip()
 
 
 def _number(value: float) -> str:
-    """3e-3 for 0.003, 0.1 for 0.1, 64 for 64.0."""
+    """3e-3 for 0.003, 0.1 for 0.1, 64 for 64.0, 1.4B for 1.4e9."""
+    for power, unit in SIZES.items():
+        if power <= abs(value) < 1000 * power:
+            return f"{value / power:.4g}{unit}"
     if value == 0 or not math.isfinite(value) or 0.01 <= abs(value) < 1e5:
         return f"{value:.4g}"
     mantissa, exponent = f"{value:.3e}".split("e")

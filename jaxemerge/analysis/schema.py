@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
-SCHEMA = (
-    *("study", "cell", "task", "family", "depth", "width", "parameters", "flops", "init_seed", "data_seed"),
-    *("step", "tokens", "split", "length", "metric", "value", "trials", "diverged"),
-)
+TYPES: dict[str, Any] = {
+    **dict.fromkeys(("study", "cell", "task", "family"), pl.String),
+    **{"depth": pl.Int32, "width": pl.Int32, "parameters": pl.Int64, "flops": pl.Float64},
+    **dict.fromkeys(("init_seed", "data_seed", "step", "tokens"), pl.Int64),
+    **{"split": pl.String, "length": pl.Int32, "metric": pl.String, "value": pl.Float64},
+    **{"trials": pl.Int32, "diverged": pl.Boolean},
+}
+SCHEMA = tuple(TYPES)
 MEMBER = ("cell", "init_seed", "data_seed")
 CELL = ("cell", "depth", "width", "parameters")
 RESULT = ("step", "split", "length", "metric", "value", "trials", "diverged")
+
+
+# Parts of the names of metrics that are small where a model is good, and know no upper end.
+LOSSES = ("loss", "nll", "perplexity", "ppl", "bits", "byte", "entropy", "brier", "grad_norm")
+
+
+def is_loss(metric: str) -> bool:
+    """Whether the name of a metric is that of a loss."""
+    return any(part in metric.lower() for part in LOSSES)
 
 
 def require(frame: pl.DataFrame, *columns: str) -> None:

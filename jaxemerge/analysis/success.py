@@ -148,6 +148,8 @@ def success_fit(
 
 def _joint(cells: pl.DataFrame, successes: np.ndarray) -> SuccessCurve | None:
     """A curve in depth and width, where the cells vary both and not in step with each other."""
+    if cells["depth"].null_count() or cells["width"].null_count():
+        return None
     sizes = cells.select("depth", "width").to_numpy().astype(np.float64)
     logs = np.log(sizes)
     design = np.column_stack([np.ones(len(logs)), logs, logs.prod(axis=1)])

@@ -12,4 +12,5 @@ from .scale import success_against_scale as success_against_scale
 from .success import success_curve as success_curve
 from .survival import survival_curves as survival_curves
 from .threshold import success_by_threshold as success_by_threshold
+from .values import values_against_scale as values_against_scale
 from .violins import violins as violins

@@ -9,6 +9,7 @@ import polars as pl
 
 from jaxemerge.analysis import curve_quantiles, representative_curves
 from jaxemerge.analysis import learning_curves as curves_of
+from jaxemerge.analysis.schema import is_loss
 
 from .theme import INK, PAGE, PREFIXED, ZERO_COLOUR, in_order, inline, metric_title, themed
 
@@ -109,9 +110,10 @@ def step_axis(steps: pl.Series) -> alt.X:
 
 def _value_axis(curves: pl.DataFrame, metric: str) -> alt.Y:
     title = metric_title(metric)
-    if metric in ("exact_match", "token_accuracy"):
+    shown = curves["value"].filter(curves["value"].is_finite())
+    if metric in ("exact_match", "token_accuracy") or (not is_loss(metric) and shown.is_between(0, 1).all()):
         return alt.Y("value:Q", title=title, scale=alt.Scale(domain=[0, 1]))
-    values = curves["value"].filter(curves["value"].is_finite()).to_list() or [0.0, 1.0]
+    values = shown.to_list() or [0.0, 1.0]
     low, high = min(values), max(values)
     if low > 0 and high > LOG_SPAN * low:
         ends = [low * 0.9, high * 1.1]

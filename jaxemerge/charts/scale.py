@@ -13,6 +13,8 @@ from .theme import PAGE, PREFIXED, SCORE_TICKS, by_test, in_order, inline, metri
 
 # Span of scales from which doublings read better than differences.
 LOG_SPAN = 4
+# More scales than this have no ticks of their own.
+MANY = 18
 # Points per panel from which a panel needs the whole width of the page.
 CROWDED = 40
 
@@ -54,10 +56,13 @@ def scale_axis(scales: list[float], column: str, field: str = "scale") -> alt.X:
     """The axis of a column of scales that `field` holds: in doublings over two or more, else linear."""
     doubling = bool(scales) and scales[0] > 0 and scales[-1] >= LOG_SPAN * scales[0]
     # A tick at every cell while there is room for the numbers.
-    shown = scales if len(scales) <= 9 else scales[::2]
+    shown = (
+        {"values": scales if len(scales) <= 9 else scales[::2]} if len(scales) <= MANY else {"tickCount": 8}
+    )
     whole = bool(scales) and scales[0] >= 1
-    ticks = alt.Axis(values=shown, labelExpr=PREFIXED if whole else "datum.value", grid=False)
-    kind: dict[str, Any] = {"type": "log", "base": 2} if doubling else {"zero": False}
+    ticks = alt.Axis(**shown, labelExpr=PREFIXED if whole else "datum.value", grid=False)
+    base = 2 if len(scales) <= MANY else 10
+    kind: dict[str, Any] = {"type": "log", "base": base} if doubling else {"zero": False}
     if scales and scales[0] < scales[-1]:
         kind["domain"] = [scales[0], scales[-1]]  # also where there is nothing to draw
     scale = alt.Scale(**kind, padding=12, nice=False)

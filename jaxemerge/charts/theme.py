@@ -22,7 +22,7 @@ FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
 SCORE_TICKS = [0, 0.2, 0.4, 0.6, 0.8, 1]
 # Each number in full (0, 128, 1,024), or with its own prefix from 10k on: an axis' format would give all of
 # them the largest one's.
-PREFIXED = "format(datum.value, datum.value < 1e4 ? ',.6~r' : '.3~s')"
+PREFIXED = "format(datum.value, datum.value < 1e4 ? ',.6~r' : datum.value < 1e15 ? '.3~s' : '.3~e')"
 
 SCORES = {
     "exact_match": "exact match (share of test items)",
@@ -36,6 +36,11 @@ SCORES = {
 def metric_title(metric: str) -> str:
     """Axis title of a metric, in words and with its unit."""
     return SCORES.get(metric, metric.replace("_", " "))
+
+
+def metric_name(metric: str) -> str:
+    """The metric within a sentence: "exact match"."""
+    return metric_title(metric).partition(" (")[0]
 
 
 def themed(chart: Any) -> Any:

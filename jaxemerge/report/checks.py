@@ -11,6 +11,7 @@ import polars as pl
 from jaxemerge import charts
 from jaxemerge.analysis import correlations, side_by_side, success_by_threshold, variance_shares
 from jaxemerge.analysis.findings import percent
+from jaxemerge.charts.theme import metric_name
 from jaxemerge.charts.threshold import BANDED
 
 from .figure import Figure, figure
@@ -27,11 +28,11 @@ def checks(
 
     Args:
         frame: results.
-        ends: final results of exact match.
+        ends: final results of the score.
         found: what `findings.focus` returns: its cell and test are looked at.
         threshold: what counts as success.
     """
-    one_test = {"split": found["split"], "length": found["length"]}
+    one_test = {"metric": found["metric"], "split": found["split"], "length": found["length"]}
     yield _thresholds(ends, found, one_test, threshold)
     if "train_loss" in set(frame["metric"].unique()):
         yield _null(frame, found, one_test)
@@ -50,7 +51,7 @@ def _thresholds(
         "Each line falls from lax to strict definitions of success; where it is flat the threshold does not "
         f"matter. {bands if scan['cell'].n_unique() <= BANDED else ''}"
         + _threshold_words(scan.filter(pl.col("cell") == found["cell"]), found["label"], threshold),
-        charts.success_by_threshold(scan, threshold),
+        charts.success_by_threshold(scan, threshold, found["metric"]),
         scan,
     )
 
@@ -73,11 +74,11 @@ def _threshold_words(scan: pl.DataFrame, label: str, threshold: float) -> str:
 
 
 def _null(frame: pl.DataFrame, found: dict[str, Any], one_test: dict[str, Any]) -> Figure:
-    both = side_by_side(frame, **one_test)
+    both, name = side_by_side(frame, **one_test), metric_name(found["metric"])
     return figure(
         "beside_the_loss",
-        f"Is it the metric's doing? Exact match at {found['test']} beside the loss of the same seeds",
-        "Each row is one cell: final exact match on the left, final training loss on the right; height is "
+        f"Is it the metric's doing? {name.capitalize()} at {found['test']} beside the loss of the same seeds",
+        f"Each row is one cell: final {name} on the left, final training loss on the right; height is "
         "the share of seeds (square-root scale). Lumps in the score that the loss lacks need another "
         "explanation than the training. " + _null_words(both.table, found["cell"]),
         charts.null_grid(both),
@@ -107,11 +108,12 @@ def _null_words(table: pl.DataFrame, cell: str) -> str:
 
 def _luck(frame: pl.DataFrame, found: dict[str, Any], one_test: dict[str, Any]) -> Iterator[Figure]:
     """Correlations over seeds; nothing where every outcome is alone."""
-    exact = frame.filter(pl.col("metric") == "exact_match")
-    chosen = {"cell": found["cell"]}
+    exact = frame.filter(pl.col("metric") == found["metric"])
+    chosen, test = {"cell": found["cell"]}, {"split": found["split"], "length": found["length"]}
+    lengths = correlations(exact, "length", found["metric"], **chosen, split=_of_lengths(exact, found))
     known = {
-        f"test lengths, {found['label']}": correlations(exact, "length", **chosen, split=found["split"]),
-        f"metrics, {found['label']}": correlations(frame, "metric", **chosen, **one_test),
+        f"tests, {found['label']}": lengths,
+        f"metrics, {found['label']}": correlations(frame, "metric", **chosen, **test),
         "cells": correlations(exact, "scale", **one_test),
     }
     drawn = {
@@ -132,6 +134,11 @@ def _luck(frame: pl.DataFrame, found: dict[str, Any], one_test: dict[str, Any]) 
     )
 
 
+def _of_lengths(exact: pl.DataFrame, found: dict[str, Any]) -> str | None:
+    """The split whose lengths are compared; all splits where they have no lengths."""
+    return found["split"] if exact["length"].count() else None
+
+
 def _luck_words(title: str, pairs: pl.DataFrame) -> str:
     clear = pairs.filter(pl.col("p_value") <= LEVEL).height
     size = float(np.median(pairs["correlation"].drop_nulls().abs()))
@@ -147,9 +154,10 @@ def _sources(ends: pl.DataFrame, found: dict[str, Any], one_test: dict[str, Any]
     shares = variance_shares(ends, **one_test)
     if shares["share"].count() == 0:
         return
+    name = metric_name(found["metric"]).capitalize()
     yield figure(
         "variance",
-        f"Which of a seed's two random numbers decides? Exact match at {found['test']}",
+        f"Which of a seed's two random numbers decides? {name} at {found['test']}",
         "Shares of the variance over runs that initialisation alone, data alone and only the two together "
         "explain, with 95% intervals (two-way random effects). " + _source_words(shares),
         charts.variance_shares(shares),

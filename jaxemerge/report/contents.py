@@ -8,60 +8,84 @@ from typing import Any
 import polars as pl
 
 from jaxemerge import charts
-from jaxemerge.analysis import breakthroughs, final, findings, learning_curves, summarise, survival
+from jaxemerge.analysis import (
+    breakthroughs,
+    final,
+    findings,
+    is_share,
+    learning_curves,
+    main_metric,
+    summarise,
+    survival,
+)
 from jaxemerge.charts.curves import MOST
+from jaxemerge.charts.theme import metric_name
 
 from .checks import checks
 from .distribution import distributions
 from .figure import Figure, figure
 from .scale import success_against_scale_fitted
+from .values import values
 
 
-def contents(frame: pl.DataFrame, threshold: float) -> tuple[list[str], list[Figure], pl.DataFrame]:
-    """Headline sentences, figures and summary table."""
+def contents(
+    frame: pl.DataFrame, threshold: float, metric: str | None
+) -> tuple[list[str], list[Figure], pl.DataFrame]:
+    """Headline sentences, figures and summary table of one metric, by default the frame's own main one."""
     headline = findings.population_sentences(frame)
     metrics = set(frame["metric"].unique())
-    if "exact_match" not in metrics:
-        headline.append("Exact match was not measured: there are no scores to describe.")
-        return headline, list(_training(frame, metrics)), pl.DataFrame()
-    exact = frame.filter(pl.col("metric") == "exact_match")
+    main = metric or main_metric(frame)
+    if main is None or not is_share(frame, main):
+        headline.append(f"{_missing(main)}: there are no scores to describe.")
+        figures = [*values(frame, main), *_training(frame, metrics)]
+        return headline, figures, pl.DataFrame()
+    exact = frame.filter(pl.col("metric") == main)
     ends = final(exact)
-    table = summarise(ends, threshold=threshold)
-    found = findings.focus(ends)
+    table = summarise(ends, main, threshold)
+    found = findings.focus(ends, main)
     headline += [findings.two_sided_sentence(found), findings.success_sentence(table, found["test"])]
     figures = [*distributions(ends, table, found)]
     figures += success_against_scale_fitted(ends, found, threshold)
-    figures += [_learning(exact, found, threshold), *_survival(exact, found, threshold)]
+    figures += [*_learning(exact, found, threshold), *_survival(exact, found, threshold)]
     figures += _training(frame, metrics)
     figures += checks(frame, ends, found, threshold)
     return headline, figures, table
 
 
-def _learning(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> Figure:
-    """Exact match over training on the most two-sided test."""
-    test = {"split": found["split"], "length": found["length"]}
-    curves = learning_curves(exact, "exact_match", **test)
-    return figure(
+def _missing(main: str | None) -> str:
+    return (
+        f"{metric_name(main).capitalize()} is no share of items" if main else "Exact match was not measured"
+    )
+
+
+def _learning(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> Iterator[Figure]:
+    """The score over training on the most two-sided test, where it was measured more than once."""
+    if exact["step"].n_unique() == 1:
+        return
+    test = {"metric": found["metric"], "split": found["split"], "length": found["length"]}
+    curves, name = learning_curves(exact, **test), metric_name(found["metric"]).capitalize()
+    yield figure(
         "learning_curves",
-        f"When do the seeds part? Exact match at {found['test']} over training",
+        f"When do the seeds part? {name} at {found['test']} over training",
         f"{_thin(curves)}, the thick ones the median and the 10% and 90% quantiles over all seeds. "
         "Steps are on a log axis with a place for step 0. "
         + findings.arrival_sentence(curves, found["label"], threshold),
-        charts.learning_curves(exact, "exact_match", **test),
+        charts.learning_curves(exact, **test),
     )
 
 
 def _survival(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> Iterator[Figure]:
     """Times of breakthrough on the most two-sided test, if any seed breaks through."""
-    times = breakthroughs(exact, "exact_match", threshold, split=found["split"], length=found["length"])
-    if not times["observed"].any():
+    metric = found["metric"]
+    times = breakthroughs(exact, metric, threshold, split=found["split"], length=found["length"])
+    if exact["step"].n_unique() == 1 or not times["observed"].any():
         return
     populations = survival(times)
     yield figure(
         "survival",
         f"How long do seeds take? Breakthroughs at {found['test']}",
-        f"Share of seeds whose exact match has not yet come to stay at {threshold:g} or more, with 95% "
-        "intervals (Kaplan-Meier); scores are known at evaluations only. A seed that never gets there is "
+        f"Share of seeds whose {metric_name(metric)} has not yet come to stay at {threshold:g} or more, with "
+        "95% intervals (Kaplan-Meier); scores are known at evaluations only. A seed that never gets there is "
         f"counted until the end of its training. {findings.breakthrough_sentence(populations)} "
         + findings.length_sentence(populations.curves, found["label"]),
         charts.survival_curves(populations.curves),
@@ -71,7 +95,7 @@ def _survival(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> I
 
 def _training(frame: pl.DataFrame, metrics: set[str]) -> Iterator[Figure]:
     """The training loss, the smooth companion of the scores, if it was measured."""
-    if "train_loss" not in metrics:
+    if "train_loss" not in metrics or frame["step"].n_unique() == 1:
         return
     losses = frame.filter(pl.col("metric") == "train_loss")
     yield figure(

@@ -21,6 +21,7 @@ from jaxemerge.analysis import (
     two_sided,
     two_sided_scale,
 )
+from jaxemerge.charts.theme import metric_name
 
 from .figure import Figure, figure
 
@@ -30,21 +31,21 @@ LEVEL = 0.05
 
 
 def distributions(ends: pl.DataFrame, table: pl.DataFrame, found: dict[str, Any]) -> Iterator[Figure]:
-    """What is drawn of the final exact match.
+    """What is drawn of the final scores.
 
     Args:
         ends: final results.
         table: their summary.
         found: the cell and test to look at most closely, as `findings.focus` returns it.
     """
-    test = found["test"]
+    test, metric = found["test"], found["metric"]
     yield figure(
         "histograms",
         "Which shape does the distribution over seeds have?",
         "Rows are cells in order of scale, columns are tests. Height is the share of seeds. Scores of "
         "exactly 0 and exactly 1 have bars of their own, outside the unit interval. "
-        + findings.split_sentence(two_sided(ends)),
-        charts.histogram_grid(ends),
+        + findings.split_sentence(two_sided(ends, metric)),
+        charts.histogram_grid(ends, metric=metric),
     )
     yield figure(
         "violins",
@@ -52,34 +53,39 @@ def distributions(ends: pl.DataFrame, table: pl.DataFrame, found: dict[str, Any]
         "One violin per cell, smoothed over the seeds strictly between 0 and 1 and as wide as their share; "
         "the bars below and above are the seeds at exactly 0 and exactly 1. "
         + findings.centre_sentence(table, test),
-        charts.violins(ends),
+        charts.violins(ends, metric),
     )
     yield figure(
         "success_against_scale",
         "How likely is success, and how good are the successes?",
         "Shares of seeds with 95% Wilson intervals, and the mean score of the successful seeds with a 95% "
         "bootstrap interval. " + findings.tails_sentence(table, test),
-        charts.success_against_scale(table, scale_column(ends)),
+        charts.success_against_scale(table, scale_column(ends), metric),
     )
-    one_test = {"split": found["split"], "length": found["length"]}
+    one_test = {"metric": metric, "split": found["split"], "length": found["length"]}
     yield _lumps(ends, found, one_test)
-    yield from _single_seeds(ends, test, one_test)
-    yield from _distances(ends, test, one_test)
+    yield from _single_seeds(ends, found, one_test)
+    yield from _distances(ends, found, one_test)
+
+
+def _name(found: dict[str, Any]) -> str:
+    """The score at the head of a sentence."""
+    return metric_name(found["metric"]).capitalize()
 
 
 def _lumps(ends: pl.DataFrame, found: dict[str, Any], one_test: dict[str, Any]) -> Figure:
     """The mixtures on the most two-sided test, the most two-sided cell with bootstraps."""
-    chosen = schema.one_test(ends, "exact_match", **one_test)
-    fits = mixtures(chosen)
+    chosen = schema.one_test(ends, **one_test)
+    fits = mixtures(chosen, found["metric"])
     cell = chosen.filter(pl.col("cell") == found["cell"])
-    closely = mixtures(cell, bootstraps=BOOTSTRAPS).table.row(0, named=True)
+    closely = mixtures(cell, found["metric"], bootstraps=BOOTSTRAPS).table.row(0, named=True)
     return figure(
         "mixtures",
-        f"Of how many lumps is each population made? Exact match at {found['test']}",
+        f"Of how many lumps is each population made? {_name(found)} at {found['test']}",
         "Bars are seeds; the line and the dots are what a mixture of beta-binomial lumps and point masses at "
         "0 and 1 expects, with the number of lumps of least BIC; the dashed rule is the deepest valley. "
         + _mixture_words(fits.table, {**closely, "label": found["label"]}),
-        charts.mixture_grid(chosen, fits.curves),
+        charts.mixture_grid(chosen, fits.curves, found["metric"]),
         fits.table,
     )
 
@@ -117,7 +123,7 @@ def _tested(p_one: float | None, lumps: int) -> str:
     return f" (one lump alone is not refused, bootstrap p = {p_one:.2g}{but})"
 
 
-def _single_seeds(ends: pl.DataFrame, test: str, one_test: dict[str, Any]) -> Iterator[Figure]:
+def _single_seeds(ends: pl.DataFrame, found: dict[str, Any], one_test: dict[str, Any]) -> Iterator[Figure]:
     """Scale curves of single seeds, where there are cells in order of scale with seeds in common."""
     if not forms_a_curve(cell_labels(ends)):
         return
@@ -126,16 +132,16 @@ def _single_seeds(ends: pl.DataFrame, test: str, one_test: dict[str, Any]) -> It
         return
     yield figure(
         "rank",
-        f"What does scaling look like seed by seed? Exact match at {test}",
+        f"What does scaling look like seed by seed? {_name(found)} at {found['test']}",
         "Each line is one seed across scale. Breakthroughness B divides the rise by the median step between "
         "neighbouring scales, linearity L by the root mean square step; neither step counts as smaller than "
         "one item. " + _rank_words(curves),
-        charts.rank_curves(curves, scale_column(ends)),
+        charts.rank_curves(curves, scale_column(ends), found["metric"]),
         curves,
     )
 
 
-def _distances(ends: pl.DataFrame, test: str, one_test: dict[str, Any]) -> Iterator[Figure]:
+def _distances(ends: pl.DataFrame, found: dict[str, Any], one_test: dict[str, Any]) -> Iterator[Figure]:
     """How far apart the cells' populations are, if there are several cells."""
     pairs = distances(ends, **one_test)
     near = _once(pairs)
@@ -143,7 +149,7 @@ def _distances(ends: pl.DataFrame, test: str, one_test: dict[str, Any]) -> Itera
         return
     yield figure(
         "distances",
-        f"How far does the distribution move? Distances between cells at {test}",
+        f"How far does the distribution move? Distances between cells at {found['test']}",
         "Each square is the Wasserstein-2 distance between the scores of two cells: 0 for equal "
         "distributions, 1 for all seeds at 0 against all at 1. " + _distance_words(near, ends, one_test),
         charts.distance_map(pairs),

@@ -32,7 +32,7 @@ def success_against_scale_fitted(
     scales = cell_labels(ends)["scale"]
     if scales.null_count() or scales.n_unique() < 2 or not scales.min() > 0:  # type: ignore[operator]
         return
-    fit = success_fit(ends, threshold=threshold, split=found["split"], length=found["length"])
+    fit = success_fit(ends, found["metric"], threshold, split=found["split"], length=found["length"])
     yield figure(
         "success_curve",
         f"At what scale does success come, and does it come at once? {found['test'].capitalize()}",

@@ -8,6 +8,8 @@ from pathlib import Path
 import polars as pl
 import vl_convert
 
+from jaxemerge.analysis import main_metric
+from jaxemerge.charts.theme import metric_name
 from jaxemerge.files import write_bytes
 
 from .contents import contents
@@ -24,19 +26,22 @@ def write_report(
     *,
     title: str,
     threshold: float = 0.2,
+    metric: str | None = None,
     details: Sequence[tuple[str, str]] = (),
 ) -> Path:
     """Writes `folder/report.html`, and every chart as `folder/charts/NAME.png` and `.svg`;
     tables as `folder/tables/NAME.csv`, which the page also offers.
 
-    The page needs no network and nothing beside it. What the frame lacks is left out: without `exact_match`
-    the report shows the training alone. Files appear whole or not at all.
+    The page needs no network and nothing beside it. What the frame lacks is left out: without a share of
+    items the report shows values and the training alone. Files appear whole or not at all.
 
     Args:
         frame: results, of one study or several; at least one row.
         folder: made if it is not there.
         title: of the page.
-        threshold: success is an exact match of at least this; in (0, 1].
+        threshold: success is a score of at least this; in (0, 1].
+        metric: the score that is described; by default `exact_match`, or where it was not measured what
+            `jaxemerge.analysis.main_metric` says.
         details: (label, text) pairs on how the results came about, shown above the charts.
 
     Returns:
@@ -48,7 +53,7 @@ def write_report(
     """
     if frame.is_empty():
         raise ValueError("the frame has no rows: there is nothing to report")
-    headline, figures, table = contents(frame, threshold)
+    headline, figures, table = contents(frame, threshold, metric)
     tables = {figure.name: as_csv(figure.table) for figure in figures if figure.table is not None}
     if not table.is_empty():
         tables["summary"] = as_csv(table)
@@ -58,6 +63,7 @@ def write_report(
         details=details,
         figures=figures,
         rows=table.rows(named=True),
+        score=metric_name(metric or main_metric(frame) or "exact_match"),
         threshold=threshold,
         resolutions=_resolutions(table),
         downloads={name: as_link(csv) for name, csv in tables.items()},

@@ -1,0 +1,52 @@
+"""What is done with anyone's results: read, reported, summarised."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from jaxemerge.analysis import is_share, main_metric, read_results
+from jaxemerge.report import write_report
+from options import COLUMNS
+from terminal import print_diverged, print_summary, print_values, say
+
+
+def analyze(options: argparse.Namespace, console: Console) -> int:
+    """Writes the report of a file of results, prints its summary and returns the exit code."""
+    if options.folder is None:
+        raise ValueError("analyze: name a file, as in analyze results.csv --scale parameters --value acc")
+    results = read_results(options.folder, _columns(options))
+    metrics = results["metric"].unique(maintain_order=True).to_list()
+    if options.score is not None and options.score not in metrics:
+        raise ValueError(f"--score {options.score}: must be one of {', '.join(metrics)}")
+    metric = options.score or main_metric(results)
+    folder = options.out or Path("results") / options.folder.stem
+    said = ", ".join(f"{meaning} is {column}" for meaning, column in _columns(options).items())
+    path = write_report(
+        results,
+        folder,
+        title=options.folder.stem,
+        threshold=options.threshold,
+        metric=metric,
+        details=[("file", str(options.folder)), ("columns", said or "as named in the file")],
+    )
+    if metric is not None and is_share(results, metric):
+        print_summary(console, results, options.threshold, metric)
+    elif metric is not None:
+        print_values(console, results, metric)
+    print_diverged(console, results)
+    say(console, f"Report: {path}")
+    return 0
+
+
+def _columns(options: argparse.Namespace) -> dict[str, Any]:
+    """Meaning -> column, as it was given."""
+    given = {name: getattr(options, name) for name in COLUMNS if getattr(options, name) is not None}
+    if "," in given.get("value", ""):
+        given["value"] = given["value"].split(",")
+    if given.get("trials", "").isdecimal():
+        given["trials"] = int(given["trials"])
+    return given

@@ -1,0 +1,292 @@
+"""Does a frame read from anyone's file say what the file says, and is what it cannot say refused?"""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from jaxemerge.analysis import (
+    cell_labels,
+    final_values,
+    is_share,
+    main_metric,
+    read_results,
+    scale_column,
+    summarise,
+)
+from jaxemerge.analysis.schema import TYPES
+from jaxemerge.runner.table import SCHEMA
+from synthetic import population_frame
+
+SIZES = {"70M": 70e6, "1.4B": 1.4e9, "410m": 410e6}
+
+
+def scores(**changes):
+    """Three sizes, four runs each: size, run, acc (of 20 items), n."""
+    rng = np.random.default_rng(0)
+    columns = {
+        "size": [size for size in SIZES for _ in range(4)],
+        "run": list(range(4)) * 3,
+        "acc": (rng.integers(0, 21, 12) / 20).tolist(),
+        "n": [20] * 12,
+    }
+    return pl.DataFrame({**columns, **changes})
+
+
+NAMES = {"scale": "size", "seed": "run", "value": "acc", "trials": "n"}
+
+
+def test_the_schema_is_the_runners():
+    assert dict(SCHEMA) == TYPES
+    read = read_results(scores(), NAMES)
+    assert dict(read.schema) == {name: kind() for name, kind in TYPES.items()} | {"size": pl.Float64()}
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet", "jsonl", "frame"])
+def test_every_kind_of_source_gives_the_same_frame(kind, tmp_path):
+    frame, path = scores(), tmp_path / f"mine.{kind}"
+    if kind in ("csv", "tsv"):
+        frame.write_csv(path, separator="\t" if kind == "tsv" else ",")
+    elif kind != "frame":
+        (frame.write_parquet if kind == "parquet" else frame.write_ndjson)(path)
+    read = read_results(frame if kind == "frame" else path, NAMES, study="mine")
+    assert read.equals(read_results(frame, NAMES, study="mine"))
+    assert read["size"].to_list() == [size for size in SIZES.values() for _ in range(4)]
+    assert read["value"].to_list() == frame["acc"].to_list()
+    assert read["init_seed"].to_list() == read["data_seed"].to_list() == list(range(4)) * 3
+    assert scale_column(read) == "size"
+    assert cell_labels(read)["label"].to_list() == ["size 70M", "size 410M", "size 1.4B"]
+
+
+def test_summaries_are_those_of_the_file():
+    table = summarise(read_results(scores(), NAMES), "acc", 0.5)
+    by_hand = scores().group_by("size").agg(mean=pl.col("acc").mean(), share=(pl.col("acc") >= 0.5).mean())
+    expected = {SIZES[size]: (mean, share) for size, mean, share in by_hand.rows()}
+    for row in table.rows(named=True):
+        assert (row["mean"], row["success"]) == pytest.approx(expected[row["scale"]])
+
+
+def test_what_is_missing_has_its_default():
+    read = read_results(pl.DataFrame({"score": [1.5, 2.5, 7.0]}), {"value": "score"})
+    row = read.row(0, named=True)
+    assert {name for name, value in row.items() if value is None} == {
+        *("depth", "width", "parameters", "flops", "tokens", "length", "trials")
+    }
+    assert (row["cell"], row["split"], row["step"], row["metric"]) == ("all runs", "test", 0, "score")
+    assert read["init_seed"].to_list() == [0, 1, 2]
+    assert not read["diverged"].any()
+
+
+def test_a_scale_may_fill_a_column_of_the_schema():
+    for column, meant in (("params", "parameters"), ("Depth", "depth"), ("flop_budget", "flop_budget")):
+        read = read_results(
+            pl.DataFrame({column: [2.0, 8.0], "v": [0.1, 0.2]}), {"scale": column, "value": "v"}
+        )
+        assert read[meant].to_list() == [2, 8]
+        if meant != "parameters":
+            assert scale_column(read) == meant
+
+
+def test_several_columns_of_scores_are_several_metrics():
+    wide = pl.DataFrame({"N": [1e6, 2e6], "loss": [3.0, 2.0], "acc": [0.25, 0.5]})
+    read = read_results(wide, {"parameters": "N", "value": ["loss", "acc"], "trials": 4})
+    assert read.select("metric", "parameters", "value", "trials").rows() == [
+        ("loss", 1_000_000, 3.0, None),
+        ("loss", 2_000_000, 2.0, None),
+        ("acc", 1_000_000, 0.25, 4),
+        ("acc", 2_000_000, 0.5, 4),
+    ]
+    assert main_metric(read) == "acc"
+    assert (is_share(read, "acc"), is_share(read, "loss")) == (True, False)
+
+
+def test_tasks_are_tests_of_the_same_cells():
+    tasks = pl.concat([scores(task=["piqa"] * 12), scores(task=["sciq"] * 12)])
+    read = read_results(tasks, NAMES)
+    assert read["cell"].n_unique() == 3
+    assert set(read["split"]) == {"piqa", "sciq"}
+    assert summarise(read, "acc").select("test").n_unique() == 2
+
+
+def test_trainings_of_different_length_are_cells_and_steps_are_not():
+    runs = pl.DataFrame({"N": [10, 10, 20], "tokens": [100, 200, 100], "loss": [3.0, 2.0, 2.5]})
+    read = read_results(runs, {"parameters": "N", "value": "loss"})
+    assert read["cell"].n_unique() == 3
+    curve = read_results(runs.with_columns(step=pl.Series([1, 2, 1])), {"parameters": "N", "value": "loss"})
+    assert curve["cell"].n_unique() == 2
+
+
+def test_failed_runs_are_kept_and_counted():
+    read = read_results(scores(acc=[float("nan"), 0.5, 1.0] * 4), NAMES)
+    assert read["diverged"].sum() == read["value"].null_count() == 4
+    assert summarise(read, "acc")["diverged"].sum() == 4
+    values = final_values(read.with_columns(trials=None), "acc")
+    assert values.table["diverged"].sum() == 4
+    assert values.runs.height == 8
+
+
+def test_scores_that_are_no_counts_lose_their_trials():
+    kept = read_results(scores(acc=[0.3334, 0.6666] * 6, n=[3] * 12), NAMES)
+    assert kept["value"].to_list() == [1 / 3, 2 / 3] * 6
+    lost = read_results(scores(acc=[0.31, 0.65] * 6, n=[3] * 12), NAMES)
+    assert lost["trials"].null_count() == 12
+    assert lost["value"].to_list() == [0.31, 0.65] * 6
+
+
+def test_own_results_come_back_as_they_were(tmp_path):
+    own = population_frame([(1, 64), (2, 64)], 3, (30,), (0, 7))
+    own.write_csv(tmp_path / "own.csv")
+    read = read_results(tmp_path / "own.csv", {"cell": "cell"})
+    keys = ["depth", "init_seed", "step", "metric", "split"]
+    known = pl.col("value").fill_nan(None)
+    left, right = (
+        f.filter(~own["diverged"]).with_columns(known).select(*keys, "parameters", "value")
+        for f in (read, own)
+    )
+    assert_frame_equal(left, right, check_exact=False)
+    assert read["diverged"].equals(own["diverged"])
+
+
+REFUSED = {
+    "a name": (scores(), {**NAMES, "value": "ac"}, "value: results has no column 'ac'; did you mean acc?"),
+    "no value": (scores().drop("acc"), {"scale": "size"}, "value: results has no column 'value'"),
+    "a size": (
+        scores(size=["70M", "huge", "1B"] * 4),
+        NAMES | {"parameters": "size"},
+        "size: 'huge' in row 2",
+    ),
+    "half a parameter": (
+        scores(size=[1.4, 2.8, 7.0] * 4),
+        {**NAMES, "scale": "n", "parameters": "size"},
+        "size: 1.4 in row 1 must be a whole number of at least 1",
+    ),
+    "text for a score": (scores(acc=["good"] * 12), NAMES, "acc: 'good' in row 1 is no number"),
+    "an empty score": (scores(acc=[0.5, None] * 6), NAMES, "acc: row 2 is empty; leave it out, or write nan"),
+    "an empty seed": (scores(run=[0, 1, None] * 4), NAMES, "run: row 3 is empty; every run needs a seed"),
+    "per cents": (scores(acc=[0.5, 45.0] * 6), NAMES, r"acc: 45 \(.*\) is outside \[0, 1\]"),
+    "twice": (
+        scores(run=[0] * 12),
+        NAMES,
+        "12 rows are there twice or more, the first with cell=size 70000000, init_seed=0",
+    ),
+    "runs of steps": (
+        scores(step=[1, 2] * 6),
+        {"scale": "size", "value": "acc"},
+        "several runs of size 70000000: name the column that tells them apart as seed",
+    ),
+    "metrics twice": (
+        scores(metric=["m"] * 12),
+        {"value": ["acc", "n"]},
+        "value: acc, n with a column of metrics: give one or the other",
+    ),
+    "no rows": (scores().clear(), NAMES, "the frame has no rows: there is nothing to read"),
+    "text for failure": (scores(diverged=["no"] * 12), NAMES, "diverged: String must be true or false"),
+    "lists": (scores(acc=[[1.0]] * 12), NAMES, r"acc: List\(Float64\) is no column of numbers"),
+    "an empty task": (scores(task=["a", None] * 6), NAMES, "task: row 2 is empty"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refuses_in_one_line(case):
+    frame, columns, message = REFUSED[case]
+    with pytest.raises(ValueError, match=f"^{message}") as refused:
+        read_results(frame, columns)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_share_may_be_demanded():
+    with pytest.raises(ValueError, match=r"is outside \[0, 1\]"):
+        read_results(pl.DataFrame({"v": [2.0]}), {"value": "v"}, proportion=True)
+
+
+FILES = {
+    "gone.csv": (None, "no such file or folder"),
+    "table.xlsx": ("x", "cannot read .xlsx; it must be .csv, .tsv, .parquet"),
+    "torn.parquet": ("no parquet", "this is no .parquet file that can be read"),
+    "header.csv": ("a,b\n", "the file has no rows"),
+    "torn.json": ("{", "this is no JSON"),
+    "other.json": ("[1]", "no results of lm-evaluation-harness: 'results' must hold tasks"),
+    "empty.json": ('{"results": {}}', "the results hold no score"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_refuses_files(name, tmp_path):
+    text, message = FILES[name]
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=f"{name}: {message}") as refused:
+        read_results(tmp_path / name)
+    assert "\n" not in str(refused.value)
+
+
+def harness(folder, model, scores, *, seed=0, items=40, **config):
+    """Writes one file as the harness (0.4) lays it out."""
+    tasks = {
+        task: {
+            "alias": task,
+            "acc,none": right / items,
+            "acc_stderr,none": 0.01,
+            "ppl,none": 9.5,
+            "sample_len": 7,
+        }
+        for task, right in scores.items()
+    }
+    found = {
+        "results": tasks,
+        "n-samples": {task: {"original": 99, "effective": items} for task in scores},
+        "config": {
+            "model": "hf",
+            "model_args": f"pretrained={model},dtype=float",
+            "random_seed": seed,
+            **config,
+        },
+        "model_name": model,
+    }
+    path = folder / model.replace("/", "__")
+    path.mkdir(parents=True, exist_ok=True)
+    (path / f"results_2026-01-01T00-00-0{seed}.json").write_text(json.dumps(found))
+
+
+def test_results_of_the_harness(tmp_path):
+    for number, size in enumerate(("70m", "1.4b")):
+        for seed in range(3):
+            harness(
+                tmp_path, f"EleutherAI/pythia-{size}", {"piqa": 10 + seed, "sciq": 20 * number}, seed=seed
+            )
+    read = read_results(tmp_path)
+    assert read.height == 2 * 3 * 2 * 2
+    assert sorted(set(read["parameters"])) == [70_000_000, 1_400_000_000]
+    assert scale_column(read) == "parameters"
+    assert cell_labels(read)["label"].to_list() == ["EleutherAI/pythia-70m", "EleutherAI/pythia-1.4b"]
+    acc = read.filter(metric="acc", split="piqa", parameters=70_000_000).sort("init_seed")
+    assert acc.select("init_seed", "value", "trials").rows() == [(s, (10 + s) / 40, 40) for s in range(3)]
+    assert read.filter(metric="ppl")["trials"].null_count() == 12
+    assert main_metric(read) == "acc"
+    [one] = [p for p in tmp_path.rglob("*.json") if "70m" in str(p) and p.stem.endswith("1")]
+    assert read_results(one)["init_seed"].unique().to_list() == [1]
+
+
+def test_harness_counts_parameters_and_older_files_have_bare_names(tmp_path):
+    harness(tmp_path, "mine", {"piqa": 7}, model_num_parameters=1234)
+    assert set(read_results(tmp_path)["parameters"]) == {1234}
+    old = {"results": {"gsm8k": {"acc": 0.25, "acc_stderr": 0.1, "em,strict": 0.5}}, "config": {}}
+    (tmp_path / "llama").mkdir()
+    (tmp_path / "llama" / "results_old.json").write_text(json.dumps(old))
+    read = read_results(tmp_path / "llama")
+    assert read.select("model", "metric", "value", "parameters").rows() == [
+        ("llama", "acc", 0.25, None),
+        ("llama", "em,strict", 0.5, None),
+    ]
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(ValueError, match=r"nothing: no results_\*.json of lm-evaluation-harness"):
+        read_results(tmp_path / "nothing")
+
+
+def test_runs_of_one_model_and_seed_are_told_apart(tmp_path):
+    harness(tmp_path / "a", "mine", {"piqa": 7})
+    harness(tmp_path / "b", "mine", {"piqa": 9})
+    read = read_results(tmp_path).filter(metric="acc").sort("init_seed")
+    assert read.select("init_seed", "value").rows() == [(0, 7 / 40), (1, 9 / 40)]

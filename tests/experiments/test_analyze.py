@@ -1,0 +1,101 @@
+"""The command line on anyone's results: report and summary, or one line and exit code 2."""
+
+import json
+
+import polars as pl
+import pytest
+
+import run
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """A file of two sizes with four runs each."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("jaxemerge.report.distribution.BOOTSTRAPS", 19)
+    monkeypatch.setattr("jaxemerge.report.write.SCALE", 0.25)
+    columns = {
+        "size": ["70M"] * 4 + ["1.4B"] * 4,
+        "run": [0, 1, 2, 3] * 2,
+        "acc": [0.0, 0.05, 0.1, 0.6, 0.5, 0.6, 0.7, 0.05],
+        "loss": [3.5, 3.4, 3.3, 3.2, 2.9, 2.8, 2.7, 2.6],
+    }
+    pl.DataFrame(columns).write_csv("mine.csv")
+    return tmp_path
+
+
+def test_report_and_summary_of_shares(runs, capsys):
+    arguments = [
+        "analyze",
+        "mine.csv",
+        "--scale",
+        "size",
+        "--seed",
+        "run",
+        "--value",
+        "acc",
+        "--trials",
+        "20",
+    ]
+    assert run.main([*arguments, "--threshold", "0.5", "--out", "there"]) == 0
+    output = capsys.readouterr().out
+    rows = [line.split() for line in output.splitlines() if line.strip().startswith("size")]
+    assert [row[1:6] for row in rows] == [
+        ["70000000", "all", "items", "4", "0.25"],
+        ["1400000000", "all", "items", "4", "0.75"],
+    ]
+    assert "Acc over seeds at the end of training" in output
+    assert "Report: there/report.html" in output
+    page = (runs / "there" / "report.html").read_text(encoding="utf-8")
+    assert "25% [5%, 70%] for size 70M; and 75% [30%, 95%] for size 1.4B" in page
+    assert "value is acc, scale is size, seed is run, trials is 20" in page
+
+
+def test_report_and_summary_of_a_loss(runs, capsys):
+    arguments = ["analyze", "mine.csv", "--scale", "size", "--seed", "run", "--value", "acc,loss"]
+    assert run.main([*arguments, "--score", "loss"]) == 0
+    output = capsys.readouterr().out
+    assert "Loss over runs at their end" in output
+    assert [line.split()[-2:] for line in output.splitlines() if line.strip().startswith("size")] == [
+        ["3.2", "3.5"],
+        ["2.6", "2.9"],
+    ]
+    assert (runs / "results" / "mine" / "report.html").is_file()
+
+
+def test_results_of_the_harness_need_no_columns(runs, capsys):
+    for seed in (0, 1):
+        tasks = {"piqa": {"acc,none": 0.25 + seed / 4}}
+        found = {"results": tasks, "model_name": "m-1b", "config": {"random_seed": seed}}
+        (runs / f"results_{seed}.json").write_text(json.dumps(found))
+    assert run.main(["analyze", str(runs), "--out", "there"]) == 0
+    assert "m-1b" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["analyze"], "analyze: name a file, as in analyze results.csv --scale parameters --value acc"),
+        (["analyze", "gone.csv", "--value", "acc"], "gone.csv: no such file or folder"),
+        (["analyze", "mine.csv", "--value", "ac"], "value: mine has no column 'ac'; did you mean acc?"),
+        (["analyze", "mine.csv", "--value", "acc", "--scale", "acc,"], "scale: mine has no column 'acc,'"),
+        (["analyze", "mine.csv", "--value", "loss", "--trials", "9"], "several runs of all runs"),
+        (
+            ["analyze", "mine.csv", "--value", "acc", "--scale", "size", "--score", "f1"],
+            "--score f1: must be",
+        ),
+        (["count_quick", "--value", "acc"], "--value: only analyze reads columns of a file"),
+    ],
+)
+def test_bad_input_is_one_line(runs, arguments, message, capsys):
+    if message.startswith("several"):
+        frame = pl.read_csv("mine.csv").with_columns(task=pl.Series(["a", "b"] * 4))
+        frame.write_csv("mine.csv")
+    with pytest.raises(SystemExit) as stopped:
+        run.main(arguments)
+    assert stopped.value.code == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith(f"error: {message}")
+    assert output.err.count("\n") == 1
+    assert [path.name for path in runs.iterdir()] == ["mine.csv"]
