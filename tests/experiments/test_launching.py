@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from rich.console import Console
 import run
 import submit
 import train
+from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.signals import StopRequest
 from jaxemerge.runner.store import create_store, open_store
+from jaxemerge.runner.study import jobs
 from options import parse_minutes, parser, selected
 from studies import STUDIES
 
@@ -39,6 +42,13 @@ def program(*arguments, timeout=300):
 
 def parts(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.parquet")}
+
+
+def numbers(folder):
+    """What does not depend on time, of every line of every file of metrics."""
+    timed = ("seconds", "seed_steps_per_second", "time")
+    lines = [line for path in sorted(folder.rglob("*.jsonl")) for line in path.read_text().splitlines()]
+    return [{name: value for name, value in json.loads(line).items() if name not in timed} for line in lines]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +91,8 @@ def test_time_limits():
         (["--launch", "pbs"], "argument --launch: invalid choice: 'pbs'"),
         (["--launch", "slurm", "--cells", "9"], "--cells 9: '9' is none of the 3 cells that --plan shows"),
         (["--patience", "-1"], "--patience -1: must be at least 0 seconds"),
+        (["--track", "paper"], "argument --track: invalid choice: 'paper'"),
+        (["--distributed", "on"], "--distributed on: write auto, off, or HOST:PORT,RANK,COUNT"),
         (["--see", "3"], "unrecognized arguments: --see"),
     ],
 )
@@ -92,6 +104,19 @@ def test_what_is_refused_leaves_nothing(arguments, message, capsys, tmp_path, mo
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("option", "package"), [("--launch=local", "submitit"), ("--track=wandb", "wandb")])
+def test_what_is_not_installed_is_named_before_anything_is_written(
+    option, package, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as stopped:
+        run.main(["--no-cache", option])
+    assert stopped.value.code == 2
+    assert f"needs {package}: pip install 'jaxemerge[" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -132,6 +157,29 @@ def test_cells_trained_one_by_one_are_those_of_the_whole_study(whole, tmp_path):
     assert parts(out) == parts(whole)
     assert len(parts(out)) == 2
     assert open_store(out).cells == open_store(whole).cells
+
+
+def test_a_cell_that_another_process_holds_is_waited_for_as_long_as_asked(monkeypatch, tmp_path):
+    (cell, *_) = STUDIES["count_quick"].cells()
+    store = create_store(tmp_path / "out", "count_quick", [cell])
+    todo, trained = jobs([cell], store), []
+    monkeypatch.setattr(train, "train_job", lambda job, *_: trained.append(job.experiment.cell))
+    held, released = threading.Event(), threading.Event()
+
+    def other():
+        with store.writing(cell.cell):
+            held.set()
+            released.wait()
+
+    holder = threading.Thread(target=other)
+    holder.start()
+    held.wait()
+    with pytest.raises(LockedError, match="is being written by process"):
+        train.train_free(todo, store, None, {})
+    threading.Timer(0.5, released.set).start()
+    train.train_free(todo, store, None, {}, patience=60.0)
+    holder.join()
+    assert trained == [cell.cell]
 
 
 def test_the_last_cells_write_the_report(monkeypatch, tmp_path):
@@ -207,6 +255,7 @@ def test_jobs_whose_time_is_up_are_queued_again_and_lead_to_the_same_results(tmp
     assert parts(out) == parts(tmp_path / "plain")
     assert len(parts(out)) == 1
     assert output.count(" finished \n") == 1
+    assert numbers(out) == numbers(tmp_path / "plain")  # each step once, as without the interruption
     code, output = program(*study, "--launch", "local", "--out", out)
     assert code == 0
     assert f"All 1 cells are finished in {out}: nothing to launch." in output
