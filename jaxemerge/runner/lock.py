@@ -71,7 +71,7 @@ def holder(path: Path) -> dict[str, Any] | None:
 
 
 def refuse_others(folder: Path, share: str) -> None:
-    """Refuses to write beside processes that do not share the cell with this one.
+    """Refuses to write beside processes that do not share the cell with this one; clears up after dead ones.
 
     Args:
         folder: holds ``.lock``, or ``.lock-GROUP-RANK`` of each process of a group.
@@ -82,10 +82,13 @@ def refuse_others(folder: Path, share: str) -> None:
     """
     group = share.rpartition("-")[0]
     for path in folder.glob(".lock*"):
-        friend = bool(share) and path.name.startswith(f".lock{group}-")
-        found = None if friend or path.name == ".lock" + share else holder(path)
+        if path.name == f".lock{share}" or (share and path.name.startswith(f".lock{group}-")):
+            continue
+        found = holder(path)
         if found:
             raise LockedError(_sentence(path, found))
+        with locked(path):
+            pass
 
 
 def _take(path: Path) -> int:

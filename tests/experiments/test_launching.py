@@ -108,9 +108,7 @@ def test_what_is_refused_leaves_nothing(arguments, message, capsys, tmp_path, mo
 
 
 @pytest.mark.parametrize(("option", "package"), [("--launch=local", "submitit"), ("--track=wandb", "wandb")])
-def test_what_is_not_installed_is_named_before_anything_is_written(
-    option, package, capsys, tmp_path, monkeypatch
-):
+def test_what_is_not_installed_is_named_first(option, package, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SystemExit) as stopped:

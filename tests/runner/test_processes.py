@@ -1,7 +1,9 @@
 """Several processes: who starts them, who trains what, and what is refused."""
 
 import dataclasses
+import json
 import re
+import socket
 
 import pytest
 
@@ -122,3 +124,8 @@ def test_a_group_shares_a_cell_and_refuses_everyone_else(tiny, tmp_path):
             ):
                 pass
     assert list((tmp_path / "out").rglob(".lock*")) == []
+    now = {"host": socket.gethostname(), "pid": 2**22 + 1, "since": "2026-11-24T10:00:00+00:00"}
+    left = tmp_path / "out" / "cells" / tiny.cell / ".lock-0c-1"  # by a process that was killed
+    left.write_text(json.dumps(now))
+    with store.writing(tiny.cell, first):
+        assert not left.exists()
