@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import fnmatch
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from custom import with_task
 from jaxemerge.runner.checkpoint import INTERVAL
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.sweep import distinct, override, parse
@@ -74,6 +76,12 @@ def parser(description: str | None) -> Parser:
         "--cells",
         metavar="WHICH",
         help="train only some cells: their numbers in --plan, as 1,3:5, or their names, as *depth2*",
+    )
+    top.add_argument(
+        "--task",
+        metavar="WHERE",
+        help="train another task in the study's cells: FILE.py:CLASS, MODULE:CLASS, or the name of a "
+        "built-in one; the context grows where its examples need it",
     )
     top.add_argument(
         "--set",
@@ -240,6 +248,8 @@ def chosen_cells(options: argparse.Namespace) -> tuple[Experiment, ...]:
     if options.command not in STUDIES:
         raise ValueError(f"unknown study {options.command!r}: must be one of {', '.join(STUDIES)}")
     cells = STUDIES[options.command].cells(quick=options.quick)
+    if options.task:
+        cells = [replace(cell, study=study_name(options)) for cell in with_task(cells, options.task)]
     changed = [override(cell, dict(parse(cell, text) for text in options.changes)) for cell in cells]
     if options.seeds is not None:
         seeds = parse_seeds(options.seeds)
@@ -269,9 +279,14 @@ def selected(cells: Sequence[Experiment], which: str | None) -> tuple[Experiment
     return tuple(cell for cell in cells if cell.cell in chosen)
 
 
+def study_name(options: argparse.Namespace) -> str:
+    """The study's name, with that of the task that it is to train instead of its own."""
+    return options.command + (f"_{options.task.rpartition(':')[2]}" if options.task else "")
+
+
 def results_folder(options: argparse.Namespace) -> Path:
     """Where the study is kept."""
-    return options.out or Path("results") / (options.command + ("_quick" if options.quick else ""))
+    return options.out or Path("results") / (study_name(options) + ("_quick" if options.quick else ""))
 
 
 def parse_minutes(text: str | None) -> float | None:

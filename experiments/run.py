@@ -5,6 +5,7 @@ python experiments/run.py --seeds 24            the same with 24 seeds; trains o
 python experiments/run.py count_fixed_depth --plan      what a study would cost, without training
 python experiments/run.py count_fixed_depth --quick     a small version of a large study
 python experiments/run.py count_quick --set model.depth=6 --set steps=1000 --out results/deep
+python experiments/run.py --task my_task.py:MyTask --set task.length=9      a task of your own
 python experiments/run.py list                  all studies
 python experiments/run.py status DIR            what is finished in a results folder
 python experiments/run.py report DIR            write its report again

@@ -13,7 +13,15 @@ from rich.console import Console
 
 from jaxemerge.runner.launch import Resources, require, submit
 from jaxemerge.runner.store import create_store, overwrite
-from options import add_launch_options, chosen_cells, parse_memory, parse_minutes, results_folder, selected
+from options import (
+    add_launch_options,
+    chosen_cells,
+    parse_memory,
+    parse_minutes,
+    results_folder,
+    selected,
+    study_name,
+)
 from terminal import print_status, say
 
 PATIENCE = 150  # seconds that a job waits for the lock of a killed one, until that is believed dead
@@ -27,7 +35,7 @@ def launch(arguments: Sequence[str], options: argparse.Namespace, console: Conso
     require(options.launch)
     if options.overwrite:
         overwrite(folder)
-    store = create_store(folder, options.command, cells)
+    store = create_store(folder, study_name(options), cells)
     for line in (*store.notes, *store.mend()):
         say(console, line)
     left = [cell.cell for cell in wanted if not store.finished(cell.cell).issuperset(cell.seeds)]
@@ -40,7 +48,7 @@ def launch(arguments: Sequence[str], options: argparse.Namespace, console: Conso
         jobs_at_once = min(resources.parallel or 1, len(left))
         groups = [left[i::jobs_at_once] for i in range(jobs_at_once)]
     commands = [command(arguments, group, folder) for group in groups]
-    jobs = submit(options.launch, commands, folder / "jobs", resources, f"jaxemerge-{options.command}")
+    jobs = submit(options.launch, commands, folder / "jobs", resources, f"jaxemerge-{study_name(options)}")
     say(console, f"Launched {len(jobs)} jobs for {len(left)} cells: {', '.join(job.job_id for job in jobs)}")
     say(console, f"Their output is in {folder / 'jobs'}.")
     say(console, f"See how they do with {shlex.join(['python', sys.argv[0], 'status', str(folder)])}")

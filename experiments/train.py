@@ -26,7 +26,7 @@ from jaxemerge.runner.study import Job, jobs, run_chunk
 from jaxemerge.runner.trackers import tracker
 from jaxemerge.runner.train import Progress, prepare, shrunk
 from jaxemerge.training import Seed, is_out_of_memory
-from options import chosen_cells, parse_memory, results_folder, selected
+from options import chosen_cells, parse_memory, results_folder, selected, study_name
 from terminal import plan_table, print_missing, say
 
 Follower = Callable[[Progress], None]  # is told of a chunk's progress
@@ -99,7 +99,7 @@ def opened(
         return seen_by_all(folder)
     if options.overwrite:
         overwrite(folder)
-    store = create_store(folder, options.command, whole)
+    store = create_store(folder, study_name(options), whole)
     for line in (*store.notes, *store.mend()):
         say(console, line)
     processes.opened()

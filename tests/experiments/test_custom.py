@@ -1,0 +1,175 @@
+"""A task from the user's own file: is it found, set, trained, reported, are errors in it told by line?"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import run
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+TINY = ["--set", "model.depth=1", "--set", "steps=6", "--set", "batch=2", "--set", "evaluations=2"]
+
+# Line 1 is the import of dataclass; tests rely on the numbers of the lines.
+OWN = '''\
+from dataclasses import dataclass
+import jax
+import jax.numpy as jnp
+import numpy as np
+import jaxemerge as je
+import letters
+
+@dataclass(frozen=True)
+class Twice(je.Task):
+    """A letter, written ``length`` times more."""
+    length: int = 5
+    vocabulary = letters.COUNT
+    def __post_init__(self):
+        if self.length < 2:
+            raise ValueError(f"length={self.length}: must be at least 2")
+    @property
+    def max_length(self):
+        return self.length + 1
+    min_length = max_length
+    def sample(self, key):
+        tokens = jnp.full(self.length + 1, jax.random.randint(key, (), 0, self.vocabulary))
+        return je.Example(tokens, 1.0 * (jnp.arange(self.length + 1) > 0), jnp.array(self.length + 1))
+    def evaluation_sets(self):
+        tokens = np.repeat(np.arange(self.vocabulary), self.length + 1).reshape(self.vocabulary, -1)
+        return (je.EvaluationSet("test", self.length, tokens, tokens * 0 + np.arange(self.length + 1) > 0),)
+'''
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a task and a module beside it, in which the command line is used."""
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "letters.py").write_text("COUNT = 7\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in ("own", "letters", "custom_own"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return tmp_path
+
+
+def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        run.main(arguments)
+    assert stopped.value.code == 2
+    output = capsys.readouterr()
+    assert (output.out, output.err.count("\n")) == ("", 1)
+    return output.err
+
+
+@pytest.mark.parametrize("where", ["own.py:Twice", "own:Twice"])
+def test_a_task_is_found_in_a_file_or_module_and_its_fields_are_set(
+    where: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main(["--task", where, "--set", "task.length=9", "--plan", "--rate", "1e9", "--no-cache"]) == 0
+    plan = capsys.readouterr().out
+    cells = re.findall(r"twice-depth\d-width64-\w+", plan)
+    assert len(set(cells)) == 3  # those of the study
+    assert run.main(["--task", where, "--plan", "--rate", "1e9", "--no-cache"]) == 0
+    assert not set(cells) & set(re.findall(r"twice-depth\d-width64-\w+", capsys.readouterr().out))
+
+
+def test_a_built_in_task_is_found_by_its_name_and_gets_its_context(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [
+        "--task",
+        "InContext",
+        "--set",
+        "task.rule=reversal",
+        "--plan",
+        "--rate",
+        "1e9",
+        "--no-cache",
+    ]
+    assert run.main(arguments) == 0  # 120 characters, where the study's context is 64
+    assert "in_context_reversal-depth3" in capsys.readouterr().out
+
+
+def changed(old: str, new: str) -> str:
+    assert old in OWN
+    return OWN.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    ("where", "text", "message"),
+    [
+        (
+            "Nope",
+            OWN,
+            "--task Nope: write FILE.py:CLASS, MODULE:CLASS or one of Addition, Composition, Count",
+        ),
+        ("no.py:Twice", OWN, "--task no.py:Twice: no.py is no file"),
+        ("no_such.part:Twice", OWN, "--task no_such.part:Twice: no module no_such.part here"),
+        ("own.py:Thrice", OWN, "--task own.py:Thrice: own.py has no Task of this name: it has Twice"),
+        ("own:dataclass", OWN, "--task own:dataclass: own has no Task of this name: it has Twice"),
+        ("own.py:Twice", changed("class Twice", "clas Twice"), "own.py, line 9: SyntaxError: invalid syntax"),
+        (
+            "own.py:Twice",
+            changed("letters.COUNT", "letters.NUMBER"),
+            "own.py, line 12: AttributeError: module 'letters' has no attribute 'NUMBER'",
+        ),
+        (
+            "own:Twice",
+            changed("letters.COUNT", "1 // 0"),
+            "own.py, line 12: ZeroDivisionError: integer division or modulo by zero",
+        ),
+        ("own.py:Twice", changed("int = 5", "int"), "missing 1 required positional argument: 'length'"),
+        ("own.py:Twice", changed("int = 5", "int = 1"), "--task own.py:Twice: length=1: must be at least 2"),
+        (
+            "own.py:Twice",
+            changed("self.length + 1\n    min", "self.size + 1\n    min"),
+            "own.py, line 18: AttributeError: 'Twice' object has no attribute 'size'",
+        ),
+        (
+            "own.py:Twice",
+            changed("jnp.full(self.length + 1, ", "jnp.full(self.length + 1, [1, 2] + "),
+            "own.py, line 21)",
+        ),
+        (
+            "own.py:Twice",
+            changed("np.repeat(np.arange", "np.repeat(np.range"),
+            "task twice: evaluation_sets() fails: AttributeError: module 'numpy' has no attribute 'range'",
+        ),
+    ],
+)
+def test_errors_name_the_line(
+    where: str, text: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "own.py").write_text(text)
+    assert message in fails(["--task", where, *TINY, "--no-cache"], capsys)
+    assert not (folder / "results").exists()
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The class as it stands in the README, in a file of its own."""
+    [code] = [c for c in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "class Reverse" in c]
+    (folder / "reverse.py").write_text(code.partition("\n\n\nprint(")[0])
+    block = re.search(
+        r"```bash\n(python experiments/run\.py --task reverse\.py.*?)```", README, flags=re.DOTALL
+    )
+    assert block is not None
+    train, report = (shlex.split(line)[2:] for line in block[1].splitlines())
+    assert run.main([*train, *TINY]) == 0
+    assert "Training 8 seeds in 1 cells" in capsys.readouterr().out
+    assert run.main(report) == 0
+    assert run.main(["status", report[1]]) == 0
+    assert "reverse-depth1-width64" in capsys.readouterr().out
+    assert run.main([*train, *TINY]) == 0
+    assert "nothing to train" in capsys.readouterr().out
+    kept = json.loads(Path(report[1], "study.json").read_text())
+    assert "count_quick_Reverse" in json.dumps(kept)
+    rows = pl.read_parquet(Path(report[1]) / "cells" / "*" / "*.parquet")
+    assert set(rows["task"]) == {"reverse"}
+    assert rows["init_seed"].n_unique() == 8
