@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jax
@@ -14,6 +15,8 @@ from jaxemerge.tasks.base import EvaluationSet, Example, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from jaxtyping import Array, Bool, Int
 
     from jaxemerge.types import Key
 
@@ -98,10 +101,18 @@ class TaskMixture(Task):
         return max(task.chance for task in self.tasks)
 
     @property
+    def end(self) -> int | None:
+        """That of the tasks, where it is the same token for all."""
+        ends = {
+            None if task.end is None else task.end + offset
+            for task, offset in zip(self.tasks, self.offsets, strict=False)
+        }
+        return ends.pop() if len(ends) == 1 else None
+
+    @property
     def best_loss(self) -> float | None:
         """0 where it is 0 for every task and none can be taken for another; else not known."""
-        apart = self.marked or not self.shared
-        return 0.0 if apart and all(task.best_loss == 0 for task in self.tasks) else None
+        return 0.0 if self._apart and all(task.best_loss == 0 for task in self.tasks) else None
 
     def sample(self, key: Key) -> Example:
         which_key, example_key = jax.random.split(key)
@@ -133,10 +144,42 @@ class TaskMixture(Task):
             for one in task.evaluation_sets()
         )
 
+    def accepts(
+        self, text: Int[Array, " L"], reference: Int[Array, " L"], scored: Bool[Array, " L"]
+    ) -> Bool[Array, ""]:
+        """What the item's own task accepts; only the reference, where that task cannot be told from it."""
+        if not self._apart:
+            return super().accepts(text, reference, scored)
+        which = reference[0] - self.offsets[-1]
+        if not self.marked:
+            which = jnp.searchsorted(jnp.asarray(self.offsets), reference[0], side="right") - 1
+        judges = [functools.partial(self._accepts, index) for index in range(len(self.tasks))]
+        return jax.lax.switch(which, judges, text, reference, scored)
+
+    def _accepts(self, index: int, text: Array, reference: Array, scored: Array) -> Array:
+        """What one task accepts, of texts in the mixture's tokens."""
+        first, offset = int(self.marked), self.offsets[index]
+        written, right = (jnp.where(x < 0, x, x - offset)[first:] for x in (text, reference))
+        return self.tasks[index].accepts(written, right, scored[first:])
+
+    @property
+    def _apart(self) -> bool:
+        """Whether an example's tokens say which task it is of."""
+        return self.marked or not self.shared
+
     def _translated(self, index: int, one: EvaluationSet, split: str) -> EvaluationSet:
         """An evaluation set of one task in the mixture's tokens."""
         first = int(self.marked)
-        tokens = np.pad(one.tokens + self.offsets[index], ((0, 0), (first, 0)))
-        tokens[:, :first] = self.offsets[-1] + index
-        scored = np.pad(one.scored, ((0, 0), (first, 0)))
-        return replace(one, split=split, tokens=tokens.astype(np.int32), scored=scored)
+
+        def marked(texts: np.ndarray) -> np.ndarray:
+            padded = np.pad(texts + self.offsets[index], [(0, 0)] * (texts.ndim - 1) + [(first, 0)])
+            padded[..., :first] = self.offsets[-1] + index
+            return padded.astype(np.int32)
+
+        return EvaluationSet(
+            split,
+            one.length,
+            marked(one.tokens),
+            np.pad(one.scored, ((0, 0), (first, 0))),
+            None if one.distractors is None else marked(one.distractors),
+        )

@@ -97,6 +97,22 @@ def test_carries_run_through_nines() -> None:
         assert carries(jnp.asarray(digits.sum(axis=0))).tolist() == expected
 
 
+def test_wrong_carries_are_accepted_and_wrong_digits_are_not() -> None:
+    task = Addition(hints=False, carries=True)
+    _, reference, learnt = documented(Addition)[-1]
+    assert "".join(reference) == "79+85=5^5^1."
+
+    def accepted(text: str) -> bool:
+        ids = [jnp.asarray([task.alphabet.index(c) for c in words]) for words in (text, reference)]
+        return bool(task.accepts(*ids, jnp.asarray(learnt) > 0))
+
+    assert accepted("79+85=5^5^1.")
+    assert accepted("79+85=5~5^1.")
+    for wrong in ("79+85=5^6^1.", "79+85=5^551.", "79+85=^^5^1.", "79+85=5^5^1~"):
+        assert not accepted(wrong)
+    assert not bool(Addition(hints=False).accepts(jnp.asarray([14]), jnp.asarray([13]), jnp.asarray([True])))
+
+
 @pytest.mark.parametrize("task", [VARIANTS[3], Addition()], ids=str)
 def test_keeps_the_contract(task: Addition) -> None:
     assert check_task(task) == ()

@@ -14,7 +14,17 @@ from scipy import stats
 from jaxemerge import Experiment, neox
 from jaxemerge.runner.spec import Experiment as Spec
 from jaxemerge.runner.sweep import flat_fields, parse, varied_fields
-from jaxemerge.tasks import Count, InContext, Modular, Parity, Rewrite, Task, TaskMixture, check_task
+from jaxemerge.tasks import (
+    Addition,
+    Count,
+    InContext,
+    Modular,
+    Parity,
+    Rewrite,
+    Task,
+    TaskMixture,
+    check_task,
+)
 
 PARTS: tuple[Task, ...] = (
     Count(11, 4, (4, 7)),
@@ -49,6 +59,11 @@ def test_items_are_those_of_the_tasks(shared: bool, marked: bool) -> None:
         ]
         assert found.tokens.tolist() == rows
         assert found.scored.tolist() == [[False] * marked + row for row in one.scored.tolist()]
+        assert (found.distractors is None) == (one.distractors is None)
+        if found.distractors is not None and one.distractors is not None:
+            own = found.distractors[:, :, int(marked) :] - offset(i, shared)
+            assert np.array_equal(own, one.distractors)
+            assert (found.distractors[:, :, : int(marked)] == mark(i, shared)).all()
 
 
 def test_examples_are_those_of_the_tasks_in_the_shares_asked_for() -> None:
@@ -90,6 +105,30 @@ def test_keeps_the_contract(shared: bool, marked: bool) -> None:
     task = TaskMixture((PARTS[0], PARTS[2]), (), shared, marked)
     assert check_task(task) == ()
     assert task.chance == 0.5
+
+
+@pytest.mark.parametrize(("shared", "marked"), KINDS)
+def test_answers_are_judged_by_their_own_task(shared: bool, marked: bool) -> None:
+    sums = Addition(hints=False, carries=True, test_digits=(2,))
+    task = TaskMixture((PARTS[2], sums), (), shared, marked)
+    parity, addition = task.evaluation_sets()
+    accepts = jax.jit(jax.vmap(task.accepts))
+    for one in (parity, addition):
+        assert accepts(one.tokens, one.tokens, one.scored).all()
+        assert not accepts(np.where(one.scored, one.tokens + 1, one.tokens), one.tokens, one.scored).any()
+        assert not accepts(np.where(one.scored, -1, one.tokens), one.tokens, one.scored).any()
+    text = addition.tokens.copy()
+    carry = text[:, int(marked) + 7]  # that of the lowest digits, a token of two neighbouring ids
+    text[:, int(marked) + 7] = carry.min() + carry.max() - carry
+    # Addition accepts wrong carries; where it cannot be told from parity, only the reference is right.
+    assert accepts(text, addition.tokens, addition.scored).all() == (marked or not shared)
+
+
+def test_the_end_is_one_token_or_none() -> None:
+    words: tuple[Task, ...] = (Rewrite("copy"), Rewrite("sort"))
+    assert TaskMixture(words).end == Rewrite().end
+    assert TaskMixture(words, shared=False).end is None
+    assert mixed().end is None
 
 
 def test_best_loss_is_known_where_tasks_can_be_told_apart() -> None:
