@@ -81,7 +81,7 @@ def parser(description: str | None) -> Parser:
         "--task",
         metavar="WHERE",
         help="train another task in the study's cells: FILE.py:CLASS, MODULE:CLASS, or the name of a "
-        "built-in one; the context grows where its examples need it",
+        "built-in one; the context grows where its examples need it (analyze: column of the tests)",
     )
     top.add_argument(
         "--set",
@@ -167,7 +167,8 @@ def parser(description: str | None) -> Parser:
     add_launch_options(top)
     columns = top.add_argument_group("columns of a file, for analyze (default: those of these names)")
     for name, words in COLUMNS.items():
-        columns.add_argument(f"--{name}", metavar="COLUMN", help=words)
+        if name != "task":  # an option of studies too, and there already
+            columns.add_argument(f"--{name}", metavar="COLUMN", help=words)
     columns.add_argument(
         "--score", metavar="METRIC", help="what the report describes (default: the first share)"
     )
@@ -215,7 +216,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise ValueError(
             f"{options.folder}: only {', '.join(ON_A_FOLDER)} take a folder; choose one with --out"
         )
-    given = [f"--{name}" for name in (*COLUMNS, "score") if getattr(options, name) is not None]
+    names = [name for name in (*COLUMNS, "score") if name != "task"]
+    given = [f"--{name}" for name in names if getattr(options, name) is not None]
     if given and options.command != ANALYZE:
         raise ValueError(f"{', '.join(given)}: only {ANALYZE} reads columns of a file")
 

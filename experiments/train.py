@@ -50,7 +50,9 @@ def study(
     if options.plan:
         return plan(cells, given, folder, options, console, processes)
     for name in options.track:
-        tracker(name, folder, options.command)  # refuses what is not installed, before anything is written
+        tracker(
+            name, folder, study_name(options)
+        )  # refuses what is not installed, before anything is written
     for cell in cells:
         prepare(cell)
     jobs(cells, None, **given)  # refuses what cannot fit, before anything is written
