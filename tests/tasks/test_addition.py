@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxemerge.tasks import Addition, check_task
+from jaxemerge.tasks import Addition, addition, check_task
 from jaxemerge.tasks.addition import HINTS, carries
 from spelling import check_evaluation, check_examples, documented
 
@@ -69,6 +69,14 @@ def test_evaluation_sums_are_right_and_differ(task: Addition) -> None:
     assert len(set(sums)) == len(sums)
     counted = collections.Counter(length for length, *_ in sums)
     assert (counted[1], counted[3], counted[9]) == (100, 200, 200)  # there are 100 sums of one digit
+
+
+def test_the_oracle_sees_a_forgotten_carry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        addition, "carries", lambda sums: sums >= 10
+    )  # right but after a 9 that passes one on
+    with pytest.raises(AssertionError):
+        check_examples(VARIANTS[1], lambda prompt: oracle(VARIANTS[1], prompt))
 
 
 def test_worked_examples() -> None:

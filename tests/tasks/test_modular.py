@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxemerge.tasks import Modular, check_task
+from jaxemerge.tasks import Modular, check_task, modular
 from spelling import check_evaluation, check_examples, documented
 
 OPERATIONS = ("add", "subtract", "multiply", "divide", "quadratic")
@@ -38,6 +38,14 @@ def test_every_entry_is_right_and_in_one_part(operation: Any) -> None:
     seen = collections.Counter(map(tuple, check_examples(task, lambda prompt: oracle(13, prompt))))
     assert set(seen) == parts["train"]  # every one, and no held-out one in 10,000 examples
     assert stats.chisquare(list(seen.values())).pvalue > 1e-3
+
+
+def test_a_held_out_entry_in_training_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, held_out = modular.table(Modular(13, train_share=0.3))
+    leaked = np.concatenate([train, held_out[:1]])
+    monkeypatch.setattr(modular, "table", lambda task: (leaked, held_out))
+    with pytest.raises(AssertionError):
+        test_every_entry_is_right_and_in_one_part("add")
 
 
 def test_parts_of_the_paper_are_disjoint_and_fixed() -> None:
