@@ -82,3 +82,8 @@ def by_test(tests: Sequence[str]) -> alt.Color:
 def in_order(frame: pl.DataFrame, column: str) -> list[str]:
     """The column's values in the order in which the frame first has them."""
     return frame[column].unique(maintain_order=True).to_list()
+
+
+def decades(lowest: float) -> list[float]:
+    """Powers of ten from the one below `lowest` up to 1: the ticks of a log axis of shares."""
+    return [10.0**power for power in range(int(np.floor(np.log10(lowest))), 1)]

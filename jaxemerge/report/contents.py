@@ -23,6 +23,7 @@ from jaxemerge.charts.theme import metric_name
 
 from .checks import checks
 from .distribution import distributions
+from .emergence import emergences
 from .figure import Figure, figure
 from .scale import success_against_scale_fitted
 from .values import values
@@ -46,7 +47,12 @@ def contents(
     headline += [findings.two_sided_sentence(found), findings.success_sentence(table, found["test"])]
     figures = [*distributions(ends, table, found)]
     figures += success_against_scale_fitted(ends, found, threshold)
+<<<<<<< HEAD
     figures += [*_learning(exact, found, threshold), *_survival(exact, found, threshold)]
+=======
+    figures += emergences(frame, ends, found)
+    figures += [_learning(exact, found, threshold), *_survival(exact, found, threshold)]
+>>>>>>> 239068c (Emergence by definition, by metric and by what the test can see; charts of pass rates and their laws)
     figures += _training(frame, metrics)
     figures += checks(frame, ends, found, threshold)
     return headline, figures, table

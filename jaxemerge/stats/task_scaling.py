@@ -117,7 +117,7 @@ def fit_task_scaling(
     other samples of the same models), or whole items or seeds with replacement. Exact rates have none but of
     items or seeds.
 
-    Measured (benchmarks/coverage_task_scaling.py), 1,000 data sets of seven scales: with 4,000 samples at each,
+    Measured (benchmarks/coverage_task_scaling.py), 1,000 data sets of 7 scales: with 4,000 samples at each,
     or until 200 passes or 40,000 samples, a law is classed "scaling" in 99.8 %, a chain of two steps
     "sub-scaling" and the better of two circuits "super-scaling" in all; with 1,000 samples a law is
     "scaling" in 61 and "undecided" in 34 %. The test of growth refuses a law at 5 % in 4.7 to 5.8 %. 95 %
