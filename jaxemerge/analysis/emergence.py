@@ -10,7 +10,7 @@ import polars as pl
 from jaxemerge.stats import bootstrap, success_interval
 
 from .final import final, final_scores
-from .schema import require, rows_of
+from .schema import rows_of
 
 
 class Emergence(NamedTuple):
@@ -48,8 +48,8 @@ def emergence(
     Args:
         frame: results.
         metric: better when more.
-        scale: what is called scale: "parameters", "flops" (of training), "depth", "width", "tokens", or a
-            metric such as "train_loss" or "answer_nll", of which less is a larger scale.
+        scale: what is called scale: a column of numbers ("parameters", "flops" of training, "depth", a swept
+            one), or a metric such as "train_loss" or "answer_nll", of which less is a larger scale.
         chance: what guessing scores, as the task's `chance` says.
         margin: how far above chance is well above.
         confidence: probability in (0, 1).
@@ -90,8 +90,7 @@ def emergence(
 
 def _scales(frame: pl.DataFrame, scale: str) -> pl.DataFrame:
     """cell, scale, and size, which grows as models get better."""
-    if scale in ("parameters", "depth", "width", "flops", "tokens"):
-        require(frame, scale)
+    if scale in frame.columns:
         column = frame.group_by("cell").agg(pl.col(scale).max().cast(pl.Float64).alias("scale"))
         return column.with_columns(size=pl.col("scale"))
     losses = final(rows_of(frame, scale)).group_by("cell").agg(scale=pl.col("value").fill_nan(None).mean())

@@ -12,7 +12,7 @@ from scipy.stats import false_discovery_control
 from jaxemerge.stats import emergence_score, generator
 from jaxemerge.stats.permutation import permutation_p_value
 
-from .metric_means import LESS, known_scores, metrics_of
+from .metric_means import known_scores, less_is_better, metrics_of
 
 CURVE = ("task", "family", "split", "length", "metric")
 
@@ -65,7 +65,7 @@ def emergence_scores(
     rng, rows = generator(key), []
     for metric in metrics if metrics is not None else metrics_of(frame):
         scores = known_scores(frame, metric)
-        if metric in LESS:
+        if less_is_better(metric):
             scores = scores.with_columns(value=-pl.col("value"))
         for names, part in scores.group_by(CURVE, maintain_order=True):
             cells = [seeds["value"].to_numpy() for seeds in part.partition_by("cell", maintain_order=True)]

@@ -10,10 +10,7 @@ import polars as pl
 from jaxemerge.stats import bootstrap
 
 from .final import final, final_scores
-from .schema import MEMBER, one_test, rows_of
-
-# Of these less is better; where a run diverged they have no value, and its rows are left out.
-LESS = ("answer_nll", "train_loss", "grad_norm", "brier", "edit_distance", "edits")
+from .schema import MEMBER, is_loss, one_test, rows_of
 
 
 def metric_means(
@@ -67,10 +64,15 @@ def metrics_of(frame: pl.DataFrame, split: str | None = None, length: int | None
     return first + [m for m in there if m not in first]
 
 
+def less_is_better(metric: str) -> bool:
+    """Whether a metric is a loss, or counts errors, by its name."""
+    return is_loss(metric) or "edit" in metric.lower()
+
+
 def known_scores(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
     """`final_scores`, of a metric that is better when less without the diverged runs, which have none."""
     scores = final_scores(frame, metric)
-    if metric not in LESS:
+    if not less_is_better(metric):
         return scores
     keys = [*MEMBER, "split", "length"]
     ends = final(rows_of(frame, metric))

@@ -47,12 +47,8 @@ def contents(
     headline += [findings.two_sided_sentence(found), findings.success_sentence(table, found["test"])]
     figures = [*distributions(ends, table, found)]
     figures += success_against_scale_fitted(ends, found, threshold)
-<<<<<<< HEAD
-    figures += [*_learning(exact, found, threshold), *_survival(exact, found, threshold)]
-=======
     figures += emergences(frame, ends, found)
-    figures += [_learning(exact, found, threshold), *_survival(exact, found, threshold)]
->>>>>>> 239068c (Emergence by definition, by metric and by what the test can see; charts of pass rates and their laws)
+    figures += [*_learning(exact, found, threshold), *_survival(exact, found, threshold)]
     figures += _training(frame, metrics)
     figures += checks(frame, ends, found, threshold)
     return headline, figures, table

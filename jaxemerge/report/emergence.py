@@ -19,6 +19,7 @@ from jaxemerge.analysis import (
     smaller_tests,
 )
 from jaxemerge.analysis.findings import percent
+from jaxemerge.charts.theme import metric_name
 
 from .figure import Figure, figure
 
@@ -37,43 +38,45 @@ def emergences(frame: pl.DataFrame, ends: pl.DataFrame, found: dict[str, Any]) -
     if not forms_a_curve(cell_labels(ends)) or ends["trials"].null_count():
         return
     one_test = {"split": found["split"], "length": found["length"]}
-    scale = scale_column(ends)
-    yield _metrics(frame, found, one_test, scale)
-    seen = resolution(ends, **one_test)
+    scale, metric = scale_column(ends), ends["metric"][0]
+    yield _metrics(frame, found, one_test, scale, metric)
+    seen = resolution(ends, metric, **one_test)
     yield figure(
         "resolution",
-        f"What can the test not see? Exact match at {found['test']}",
+        f"What can the test not see? {metric_name(metric).capitalize()} at {found['test']}",
         "Left: the mean over seeds of every cell, on a log axis, with the least score that one seed can have "
         "and the rates that a seed, or all seeds together, may have with 95% confidence without passing an "
         "item; triangles are cells without a pass, at that limit. Right: how many seeds would have scored 0 "
         f"on a smaller test, of random items of this one. {_resolution_words(seen)}",
-        charts.resolution_panel(seen, smaller_tests(ends, **one_test), scale),
+        charts.resolution_panel(seen, smaller_tests(ends, metric, **one_test), scale),
         seen,
     )
 
 
-def _metrics(frame: pl.DataFrame, found: dict[str, Any], one_test: dict[str, Any], scale: str) -> Figure:
+def _metrics(
+    frame: pl.DataFrame, found: dict[str, Any], one_test: dict[str, Any], scale: str, metric: str
+) -> Figure:
     at = pl.col("length").eq_missing(pl.lit(found["length"]))
     chosen = frame.filter(pl.col("split") == found["split"], at)
     scores = emergence_scores(chosen, permutations=PERMUTATIONS)
-    verdict = emergence(chosen, scale=scale if scale in ("depth", "width") else "parameters")
+    verdict = emergence(chosen, metric, scale=scale).tests.row(0, named=True)
     return figure(
         "emergence",
         f"Does the ability emerge, or does the metric make it? {found['test'].capitalize()}",
         "Each panel shows the same runs under another metric: mean over seeds with a 95% bootstrap interval. "
         "The emergence score divides the rise by the median step between neighbouring cells; a straight line "
         f"over {chosen['cell'].n_unique()} cells scores {chosen['cell'].n_unique() - 1}. "
-        f"{_verdict_words(verdict.tests.row(0, named=True))} {_score_words(scores)}",
+        f"{_verdict_words(verdict, metric_name(metric))} {_score_words(scores)}",
         charts.metric_panel(metric_means(chosen, **one_test), scores, scale),
         scores,
     )
 
 
-def _verdict_words(test: dict[str, Any]) -> str:
+def _verdict_words(test: dict[str, Any], name: str) -> str:
     """Emergent or not as Wei et al. define it, with the scales."""
     if test["emergent"]:
         return (
-            "By the definition of Wei et al. (2022) exact match emerges: it is at chance up to a scale of "
+            f"By the definition of Wei et al. (2022) {name} emerges: it is at chance up to a scale of "
             f"{test['until']:,.6g} and well above it from {test['beyond']:,.6g} on."
         )
     reason = (
@@ -81,7 +84,7 @@ def _verdict_words(test: dict[str, Any]) -> str:
         if test["until"] is None
         else "it is not well above chance at the largest scale"
     )
-    return f"By the definition of Wei et al. (2022) exact match does not emerge: {reason}."
+    return f"By the definition of Wei et al. (2022) {name} does not emerge: {reason}."
 
 
 def _score_words(scores: pl.DataFrame) -> str:
