@@ -6,7 +6,7 @@ import argparse
 
 from rich.console import Console
 
-from jaxemerge.report import write_report
+from jaxemerge.report import report_damage, write_report
 from jaxemerge.runner.provenance import described
 from jaxemerge.runner.store import Store, open_store
 from options import required_folder
@@ -45,11 +45,14 @@ def report(store: Store, options: argparse.Namespace, console: Console) -> int:
 
 def verify(store: Store, console: Console) -> int:
     """Checks every file of a results folder."""
-    damage = store.damage()
-    for line in damage:
+    damage, spoilt = store.damage(), report_damage(store.folder)
+    for line in (*damage, *spoilt):
         say(console, line)
     if damage:
         say(console, "Run the study's command again: damaged parts are set aside and trained anew.")
+    elif spoilt:
+        say(console, f"Run report {store.folder} to write the report again.")
+    if damage or spoilt:
         return FAILED
     say(console, f"{store.folder}: all {len(store.records())} finished chunks are whole.")
     return 0

@@ -19,6 +19,7 @@ A run that was stopped or killed goes on from its last checkpoint when the same 
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ from terminal import say
 from train import study
 
 INTERRUPTED = 130  # exit code
+GO_ON = "Run the same command again to go on."
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -61,14 +63,22 @@ def main(arguments: Sequence[str]) -> int:
         with request as stop, processes:
             return study(options, console, stop, processes)
     except StoppedError as stopped:
+        say(console, label + GO_ON)
         return stopped.exit_code
     except (ValueError, DeviceError) as error:
         top.error(f"{label}{error}")
     except OSError as error:
-        top.exit(FAILED, f"error: {label}{error}\n")
+        top.exit(FAILED, f"error: {label}{worded(error)}\n")
     except KeyboardInterrupt:
-        say(console, f"{label}Interrupted; finished seeds and checkpoints are kept.")
+        say(console, f"{label}Stopped at once; finished seeds and checkpoints are kept. {GO_ON}")
         return INTERRUPTED
+
+
+def worded(error: OSError) -> str:
+    """The error in one line; where a disk is full, what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.filename}: no space left. What is finished is kept: make room, run the command again"
+    return " ".join(str(error).split())
 
 
 def list_studies(console: Console) -> int:

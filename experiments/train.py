@@ -22,7 +22,7 @@ from jaxemerge.runner.processes import ALONE, Processes
 from jaxemerge.runner.signals import StoppedError, StopRequest
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.store import Store, create_store, open_store, overwrite
-from jaxemerge.runner.study import Job, jobs, run_chunk
+from jaxemerge.runner.study import Job, current, jobs, run_chunk
 from jaxemerge.runner.trackers import tracker
 from jaxemerge.runner.train import Progress, prepare, shrunk
 from jaxemerge.training import Seed, is_out_of_memory
@@ -140,7 +140,8 @@ def conclude(
         say(console, f"Of {processes.count} processes these were lost: {names}. Run the same command again.")
         return FAILED
     if options.cells is None or not left:
-        return report(store, options, console)
+        with stop.at_once():
+            return report(store, options, console)
     say(console, f"{left} of the study's {len(whole)} cells are not finished; the last writes the report.")
     say(console, f"For one of what is there, run report {store.folder}")
     return 0
@@ -171,7 +172,7 @@ def train(
         kept = f"Interrupted: {sum(chunks)} of {len(chunks)} chunks are kept in {store.folder}"
         begun = sum(chunk.record() is not None for job in todo for chunk in store.begun(job.experiment.cell))
         more = f", and a checkpoint of {begun} more" if begun else ""
-        say(console, f"{processes.label}{kept}{more}. Run the same command again to go on.")
+        say(console, f"{processes.label}{kept}{more}.")
         raise
 
 
@@ -217,11 +218,11 @@ def train_free(
         for i, job in left:
             try:
                 with store.writing(job.experiment.cell, share):
-                    # Another process may have finished some since the job was made.
-                    done = store.finished(job.experiment.cell)
-                    if not done.issuperset(job.experiment.seeds):
+                    # Another process may have been at it since the job was made.
+                    now = current(job, store)
+                    if now:
                         label = f"cell {i + 1}/{len(todo)}, {job.label}"
-                        train_job(job.without(done), store, display, label, care, follow)
+                        train_job(now, store, display, label, care, follow)
             except LockedError as error:
                 busy.append(((i, job), error))
         if len(busy) < len(left):

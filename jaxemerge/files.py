@@ -60,6 +60,14 @@ def _seal(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, and has the disk know of them."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in missing:
+        _flush(one.parent)
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal digits."""
     with path.open("rb") as file:
@@ -102,6 +110,9 @@ def appearing(path: Path) -> Iterator[Path]:
             _flush(inner)
         _flush(partial)
         partial.rename(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # the kernel names no file where a disk is full
+        raise
     finally:
         _remove(partial)
     _flush(path.parent)
@@ -130,7 +141,7 @@ def alive(pid: int) -> bool:
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)  # threads of an interrupted writer may still be at it
     else:
         path.unlink(missing_ok=True)
 

@@ -56,7 +56,7 @@ def test_page_and_pictures_are_written(page):
     assert list(specs_of(page)) == ALL
     names = {f"{name}.{kind}" for name in ALL for kind in ("png", "svg")}
     assert {path.name for path in (page.parent / "charts").iterdir()} == names
-    assert {path.name for path in page.parent.iterdir()} == {"report.html", "charts", "tables"}
+    assert {path.name for path in page.parent.iterdir()} == {"report.html", "report.json", "charts", "tables"}
     for name in ALL:
         assert (page.parent / "charts" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (page.parent / "charts" / f"{name}.svg").read_text(encoding="utf-8").startswith("<svg")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +11,14 @@ import vl_convert
 
 from jaxemerge.analysis import main_metric
 from jaxemerge.charts.theme import metric_name
-from jaxemerge.files import write_bytes
+from jaxemerge.files import (
+    DamagedError,
+    check_digest,
+    read_sealed,
+    remove_partial,
+    write_bytes,
+    write_sealed,
+)
 
 from .contents import contents
 from .page import page
@@ -18,6 +26,7 @@ from .tables import as_csv, as_link
 
 # A PNG has this many pixels per pixel of the page, so that it is sharp in a paper.
 SCALE = 2
+MANIFEST = "report.json"
 
 
 def write_report(
@@ -33,7 +42,8 @@ def write_report(
     tables as `folder/tables/NAME.csv`, which the page also offers.
 
     The page needs no network and nothing beside it. What the frame lacks is left out: without a share of
-    items the report shows values and the training alone. Files appear whole or not at all.
+    items the report shows values and the training alone. Files appear whole or not at all; `report.json`
+    has their digests.
 
     Args:
         frame: results, of one study or several; at least one row.
@@ -68,18 +78,41 @@ def write_report(
         resolutions=_resolutions(table),
         downloads={name: as_link(csv) for name, csv in tables.items()},
     )
-    for name, csv in tables.items():
-        (Path(folder) / "tables").mkdir(parents=True, exist_ok=True)
-        write_bytes(Path(folder) / "tables" / f"{name}.csv", csv)
-    pictures = Path(folder) / "charts"
-    pictures.mkdir(parents=True, exist_ok=True)
+    contents_of = {f"tables/{name}.csv": csv for name, csv in tables.items()}
     for figure in figures:
         picture = vl_convert.vegalite_to_svg(figure.spec)
-        write_bytes(pictures / f"{figure.name}.svg", picture.encode())
-        write_bytes(pictures / f"{figure.name}.png", vl_convert.svg_to_png(picture, scale=SCALE))
-    path = Path(folder) / "report.html"
-    write_bytes(path, html.encode())
-    return path
+        contents_of[f"charts/{figure.name}.svg"] = picture.encode()
+        contents_of[f"charts/{figure.name}.png"] = vl_convert.svg_to_png(picture, scale=SCALE)
+    _write(Path(folder), {**contents_of, "report.html": html.encode()})
+    return Path(folder) / "report.html"
+
+
+def _write(folder: Path, contents_of: Mapping[str, bytes]) -> None:
+    """Files and, after them, the digests by which ``report_damage`` knows them again."""
+    for place in {(folder / name).parent for name in contents_of}:
+        place.mkdir(parents=True, exist_ok=True)
+        remove_partial(place)
+    for name, content in contents_of.items():
+        write_bytes(folder / name, content)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents_of.items()}
+    write_sealed(folder / MANIFEST, {"files": digests})
+
+
+def report_damage(folder: Path) -> list[str]:
+    """A line on every file of a folder's report that is not as it was written; none without a report."""
+    if not any((folder / name).exists() for name in ("report.html", MANIFEST)):
+        return []
+    try:
+        expected = read_sealed(folder / MANIFEST)["files"]
+    except DamagedError as error:
+        return [str(error)]
+    found = []
+    for name, digest in expected.items():
+        try:
+            check_digest(folder / name, digest)
+        except DamagedError as error:
+            found.append(str(error))
+    return found
 
 
 def _resolutions(table: pl.DataFrame) -> list[tuple[str, int]]:

@@ -9,7 +9,9 @@ The last two are kept: a damaged one costs an interval, not the chunk.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +28,7 @@ from jaxemerge.files import (
     appearing,
     check_digest,
     digest,
+    make_folder,
     read_sealed,
     set_aside,
     write_sealed,
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from jaxemerge.training import Program, TrainState
 
 KEPT = 2
+_FILE_BYTES = 8192  # on disk of the two files of an array, besides its content
 INTERVAL = 300.0  # seconds between two checkpoints
 
 
@@ -134,10 +138,15 @@ class Checkpoints:
         arrays = _arrays(paused, evaluations)
         names = list(arrays)
         keyed = dict(zip(_keys(names), arrays.values(), strict=True))
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         with appearing(self.folder / f"{paused.step:09d}") as partial:
             partial.mkdir(parents=True)
-            _save(partial / "arrays", keyed)
+            _check_room(partial, keyed)
+            try:
+                _save(partial / "arrays", keyed)
+            except Exception as error:  # whatever Orbax makes of a file system that fails
+                full = os.strerror(errno.ENOSPC) in str(error)
+                raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(self.folder)) from error
             files = sorted(path for path in partial.rglob("*") if path.is_file())
             fields = {
                 **record,
@@ -238,6 +247,17 @@ def _evaluation(step: int, arrays: Mapping[str, Any]) -> Evaluation:
     return Evaluation(step, scores, arrays["train_loss"], arrays["gradient_norm"], arrays["diverged"])
 
 
+def _check_room(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuses a disk without room for the arrays, before Orbax finds out in many threads at once.
+
+    Raises:
+        OSError: there is too little room.
+    """
+    needed = sum(array.nbytes + _FILE_BYTES for array in arrays.values())
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.parent))
+
+
 def _keys(names: Sequence[str]) -> list[str]:
     """Names that are safe as names of files."""
     return [f"array{i:04d}" for i in range(len(names))]
@@ -270,7 +290,7 @@ def _orbax(use: Callable[[Any], Any]) -> Any:
 
     logger = logging.getLogger("absl")
     level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL)  # what fails is raised as well
     try:
         with ocp.Checkpointer(handler, multiprocessing_options=alone) as saver:
             return use(saver)

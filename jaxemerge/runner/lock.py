@@ -40,7 +40,13 @@ def locked(path: Path) -> Iterator[None]:
         LockedError: another process holds it.
         OSError: the file cannot be written.
     """
-    descriptor = _take(path)
+    with _held(path, _take(path)):
+        yield
+
+
+@contextlib.contextmanager
+def _held(path: Path, descriptor: int) -> Iterator[None]:
+    """Beats while the block runs; then removes the file and gives the lock back."""
     stop = threading.Event()
     beating = threading.Thread(target=_beat, args=(descriptor, stop), daemon=True)
     beating.start()
@@ -91,6 +97,26 @@ def refuse_others(folder: Path, share: str) -> None:
             pass
 
 
+@contextlib.contextmanager
+def waiting(path: Path, seconds: float = 60.0) -> Iterator[None]:
+    """As ``locked``, but waits for a holder that will not be long.
+
+    Raises:
+        LockedError: it was held all the time.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            descriptor = _take(path)
+            break
+        except LockedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+    with _held(path, descriptor):
+        yield
+
+
 def _take(path: Path) -> int:
     """A descriptor that holds the flock of the file that is at ``path`` now."""
     while True:
@@ -108,7 +134,12 @@ def _take(path: Path) -> int:
         if holder and holder["host"] != socket.gethostname() and _age(descriptor) < EXPIRY:
             os.close(descriptor)
             raise LockedError(_sentence(path, holder))
-        _sign(descriptor)
+        try:
+            _sign(descriptor)
+        except OSError:  # a full disk
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
         return descriptor
 
 
@@ -150,4 +181,5 @@ def _sentence(path: Path, holder: dict[str, Any]) -> str:
 
 def _beat(descriptor: int, stop: threading.Event) -> None:
     while not stop.wait(BEAT):
-        os.utime(descriptor)
+        with contextlib.suppress(OSError):  # a file system that is away for a moment
+            os.utime(descriptor)

@@ -14,7 +14,13 @@ from typing import Any
 import jax
 
 _PACKAGES = ("jaxemerge", "jax", "jaxlib", "flax", "optax", "numpy", "polars")
-_SETTINGS = ("jax_threefry_partitionable", "jax_default_matmul_precision", "jax_enable_x64")
+_SETTINGS = (
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+    "jax_default_matmul_precision",
+    "jax_enable_x64",
+)
+_HARMLESS = ("--xla_force_host_platform_device_count", "--xla_dump_")  # flags that change no number
 
 
 def provenance() -> dict[str, Any]:
@@ -36,8 +42,17 @@ def provenance() -> dict[str, Any]:
 
 
 def settings() -> dict[str, Any]:
-    """JAX settings that change random numbers or the precision of products."""
-    return {name: getattr(jax.config, name) for name in _SETTINGS}
+    """Settings of JAX and XLA that may change random numbers or the precision of products."""
+    flags = sorted(os.environ.get("XLA_FLAGS", "").split())
+    telling = " ".join(flag for flag in flags if not flag.startswith(_HARMLESS))
+    return {**{name: getattr(jax.config, name) for name in _SETTINGS}, "XLA_FLAGS": telling}
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Versions and commits in which two provenances differ, in words."""
+    pairs = [(name, before["packages"].get(name), version) for name, version in now["packages"].items()]
+    pairs.append(("commit", (before["git"] or {}).get("commit"), (now["git"] or {}).get("commit")))
+    return [f"{name} was {old} and is {new}" for name, old, new in pairs if old != new]
 
 
 def processor() -> str:
@@ -77,6 +92,7 @@ def described(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     found = [record["provenance"] for record in records]
     if not found:
         return []
+    found += [part["provenance"] for record in records for part in record.get("earlier", ())]
     times = sorted(one["time"][:16].replace("T", " ") for one in found)
     seconds = sum(record["seconds"] for record in records)
     return [
@@ -107,5 +123,6 @@ def _commit(git: Mapping[str, Any] | None) -> str:
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    shown = {name: "default" if value is None else value for name, value in settings.items()}
+    jax_names = [name for name in settings if name != "XLA_FLAGS"]  # that has a line of its own
+    shown = {name: "default" if settings[name] is None else settings[name] for name in jax_names}
     return ", ".join(f"{name.removeprefix('jax_')} {value}" for name, value in shown.items())

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from jaxemerge.models import Transformer
 from jaxemerge.tasks import BUILT_IN, Task
 from jaxemerge.training import AdamW, Members, Seed, check_seeds, members, paired
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # a task's name is part of the name of a folder
 _LABELS = ("study", "family", "seeds")  # name a run without changing what a seed of it does
 
 
@@ -58,6 +60,10 @@ class Experiment:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
         check_seeds(self.seeds)
+        if not _NAME.fullmatch(self.task.name):
+            raise ValueError(
+                f"task name {self.task.name!r}: must be letters, digits, or any of _.+- but for the first"
+            )
         if self.context < self.task.max_length:
             raise ValueError(
                 f"context={self.context} is shorter than the longest example of {self.task.name}: "

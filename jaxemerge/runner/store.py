@@ -15,7 +15,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
+import math
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,21 +29,23 @@ import polars as pl
 
 from jaxemerge.files import (
     DamagedError,
-    appearing,
     check_digest,
     digest,
+    make_folder,
     read_sealed,
     remove_partial,
     set_aside,
+    write_bytes,
     write_sealed,
 )
 from jaxemerge.runner.checkpoint import INTERVAL, Checkpoints
-from jaxemerge.runner.lock import holder, locked, refuse_others
+from jaxemerge.runner.lock import LockedError, holder, locked, refuse_others, waiting
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.table import SCHEMA
 from jaxemerge.training import Seed
 
 _FORMAT = 2
+_CELL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # a cell's id names a folder
 
 
 class StoreError(ValueError):
@@ -81,19 +86,27 @@ class Store:
             LockedError: another process is.
         """
         folder = self._cell(cell)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with locked(folder / f".lock{share}"):
             refuse_others(folder, share)
-            remove_partial(folder)
+            for place in (folder, *folder.glob("checkpoints/*")):
+                remove_partial(place)
             yield
 
     def write(self, cell: str, seeds: Sequence[Seed], rows: pl.DataFrame, record: Mapping[str, Any]) -> None:
-        """Adds a finished chunk: its rows and the record of how they came about."""
+        """Adds a finished chunk: its rows and the record of how they came about.
+
+        Raises:
+            StoreError: a process that took this one for dead has finished some of its seeds.
+        """
+        if not self.finished(cell).isdisjoint(seeds):
+            raise StoreError(f"{cell}: another process has finished seeds of this chunk; run this again")
         folder = self._cell(cell)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         rows_file = folder / f"{_name(seeds)}.parquet"
-        with appearing(rows_file) as path:
-            rows.write_parquet(path)
+        parquet = io.BytesIO()
+        rows.write_parquet(parquet)
+        write_bytes(rows_file, parquet.getvalue())
         fields = {"cell": cell, "seeds": [list(seed) for seed in seeds], "rows": digest(rows_file), **record}
         write_sealed(rows_file.with_suffix(".json"), fields)
 
@@ -132,9 +145,19 @@ class Store:
         return self._cell(cell) / "metrics" / f"{_name(seeds)}.jsonl"
 
     def begun(self, cell: str) -> list[Checkpoints]:
-        """Of all chunks that have any."""
+        """Of all chunks that have any: those that cannot be read, then the others, furthest on first."""
         folder = self._cell(cell) / "checkpoints"
-        return [Checkpoints(found) for found in sorted(folder.iterdir())] if folder.is_dir() else []
+        found = [Checkpoints(each) for each in sorted(folder.iterdir())] if folder.is_dir() else []
+        steps = {each.folder: (each.record() or {"step": math.inf})["step"] for each in found}
+        return sorted(found, key=lambda each: -steps[each.folder])
+
+    def clear(self, cell: str) -> None:
+        """Removes the checkpoints of which no seed is missing."""
+        done = self.finished(cell)
+        for chunk in self.begun(cell):
+            record = chunk.record()
+            if record is not None and {tuple(seed) for seed in record["seeds"]} <= done:
+                chunk.clear()
 
     def damage(self) -> list[str]:
         """A line on every damaged or useless file of the results; changes nothing."""
@@ -142,21 +165,45 @@ class Store:
         for cell in self.cells:
             found += [str(error) for _, error in self._damaged(cell)]
             found += [line for chunk in self.begun(cell) for line in chunk.damage()]
-            for rows_file in sorted(self._cell(cell).glob("[!.]*.parquet")):
-                if not rows_file.with_suffix(".json").exists():
-                    found.append(f"{rows_file} has no record beside it: it is not used")
+            found += [f"{path} has no record beside it: it is not used" for path in self._unrecorded(cell)]
         return found
 
     def mend(self) -> list[str]:
-        """Sets damaged parts aside, so that their seeds count as missing; a line on each."""
-        found = []
+        """Puts right what damage and killed processes have left, and says what is trained again for it.
+
+        Damaged parts are set aside, rows without a record, checkpoints of finished seeds and whatever was
+        half written are removed. A cell that another process is writing is left to it.
+        """
+        found: list[str] = []
         for cell in self.cells:
-            for record_file, error in self._damaged(cell):
-                for path in (record_file, record_file.with_suffix(".parquet")):
-                    with contextlib.suppress(FileNotFoundError):  # another process may mend as well
-                        set_aside(path)
-                found.append(f"{error}; its seeds are trained again.")
+            if any(self._leftovers(cell)) or self._damaged(cell):
+                with contextlib.suppress(LockedError), self.writing(cell):
+                    found += self._mend(cell)
         return found
+
+    def _mend(self, cell: str) -> list[str]:
+        found = []
+        for record_file, error in self._damaged(cell):
+            for path in (record_file, record_file.with_suffix(".parquet")):
+                if path.exists():
+                    set_aside(path)
+            found.append(f"{error}; its seeds are trained again.")
+        for rows_file in self._unrecorded(cell):
+            rows_file.unlink()
+            found.append(f"{rows_file} has no record beside it; its seeds are trained again.")
+        self.clear(cell)
+        return found
+
+    def _leftovers(self, cell: str) -> Iterator[Path]:
+        """What a process that was killed may have left."""
+        yield from self._unrecorded(cell)
+        for pattern in (".lock*", ".*.partial", "checkpoints/*"):
+            yield from self._cell(cell).glob(pattern)
+
+    def _unrecorded(self, cell: str) -> list[Path]:
+        """Rows without the record that is written after them."""
+        rows = sorted(self._cell(cell).glob("[!.]*.parquet"))
+        return [path for path in rows if not path.with_suffix(".json").exists()]
 
     def _damaged(self, cell: str) -> list[tuple[Path, DamagedError]]:
         found = []
@@ -206,38 +253,49 @@ def open_store(folder: Path) -> Store:
     if not description.is_file():
         raise StoreError(f"{folder} holds no study: there is no study.json in it")
     try:
-        fields = read_sealed(description)
-        return Store(folder, fields["study"], fields["cells"], asked=_read_seeds(fields.get("seeds", {})))
-    except (DamagedError, KeyError) as error:
+        return _described(folder)
+    except DamagedError as error:
         raise StoreError(f"{error}; train the study again to mend it") from error
+
+
+def _described(folder: Path) -> Store:
+    """The store that a folder's study.json describes.
+
+    Raises:
+        DamagedError: it is damaged.
+        StoreError: another version of jaxemerge wrote it, or a cell's name is none.
+    """
+    fields = read_sealed(folder / "study.json")
+    found = fields.get("format")
+    if found != _FORMAT:
+        raise StoreError(f"{folder} is a results folder of format {found}; this version writes {_FORMAT}")
+    for cell in fields["cells"]:
+        if not _CELL.fullmatch(cell):
+            raise StoreError(f"{folder}: study.json names a cell {cell!r}, which is no name of a folder")
+    return Store(folder, fields["study"], fields["cells"], asked=_read_seeds(fields.get("seeds", {})))
 
 
 def create_store(folder: Path, study: str, experiments: Sequence[Experiment]) -> Store:
     """Opens or creates the results folder of a study.
 
-    A folder that holds some of the cells, or all and further ones, is gone on with.
+    A folder that holds some of the cells, or all and further ones, is gone on with. Several processes may do
+    so at once, each with cells of its own.
 
     Raises:
         StoreError: the folder holds another experiment or other files, or cannot be written.
     """
-    asked = {experiment.cell: _without_seeds(experiment) for experiment in experiments}
-    kept: Mapping[str, dict[str, Any]] = {}
-    before: Mapping[str, tuple[Seed, ...]] = {}
-    notes: tuple[str, ...] = ()
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"{folder} is a file: --out must name a folder")
-    if (folder / "study.json").is_file():
-        kept, before, notes = _kept(folder)
-        _check_same(folder, kept, asked)
-    elif folder.is_dir() and any(folder.iterdir()) and not (folder / "cells").is_dir():
-        raise StoreError(f"{folder} holds other files and no study: choose an empty or new folder")
-    seeds = {cell.cell: (*before.get(cell.cell, ()), *cell.seeds) for cell in experiments}
-    seeds = {cell: tuple(sorted(set(of))) for cell, of in {**before, **seeds}.items()}
-    store = Store(folder, study, {**kept, **asked}, notes, seeds)
+    asked = {experiment.cell: _without_seeds(experiment) for experiment in experiments}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_partial(folder)
-        write_sealed(folder / "study.json", _description(store))
+        make_folder(folder)
+        with waiting(folder / ".lock"):
+            remove_partial(folder)
+            kept, before, notes = _kept(folder, asked)
+            seeds = {cell.cell: (*before.get(cell.cell, ()), *cell.seeds) for cell in experiments}
+            seeds = {cell: tuple(sorted(set(of))) for cell, of in {**before, **seeds}.items()}
+            store = Store(folder, study, {**kept, **asked}, notes, seeds)
+            write_sealed(folder / "study.json", _description(store))
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror or error}") from error
     return store
@@ -260,20 +318,40 @@ def _read_seeds(texts: Mapping[str, str]) -> dict[str, tuple[Seed, ...]]:
 
 
 def _kept(
-    folder: Path,
+    folder: Path, asked: Mapping[str, Any]
 ) -> tuple[Mapping[str, dict[str, Any]], Mapping[str, tuple[Seed, ...]], tuple[str, ...]]:
-    """Cells of the folder and their seeds; none, and a note, where their description is damaged.
+    """Cells of the folder and their seeds; none, and a note, where their description is missing or damaged.
 
-    It is then set aside. A cell's name holds a digest of its fields: its finished seeds are found again
-    without the description.
+    It is then set aside.
     """
+    if not (folder / "study.json").is_file():
+        _check_left(folder, asked)
+        lost = (folder / "cells").is_dir()
+        return {}, {}, (f"{folder / 'study.json'} is missing; it is written anew.",) if lost else ()
     try:
-        store = open_store(folder)
-        return store.cells, store.asked, ()
-    except StoreError as error:
+        store = _described(folder)
+    except DamagedError as error:
+        _check_left(folder, asked)
         aside = set_aside(folder / "study.json")
-        damage = str(error).partition(";")[0]
-        return {}, {}, (f"{damage}; it is kept as {aside.name} and written anew.",)
+        return {}, {}, (f"{error}; it is kept as {aside.name} and written anew.",)
+    _check_same(folder, store.cells, asked)
+    return store.cells, store.asked, ()
+
+
+def _check_left(folder: Path, asked: Mapping[str, Any]) -> None:
+    """Refuses a folder without a description, unless all that it holds are cells that are asked for.
+
+    A cell's name holds a digest of its fields: its seeds are found again without the description.
+    """
+    cells = folder / "cells"
+    if not cells.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
+        raise StoreError(f"{folder} holds other files and no study: choose an empty or new folder")
+    others = sorted(path.name for path in cells.iterdir() if path.name not in asked) if cells.is_dir() else ()
+    if others:
+        raise StoreError(
+            f"{folder} has lost its study.json, and holds the cell {others[0]}, which this command does not "
+            "train: give the command that does, or choose another folder with --out"
+        )
 
 
 def overwrite(folder: Path) -> None:
@@ -293,7 +371,7 @@ def overwrite(folder: Path) -> None:
             pass
     for name in ("charts", "tables", "cells"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("report.html", "study.json"):
+    for name in ("report.html", "report.json", "study.json"):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -303,7 +381,8 @@ def _check_same(folder: Path, kept: Mapping[str, Any], asked: Mapping[str, Any])
     new = next(fields for cell, fields in asked.items() if cell not in kept)
     differences = min((_differences(old, new) for old in kept.values()), key=len)
     raise StoreError(
-        f"{folder} holds another experiment: {'; '.join(differences)}; choose another folder with --out"
+        f"{folder} holds another experiment: {'; '.join(differences)}; choose another folder with --out, "
+        "or begin anew with --overwrite"
     )
 
 

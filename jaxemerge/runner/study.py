@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxemerge.models import training_flops_per_token
 from jaxemerge.runner.checkpoint import INTERVAL, Checkpoint
-from jaxemerge.runner.provenance import provenance, settings
+from jaxemerge.runner.provenance import changes, provenance, settings
 from jaxemerge.runner.signals import StopRequest
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.store import Store, StoreError
@@ -29,7 +29,7 @@ class Job:
         experiment: the cell, with exactly these seeds.
         plan: how they are trained.
         columns: swept fields and their values in this cell.
-        note: why the plan is not that of the cell's finished seeds; empty where it is, or there are none.
+        note: what is not as it was for the cell's finished seeds: plan, versions, commit; else empty.
         begun: groups of these seeds that have a checkpoint.
     """
 
@@ -122,6 +122,7 @@ def jobs(
     columns = swept_columns(study or experiments)
     known = _latest_records(store) if store else {}
     records = {} if chunk or width else known
+    here = provenance() if known else {}
     for experiment in experiments:
         done = store.finished(experiment.cell) if store else set()
         seeds = [seed for seed in experiment.seeds if seed not in done]
@@ -134,16 +135,18 @@ def jobs(
                     wanted = worth_searching(missing, plan, len(seeds)) if search is None else search
                     plan = planned_by_search(missing, plan, memory=memory, search=wanted, cache=cache)
             begun = _begun(store, experiment.cell, seeds) if store else ()
+            if experiment.cell in known:
+                note = _with_changes(note, known[experiment.cell], here)
             found.append(Job(missing, plan, columns[experiment.cell], note, begun))
     return found
 
 
 def _begun(store: Store, cell: str, missing: Sequence[Seed]) -> tuple[tuple[Seed, ...], ...]:
-    """Missing seeds that have a checkpoint, group by group, each seed once."""
+    """Missing seeds that have a checkpoint, group by group, each seed in that of the furthest."""
     left, groups = set(missing), []
     for chunk in store.begun(cell):
         record = chunk.record()
-        group = tuple(seed for seed in map(tuple, record["seeds"]) if seed in left) if record else ()
+        group = tuple((i, d) for i, d in record["seeds"] if (i, d) in left) if record else ()
         left -= set(group)
         groups.append(group)
     return tuple(group for group in groups if group)
@@ -167,12 +170,14 @@ def _check_settings(record: Mapping[str, Any]) -> None:
     """
     before, now = record["provenance"]["settings"], settings()
     changed = [
-        f"{name} was {before.get(name)} and is {now[name]}" for name in now if before.get(name) != now[name]
+        f"{name} was {before[name] or 'unset'} and is {now[name] or 'unset'}"
+        for name in now
+        if before.get(name, now[name]) != now[name]
     ]
     if changed:
         raise StoreError(
-            f"{record['cell']} was begun under other settings: {'; '.join(changed)}; restore them, or choose "
-            "another folder with --out"
+            f"{record['cell']} was begun under other settings: {'; '.join(changed)}; restore them, choose "
+            "another folder with --out, or begin anew with --overwrite"
         )
 
 
@@ -185,6 +190,26 @@ def _resumed(missing: Experiment, record: Mapping[str, Any] | None, memory: int)
         return resumed_plan(missing, len(missing.seeds), record["plan"], kind=kind, memory=memory), ""
     except ValueError as error:
         return None, f"{missing.cell}: planned anew, not as its finished seeds: {error}"
+
+
+def _with_changes(note: str, record: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """The note, and under what other versions the cell was begun."""
+    changed = changes(record["provenance"], here)
+    lines = [f"{record['cell']}: since it was begun, {', '.join(changed)}"] if changed else []
+    return "; ".join(filter(None, [note, *lines]))
+
+
+def current(job: Job, store: Store) -> Job | None:
+    """The job as other processes have left its cell: without the seeds they finished, from their checkpoints.
+
+    None where nothing is left to do. This process must be the cell's writer.
+    """
+    cell = job.experiment.cell
+    done = store.finished(cell)
+    left = [seed for seed in job.experiment.seeds if seed not in done]
+    if not left:
+        return None
+    return replace(job, experiment=job.experiment.with_seeds(left), begun=_begun(store, cell, left))
 
 
 def swept_columns(experiments: Sequence[Experiment]) -> dict[str, dict[str, Any]]:
@@ -243,7 +268,12 @@ def run_chunk(
 
     def record() -> dict[str, Any]:
         seconds = round(spent + time.monotonic() - began, 3)
-        return {"seconds": seconds, "plan": job.plan.record, "provenance": circumstances}
+        return {
+            "seconds": seconds,
+            "plan": job.plan.record,
+            "provenance": circumstances,
+            "earlier": _earlier(saved, circumstances),
+        }
 
     running = train_chunk(
         *(job.experiment, job.plan, seeds),
@@ -261,29 +291,41 @@ def run_chunk(
         if stop:
             stop.raise_if_asked()
     store.write(cell, seeds, results_table(job.experiment, seeds, evaluations, job.columns), record())
-    _clear(store, cell)
+    store.clear(cell)
     if stop:
         stop.raise_if_asked()
 
 
 def _saved(store: Store, cell: str, seeds: Sequence[Seed], say: Callable[[str], None]) -> Checkpoint | None:
-    """The checkpoint that holds all of these seeds."""
+    """The checkpoint furthest on of those that hold all of these seeds."""
+    found: Checkpoint | None = None
     for chunk in store.begun(cell):
         record = chunk.record()
-        if record and not set(seeds) <= {tuple(seed) for seed in record["seeds"]}:
-            continue  # another process may be adding to it
-        found = chunk.latest(say)
-        if found and set(seeds) <= set(found.seeds):
-            say(f"{cell}: going on from the checkpoint of step {found.step:,}.")
-            return found
-    return None
-
-
-def _clear(store: Store, cell: str) -> None:
-    """Removes checkpoints of which no seed is missing, and those that cannot be read."""
-    done = store.finished(cell)
-    for chunk in store.begun(cell):
-        record = chunk.record()
-        useless = {tuple(seed) for seed in record["seeds"]} <= done if record else not chunk.being_written
-        if useless:
+        if record and not (set(seeds) <= _seeds(record) and record["step"] > (found.step if found else 0)):
+            continue
+        if record is None and chunk.being_written:
+            continue  # another process begins it
+        whole = chunk.latest(say)  # tells of damage, and may be an earlier one
+        if whole is None:
             chunk.clear()
+        elif set(seeds) <= set(whole.seeds) and whole.step > (found.step if found else 0):
+            found = whole
+    if found:
+        say(f"{cell}: going on from the checkpoint of step {found.step:,}.")
+    return found
+
+
+def _earlier(saved: Checkpoint | None, circumstances: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Up to which step the chunk was trained under other circumstances than now, and which."""
+    if saved is None:
+        return []
+    before = saved.record["provenance"]
+    same = {**before, "time": ""} == {**circumstances, "time": ""}
+    return [
+        *saved.record.get("earlier", ()),
+        *([] if same else [{"until": saved.step, "provenance": before}]),
+    ]
+
+
+def _seeds(record: Mapping[str, Any]) -> set[Seed]:
+    return {(init, data) for init, data in record["seeds"]}

@@ -1,5 +1,8 @@
-"""Killed, stopped, crowded and damaged: the same command again leads to the same results."""
+"""Killed, stopped, crowded, damaged, out of space: the same command again leads to the same results."""
 
+import collections
+import contextlib
+import json
 import os
 import random
 import shutil
@@ -13,30 +16,41 @@ import polars as pl
 import pytest
 
 import run
+from jaxemerge.runner.store import open_store
 
-PROGRAM = Path(run.__file__)
+PROGRAM = Path(__file__).parents[1] / "traced_run.py"
 STUDY = ["--seeds", "4", "--chunk", "2", "--checkpoint", "0", "--set", "model.depth=1", "--set", "batch=2"]
-STUDY += ["--set", "steps=60", "--set", "evaluations=3", "--set", "task.test_lengths=10,15"]
+STUDY += ["--set", "steps=60", "--set", "evaluations=5", "--set", "task.test_lengths=10,15"]
 KEY = ["cell", "init_seed", "step", "split", "length", "metric"]
 
 
-def command(folder, *more):
-    return [sys.executable, str(PROGRAM), *STUDY, *map(str, more), "--out", str(folder)]
-
-
-def started(folder, *more):
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+def started(folder, *more, study=STUDY, stop=0):
+    """The program, at work; it notes what it does beside the folder."""
+    arguments = [notes_of(folder), stop, *study, *more, "--out", folder]
     return subprocess.Popen(
-        command(folder, *more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        [sys.executable, str(PROGRAM), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
 
 
-def finished(folder, *more):
-    """Runs to the end; what it printed."""
-    running = started(folder, *more)
-    output, _ = running.communicate(timeout=300)
-    assert running.returncode == 0, output
+def ended(folder, *more, code=0, **options):
+    """Runs to its end; what it printed."""
+    running = started(folder, *more, **options)
+    output, _ = running.communicate(timeout=500)
+    assert running.returncode == code, output
     return output
+
+
+def notes_of(folder):
+    return folder.with_name(f"{folder.name}.notes")
+
+
+def noted(folder, *kinds):
+    lines = map(json.loads, notes_of(folder).read_text().splitlines())
+    return [line for line in lines if line["kind"] in kinds]
 
 
 def parts(folder):
@@ -54,30 +68,44 @@ def leftovers(folder):
 def undisturbed(tmp_path_factory):
     """The study run in one go, how long that took, and its bytes; compiled programs are cached then."""
     folder = tmp_path_factory.mktemp("whole") / "out"
-    finished(folder)
+    ended(folder)
     again = tmp_path_factory.mktemp("again") / "out"
     began = time.monotonic()
-    finished(again)
+    ended(again)
     assert parts(again) == parts(folder)
     return parts(folder), time.monotonic() - began, folder
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments_change_nothing(undisturbed, tmp_path):
-    expected, seconds, _ = undisturbed
-    folder, moments = tmp_path / "out", random.Random(4)
+def test_kills_at_random_moments_change_nothing_and_cost_an_interval_at_most(undisturbed, tmp_path):
+    """20 kills: weights, optimizer and rows are the same bits; each costs at most one dispatch."""
+    expected, seconds, whole = undisturbed
+    states = {(str(line["seeds"]), line["step"]): line["digest"] for line in noted(whole, "done")}
+    steps = sorted({step for _, step in states})
+    assert len(steps) == 6
+    folder, moments, runs = tmp_path / "0", random.Random(4), 1
     for _ in range(20):
         running = started(folder)
-        try:
-            running.wait(timeout=moments.uniform(0.1, 1.1) * seconds)
-        except subprocess.TimeoutExpired:
-            running.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(timeout=moments.uniform(0.2, 1.0) * seconds)
+        running.kill()
         running.communicate()
-        if moments.random() < 0.3 and len(parts(folder)) == len(expected):
-            shutil.rmtree(folder)  # all is trained: from the beginning
-    finished(folder)
-    assert parts(folder) == expected
-    assert leftovers(folder) == []
+        if running.returncode == 0:
+            folder, runs = tmp_path / str(runs), runs + 1  # from the beginning
+    ended(folder)
+    lost = []
+    for i in range(runs):
+        assert parts(tmp_path / str(i)) == expected
+        assert leftovers(tmp_path / str(i)) == []
+        reached = {}
+        for line in noted(tmp_path / str(i), "done", "begun"):
+            seeds, step = str(line["seeds"]), line["step"]
+            assert line["digest"] == states[seeds, step]
+            if line["kind"] == "begun" or (step == 0 and seeds in reached):
+                lost.append(steps.index(reached[seeds]) - steps.index(step))
+            reached[seeds] = step
+    assert len(lost) > 3
+    assert set(lost) <= {0, 1}
 
 
 @pytest.mark.slow
@@ -95,56 +123,121 @@ def test_a_signal_leaves_a_checkpoint_and_a_line_on_how_to_go_on(undisturbed, tm
     assert f"{signal.Signals(number).name}: stopping after a checkpoint." in output
     assert "Run the same command again to go on." in output
     assert not [p for p in leftovers(tmp_path) if p.name != "checkpoints"]
-    finished(tmp_path / "out")
+    ended(tmp_path / "out")
     assert parts(tmp_path / "out") == expected
 
 
 @pytest.mark.slow
-def test_four_processes_of_which_two_are_killed_train_every_cell_once(tmp_path):
-    sweep = ["--set", "steps=20"]
-    study = ["count_fixed_depth", "--quick"]
+def test_four_processes_of_which_two_are_killed_commit_each_of_twelve_cells_once(tmp_path):
+    """The survivors finish what the killed ones had begun."""
     folder = tmp_path / "out"
-    runs = [started_study(study, folder, sweep) for _ in range(4)]
-    time.sleep(12)
+    study = ["twelve", "--checkpoint", "0"]
+    ended(tmp_path / "whole", study=study)
+    runs = [started(folder, study=study) for _ in range(4)]
+    deadline = time.monotonic() + 120
+    victims = {runs[0].pid, runs[1].pid}
+    while victims - at_work(folder) and time.monotonic() < deadline:
+        time.sleep(0.02)
     for victim in runs[:2]:
         victim.kill()
     outputs = [process.communicate(timeout=500)[0] for process in runs]
-    assert all(process.returncode in (0, 2) for process in runs[2:]), outputs
-    last = started_study(study, folder, sweep)
-    output, _ = last.communicate(timeout=300)
-    assert last.returncode == 0, output
-    rows = pl.read_parquet(folder / "cells" / "*" / "*.parquet")
-    assert rows.select(KEY).is_duplicated().sum() == 0
-    assert rows["cell"].n_unique() == len(list((folder / "cells").iterdir()))
-    assert rows.group_by("cell").agg(pl.col("init_seed").n_unique())["init_seed"].unique().to_list() == [2]
+    assert [process.returncode for process in runs] == [-9, -9, 0, 0], outputs
+    committed = collections.Counter(line["cell"] for line in noted(folder, "committed"))
+    assert set(committed.values()) == {1}
+    assert len(committed) >= 10  # a killed process may not have come to note its last
+    assert len(list(folder.rglob("*.parquet"))) == 12
     assert leftovers(folder) == []
+    assert parts(folder) == parts(tmp_path / "whole")
+    rows = open_store(folder).results()
+    assert rows.select("learning_rate", *KEY).is_duplicated().sum() == 0
+    assert rows.group_by("cell").agg(pl.col("init_seed").n_unique())["init_seed"].to_list() == [2] * 12
 
 
-def started_study(study, folder, sweep):
-    arguments = [*study, "--seeds", "2", *sweep, "--set", "batch=2", "--out", str(folder)]
-    return subprocess.Popen(
-        [sys.executable, str(PROGRAM), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def at_work(folder):
+    """Processes that have trained something."""
+    with contextlib.suppress(FileNotFoundError):
+        return {line["pid"] for line in noted(folder, "done")}
+    return set()
 
 
 @pytest.mark.slow
 def test_a_second_process_is_refused_with_the_name_of_the_first(undisturbed, tmp_path):
-    folder = tmp_path / "out"
-    first = started(folder, "--set", "steps=4000", "--set", "batch=16")
+    folder, longer = tmp_path / "out", ["--set", "steps=4000", "--set", "batch=16"]
+    first = started(folder, *longer)
     deadline = time.monotonic() + 60
-    while not list(folder.rglob(".lock")) and time.monotonic() < deadline:
+    while not list(folder.glob("cells/*/.lock")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    second = subprocess.run(
-        command(folder, "--set", "steps=4000", "--set", "batch=16"), capture_output=True, text=True
-    )
+    output = ended(folder, *longer, code=2)
     first.kill()
     first.communicate()
-    assert second.returncode == 2, second.stdout
-    assert f"is being written by process {first.pid} on " in second.stderr
-    assert second.stderr.count("\n") == 1
+    [line] = [line for line in output.splitlines() if line.startswith("error")]
+    assert f"is being written by process {first.pid} on " in line
+
+
+@pytest.mark.slow
+def test_what_eight_devices_began_goes_on_on_two_and_on_one(tmp_path):
+    """What is loaded is what was saved, to the bit; from there on it is rounded otherwise.
+
+    Before the first change of devices all rows agree with those of one device to 2e-6, after it to 2e-3:
+    long training amplifies rounding (seen: 2e-7 and 5e-5).
+    """
+    folder, eight = tmp_path / "out", [*STUDY, "--seeds", "8", "--chunk", "8"]
+    ended(folder, "--devices", "8", study=eight, stop=8, code=143)
+    ended(folder, "--devices", "2", study=eight, stop=22, code=143)
+    output = ended(folder, "--devices", "1", study=eight)
+    assert "planned anew, not as its finished seeds: that was on 2 x cpu, and here are 1 x cpu" in output
+    done = {line["step"]: line["digest"] for line in noted(folder, "done")}
+    assert [line["step"] for line in noted(folder, "begun")] == [8, 22]
+    assert all(done[line["step"]] == line["digest"] for line in noted(folder, "begun"))
+    ended(tmp_path / "one", "--devices", "1", study=eight)
+    found, expected = (open_store(path).results().sort(KEY) for path in (folder, tmp_path / "one"))
+    assert found.drop("value").equals(expected.drop("value"))
+    for rows, bound in ((pl.col("step") <= 8, 2e-6), (pl.col("step") > 8, 2e-3)):
+        difference = (found.filter(rows)["value"] - expected.filter(rows)["value"]).abs().max()
+        print(difference)
+        assert difference < bound
+    [record] = open_store(folder).records()
+    assert [(part["until"], part["provenance"]["devices"]) for part in record["earlier"]] == [(8, 8), (22, 2)]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A function that gives a file system of so many MB, and later more."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    with contextlib.ExitStack() as later:
+
+        def of(size, *again):
+            options = ",".join([*again, f"size={size}m"])
+            done = subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True, text=True
+            )
+            if done.returncode:
+                pytest.skip(f"no small file system can be mounted: {done.stderr.strip()}")
+            if not again:
+                later.callback(subprocess.run, ["umount", str(place)], check=True)
+            return place
+
+        yield of
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_clear_line_and_costs_an_interval(undisturbed, small_disk):
+    expected, _, _ = undisturbed
+    folder = small_disk(3) / "out"
+    output = ended(folder, code=1)
+    [line] = [line for line in output.splitlines() if "compiling" not in line and "Training" not in line]
+    assert line.startswith(f"error: {folder}/cells/")
+    assert line.endswith("no space left. What is finished is kept: make room, run the command again")
+    [chunk] = [chunk for cell in open_store(folder).cells for chunk in open_store(folder).begun(cell)]
+    kept = chunk.latest(pytest.fail)
+    assert kept.step == noted(folder, "done")[-2]["step"] > 0
+    assert [p for p in leftovers(folder) if p.name != "checkpoints"] == []
+    assert ended(folder, code=1).count("\n") == output.count("\n") + 1  # it says where it goes on
+    small_disk(32, "remount")
+    assert f"going on from the checkpoint of step {kept.step}." in ended(folder)
+    assert parts(folder) == expected
+    assert leftovers(folder) == []
 
 
 @pytest.mark.slow
@@ -154,19 +247,29 @@ def test_damage_is_verified_named_and_mended(undisturbed, tmp_path, capsys):
     shutil.copytree(whole, folder)
     assert run.main(["verify", str(folder)]) == 0
     assert "all 2 finished chunks are whole" in capsys.readouterr().out
-    victim = min(folder.rglob("*.parquet"))
-    content = victim.read_bytes()
-    victim.write_bytes(content[:500] + bytes([content[500] ^ 1]) + content[501:])
+    spoil(folder / "report.html")
     assert run.main(["verify", str(folder)]) == 1
-    assert f"{victim.name} is damaged" in capsys.readouterr().out.replace("\n", "")
+    output = capsys.readouterr().out
+    assert "report.html is damaged: its content does not match its digest\n" in output
+    assert f"Run report {folder} to write the report again.\n" in output
+    victim = min(folder.rglob("*.parquet"))
+    spoil(victim)
+    assert run.main(["verify", str(folder)]) == 1
+    assert f"{victim.name} is damaged" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stopped:
         run.main(["report", str(folder)])
     assert stopped.value.code == 2
     assert "is damaged: its content does not match its digest; train" in capsys.readouterr().err
-    output = finished(folder).replace("\n", " ")
+    output = ended(folder)
     assert "its seeds are trained again." in output
     assert "Training 2 seeds in 1 cells" in output
     assert parts(folder) == expected
+    assert run.main(["verify", str(folder)]) == 0
+
+
+def spoil(path):
+    content = path.read_bytes()
+    path.write_bytes(content[:500] + bytes([content[500] ^ 1]) + content[501:])
 
 
 @pytest.mark.slow
@@ -174,6 +277,6 @@ def test_overwrite_trains_all_again(undisturbed, tmp_path):
     expected, _, whole = undisturbed
     folder = tmp_path / "out"
     shutil.copytree(whole, folder)
-    other = finished(folder, "--overwrite", "--set", "steps=30")
+    other = ended(folder, "--overwrite", "--set", "steps=30")
     assert "Training 4 seeds in 1 cells" in other
     assert parts(folder) != expected

@@ -2,10 +2,24 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
+from jaxemerge.runner import signals
 from jaxemerge.runner.signals import StoppedError, StopRequest
+
+BUSY = """
+import hashlib
+from jaxemerge.runner import signals
+signals.PATIENCE = 0.2
+with signals.StopRequest(lambda number: print("noted", flush=True)):
+    print("busy", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # as a compiler: Python has no say before its end
+"""
 
 
 @pytest.mark.parametrize(
@@ -50,3 +64,31 @@ def test_a_signal_to_another_process_is_obeyed_too():
     elsewhere[0] = 0  # it is not forgotten
     with pytest.raises(StoppedError, match="SIGTERM"):
         stop.raise_if_asked()
+
+
+def test_a_second_interrupt_ends_what_does_not_listen():
+    root = Path(signals.__file__).parents[2]
+    command = [sys.executable, "-c", BUSY]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as busy:
+        try:
+            assert busy.stdout.readline() == "busy\n"
+            time.sleep(0.5)
+            busy.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            assert busy.poll() is None
+            busy.send_signal(signal.SIGINT)
+            assert busy.wait(timeout=30) == 130
+            assert busy.stdout.read() == ""
+        finally:
+            busy.kill()
+
+
+def test_nothing_is_left_open():
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    for _ in range(5):
+        with StopRequest():
+            pass
+    time.sleep(0.2)
+    assert (len(os.listdir("/proc/self/fd")) if before else 0) == before
+    assert signal.set_wakeup_fd(-1) == -1

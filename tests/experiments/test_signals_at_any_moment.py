@@ -1,0 +1,204 @@
+"""Signals while compiling, stepping, evaluating and saving: a clean end, and the same results afterwards."""
+
+import contextlib
+import importlib
+import os
+import signal
+import threading
+import time
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import run
+from jaxemerge import Count, Experiment, neox, paired
+from jaxemerge.runner import checkpoint, signals, study
+from jaxemerge.runner.store import open_store
+from jaxemerge.training import population
+from studies import STUDIES
+
+training = importlib.import_module("jaxemerge.runner.train")  # the package's `train` is the function
+program = importlib.import_module("train")  # of experiments
+MOMENTS = ("compiling", "stepping", "evaluating", "saving")
+
+
+@pytest.fixture(scope="module")
+def cell():
+    made = Experiment(
+        Count(11, 3, (3, 5)), neox(1, 24, 3), steps=18, batch=2, context=13, seeds=paired(range(4)),
+        evaluations=(4, 9), study="short",
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(STUDIES, "short", SimpleNamespace(cells=lambda quick: (made,)))
+        patch.setattr(signals, "PATIENCE", 600.0)  # not to end the tests
+        patch.setattr(program, "report", lambda *_: 0)  # no concern of these tests
+        yield made
+
+
+@pytest.fixture(scope="module")
+def rows(cell, tmp_path_factory):
+    return finished(tmp_path_factory.mktemp("whole") / "out")
+
+
+def command(folder):
+    return run.main(["short", "--no-cache", "--checkpoint", "0", "--out", str(folder)])
+
+
+def finished(folder):
+    assert command(folder) == 0
+    store = open_store(folder)
+    assert store.damage() == []
+    assert [p for p in folder.rglob("*") if p.name.endswith((".partial", ".lock", "checkpoints"))] == []
+    return store.results()
+
+
+class Sender:
+    """Sends signals to this process, once."""
+
+    def __init__(self, *numbers):
+        self.numbers, self.sent, self.came_back = numbers, False, False
+
+    def around(self, call):
+        """Makes a call that is interrupted before its end by this thread, between two of its lines."""
+
+        def interrupted(*arguments, **options):
+            if self.sent:
+                return call(*arguments, **options)
+            self.sent = True
+            for number in self.numbers:
+                os.kill(os.getpid(), number)
+            found = call(*arguments, **options)
+            self.came_back = True
+            return found
+
+        return interrupted
+
+    def during(self, call):
+        """The same from another thread, while the call is at work."""
+
+        def interrupted(*arguments):
+            if not self.sent:
+                self.sent = True
+                threading.Timer(0.2, lambda: [os.kill(os.getpid(), n) for n in self.numbers]).start()
+                began = time.monotonic()
+                found = call(*arguments)
+                assert time.monotonic() - began > 0.2  # it did compile
+                self.came_back = True
+                return found
+            return call(*arguments)
+
+        return interrupted
+
+
+def sends(monkeypatch, moment, sender):
+    """Has the sender do so at a moment."""
+    if moment == "compiling":
+        true_look = population._first_look
+
+        def looking(built, members):
+            sender.during(lambda: jax.jit(long_to_compile).lower(1.0).compile())()
+            return true_look(built, members)
+
+        monkeypatch.setattr(population, "_first_look", looking)
+    elif moment == "stepping":
+        true = training.train_population
+
+        def stepping(built, *rest, **more):
+            for snapshot in true(built, *rest, **more):
+                if snapshot.step == 9:  # its dispatch is on the device
+                    sender.around(lambda: None)()
+                yield snapshot
+
+        monkeypatch.setattr(training, "train_population", stepping)
+    elif moment == "evaluating":
+        true_scored = training._scored
+
+        def scored(snapshot, score):
+            at = sender.around(score) if snapshot.step == 9 else score
+            return true_scored(snapshot, at)
+
+        monkeypatch.setattr(training, "_scored", scored)
+    else:
+        true_orbax = checkpoint._orbax
+        saves = iter(range(100))
+
+        def saving(use):
+            second = next(saves) == 1
+            return true_orbax(lambda saver: sender.around(lambda: use(saver))() if second else use(saver))
+
+        monkeypatch.setattr(checkpoint, "_orbax", saving)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_cleanly_and_the_command_goes_on(
+    cell, rows, tmp_path, monkeypatch, capsys, moment, number, code
+):
+    folder, sender = tmp_path / "out", Sender(number)
+    with monkeypatch.context() as patch:
+        sends(patch, moment, sender)
+        assert command(folder) == code
+    assert sender.came_back  # what was being done was brought to its end
+    said = capsys.readouterr().out
+    assert f"{signal.Signals(number).name}: stopping after a checkpoint." in said
+    assert "Run the same command again to go on." in said
+    steps = [chunk.record()["step"] for chunk in open_store(folder).begun(cell.cell)]
+    assert steps == ([] if moment == "compiling" else [9])
+    assert finished(folder).equals(rows)
+    assert ("going on from the checkpoint of step 9." in capsys.readouterr().out) == (moment != "compiling")
+
+
+def long_to_compile(x):
+    for i in range(600):
+        x = jnp.sin(x) * i
+    return x
+
+
+@pytest.mark.parametrize("moment", MOMENTS[1:])  # tests/runner/test_signals.py has the first
+def test_a_second_control_c_stops_at_once_and_harms_nothing(
+    cell, rows, tmp_path, monkeypatch, capsys, moment
+):
+    folder, sender = tmp_path / "out", Sender(signal.SIGINT, signal.SIGINT)
+    with monkeypatch.context() as patch:
+        sends(patch, moment, sender)
+        assert command(folder) == 130
+    assert sender.sent
+    assert not sender.came_back
+    assert "finished seeds and checkpoints are kept" in capsys.readouterr().out
+    with contextlib.suppress(FileNotFoundError):
+        assert open_store(folder).damage() == []
+    assert finished(folder).equals(rows)
+
+
+def test_a_signal_before_and_after_training(cell, rows, tmp_path, monkeypatch, capsys):
+    """While plans are made, and while the report is written: that stops at once."""
+    folder, early, late = tmp_path / "out", Sender(signal.SIGTERM), Sender(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(program, "jobs", early.around(study.jobs))
+        assert command(folder) == 143
+    assert "Run the same command again to go on." in capsys.readouterr().out
+    with monkeypatch.context() as patch:
+        patch.setattr(program, "report", late.around(lambda *_: 0))
+        assert command(folder) == 143
+    assert not late.came_back
+    assert "Run the same command again to go on." in capsys.readouterr().out
+    assert finished(folder).equals(rows)
+
+
+def test_out_of_memory_is_recorded_with_the_run(cell, tmp_path, monkeypatch, capsys):
+    """More than two seeds at once fail: the plan that was used instead is written down."""
+    true = study.train_chunk
+
+    def failing(experiment, plan, seeds, **more):
+        for seen in true(experiment, plan, seeds, **more):
+            if plan.chunk > 2:
+                raise MemoryError
+            yield seen
+
+    monkeypatch.setattr(study, "train_chunk", failing)
+    assert command(tmp_path / "out") == 0
+    assert "Out of memory: going on with 2 seeds at once." in capsys.readouterr().out
+    plans = [record["plan"] for record in open_store(tmp_path / "out").records()]
+    assert [(plan["chunk"], plan["source"]) for plan in plans] == [(2, "halved"), (2, "halved")]
