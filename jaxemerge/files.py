@@ -111,7 +111,8 @@ def appearing(path: Path) -> Iterator[Path]:
         _flush(partial)
         partial.rename(path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # the kernel names no file where a disk is full
+        if error.errno and not error.filename:  # the kernel names no file where a disk is full
+            error.filename = str(path)
         raise
     finally:
         _remove(partial)

@@ -7,10 +7,12 @@ import pytest
 
 from jaxemerge import paired
 from jaxemerge.files import read_sealed, write_sealed
+from jaxemerge.runner import provenance
 from jaxemerge.runner.display import duration, quantity
 from jaxemerge.runner.estimate import estimates
 from jaxemerge.runner.store import StoreError, create_store
-from jaxemerge.runner.study import jobs, run_chunk, training_flops
+from jaxemerge.runner.study import _saved, jobs, run_chunk, training_flops
+from jaxemerge.training import make_plan
 
 
 def test_only_missing_seeds_are_trained(tmp_path, tiny, population):
@@ -110,11 +112,47 @@ def test_a_job_after_its_first_chunks_and_a_smaller_one(tiny):
     assert less.experiment == job.experiment
 
 
-def test_settings_of_jax_that_give_other_numbers_are_refused(tmp_path, tiny):
+def test_settings_of_jax_that_give_other_numbers_are_refused(tmp_path, tiny, monkeypatch):
     store = create_store(tmp_path, "tiny", [tiny])
     part(tiny, store, 2)
     with jax.default_matmul_precision("bfloat16"):
-        differs = "jax_default_matmul_precision was None and is bfloat16; restore them"
+        differs = "jax_default_matmul_precision was unset and is bfloat16; restore them"
         with pytest.raises(StoreError, match=f"was begun under other settings: {differs}"):
             jobs([tiny], store)
-    assert jobs([tiny], store)
+    with jax.default_prng_impl("rbg"):
+        differs = "jax_default_prng_impl was threefry2x32 and is rbg"
+        with pytest.raises(StoreError, match=differs):
+            jobs([tiny], store)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true --xla_dump_to=/tmp/x")
+    with pytest.raises(
+        StoreError, match="XLA_FLAGS was unset and is --xla_cpu_enable_fast_math=true; restore"
+    ):
+        jobs([tiny], store)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")  # changes no number
+    assert [job.note for job in jobs([tiny], store)] == [""]
+    monkeypatch.setattr(provenance, "_version", lambda package: "9.9" if package == "jax" else None)
+    [job] = jobs([tiny], store)
+    assert f"jax was {jax.__version__} and is 9.9" in job.note
+
+
+def test_seeds_go_on_from_the_checkpoint_furthest_on(tmp_path, tiny):
+    """Where memory ran out, or devices changed, seeds have two: neither order nor names decide."""
+    store = create_store(tmp_path, "tiny", [tiny])
+    [job] = jobs([tiny], store, chunk=2)
+    whole, some = paired([0, 1, 2, 3, 4]), paired([2, 3])
+    for seeds, step in ((whole, 2), (some, 4)):
+        running = run_chunk(
+            dataclasses.replace(job, plan=dataclasses.replace(make_plan(tiny, len(seeds)), dispatch=2)),
+            seeds,
+            store,
+            interval=0.0,
+        )
+        saved = store.checkpoints(tiny.cell, seeds)
+        while (saved.record() or {"step": 0})["step"] < step:
+            next(running)
+        running.close()
+    lines = []
+    assert _saved(store, tiny.cell, some, lines.append).step >= 4
+    [again] = jobs([tiny], store, chunk=2)
+    assert set(again.begun[0]) == set(some)
+    assert set(again.begun[1]) == set(whole) - set(some)
