@@ -6,7 +6,7 @@ A study is a module whose header gives the command, the cost and what it finds, 
 
 from types import ModuleType
 
-from studies import count_fixed_depth, count_fixed_parameters, count_fixed_width, count_quick
+from studies import compute_optimal, count_fixed_depth, count_fixed_parameters, count_fixed_width, count_quick
 
 DEFAULT = "count_quick"
 STUDIES: dict[str, ModuleType] = {
@@ -14,4 +14,5 @@ STUDIES: dict[str, ModuleType] = {
     "count_fixed_depth": count_fixed_depth,
     "count_fixed_width": count_fixed_width,
     "count_fixed_parameters": count_fixed_parameters,
+    "compute_optimal": compute_optimal,
 }

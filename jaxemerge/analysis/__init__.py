@@ -20,9 +20,15 @@ from .labels import cell_labels as cell_labels
 from .labels import forms_a_curve as forms_a_curve
 from .labels import scale_column as scale_column
 from .labels import scale_title as scale_title
+from .laws import ScalingLaws as ScalingLaws
+from .laws import has_laws as has_laws
+from .laws import law_runs as law_runs
+from .laws import loss_metric as loss_metric
+from .laws import scaling_laws as scaling_laws
 from .metric_means import metric_means as metric_means
 from .metrics import is_share as is_share
 from .metrics import main_metric as main_metric
+from .metrics import never_right as never_right
 from .mixture import Mixtures as Mixtures
 from .mixture import mixtures as mixtures
 from .null import SideBySide as SideBySide

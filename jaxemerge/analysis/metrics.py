@@ -23,6 +23,12 @@ def is_share(frame: pl.DataFrame, metric: str) -> bool:
     return not is_loss(metric) and bool(rows["value"].fill_nan(None).drop_nulls().is_between(0, 1).all())
 
 
+def never_right(frame: pl.DataFrame, metric: str) -> bool:
+    """Whether no run that went well ever scores above 0, such as where only luck gets a text right."""
+    rows = rows_of(frame, metric).filter(~pl.col("diverged"), pl.col("step") > 0)
+    return rows.height > 0 and bool((rows["value"].fill_null(0.0) == 0).all())
+
+
 def main_metric(frame: pl.DataFrame) -> str | None:
     """`exact_match`, else the first share in [0, 1], else the first metric; None where there are none.
 

@@ -3,6 +3,12 @@
 from .curves import learning_curves as learning_curves
 from .distance import distance_map as distance_map
 from .histograms import histogram_grid as histogram_grid
+from .laws import exponent_intervals as exponent_intervals
+from .laws import isoflop_profiles as isoflop_profiles
+from .laws import ladder_steps as ladder_steps
+from .laws import loss_contours as loss_contours
+from .laws import predicted_against_held_out as predicted_against_held_out
+from .laws import training_envelope as training_envelope
 from .metrics import metric_panel as metric_panel
 from .mixture import mixture_grid as mixture_grid
 from .null import null_grid as null_grid

@@ -14,7 +14,9 @@ from jaxemerge.analysis import (
     findings,
     is_share,
     learning_curves,
+    loss_metric,
     main_metric,
+    never_right,
     summarise,
     survival,
 )
@@ -25,6 +27,7 @@ from .checks import checks
 from .distribution import distributions
 from .emergence import emergences
 from .figure import Figure, figure
+from .laws import laws
 from .scale import success_against_scale_fitted
 from .values import values
 
@@ -36,9 +39,10 @@ def contents(
     headline = findings.population_sentences(frame)
     metrics = set(frame["metric"].unique())
     main = metric or main_metric(frame)
-    if main is None or not is_share(frame, main):
-        headline.append(f"{_missing(main)}: there are no scores to describe.")
-        figures = [*values(frame, main), *_training(frame, metrics)]
+    if main is None or not is_share(frame, main) or never_right(frame, main):
+        headline.append(f"{_missing(frame, main)}: there are no scores to describe.")
+        shown = main if main is None or not is_share(frame, main) else loss_metric(frame)
+        figures = [*values(frame, shown), *laws(frame), *_training(frame, metrics)]
         return headline, figures, pl.DataFrame()
     exact = frame.filter(pl.col("metric") == main)
     ends = final(exact)
@@ -49,15 +53,16 @@ def contents(
     figures += success_against_scale_fitted(ends, found, threshold)
     figures += emergences(frame, ends, found)
     figures += [*_learning(exact, found, threshold), *_survival(exact, found, threshold)]
-    figures += _training(frame, metrics)
+    figures += [*laws(frame), *_training(frame, metrics)]
     figures += checks(frame, ends, found, threshold)
     return headline, figures, table
 
 
-def _missing(main: str | None) -> str:
-    return (
-        f"{metric_name(main).capitalize()} is no share of items" if main else "Exact match was not measured"
-    )
+def _missing(frame: pl.DataFrame, main: str | None) -> str:
+    if main is None:
+        return "Exact match was not measured"
+    name = metric_name(main).capitalize()
+    return f"{name} is 0 for every run" if is_share(frame, main) else f"{name} is no share of items"
 
 
 def _learning(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> Iterator[Figure]:

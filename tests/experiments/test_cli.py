@@ -195,7 +195,9 @@ def test_the_studies_are_the_papers_cells():
 def test_every_study_has_a_quick_version_with_three_scales_and_a_header(name):
     cells = STUDIES[name].cells(quick=True)
     assert len(cells) >= 3
-    assert all(len(cell.seeds) == 16 for cell in cells)
+    # Laws of the loss come from many cells, shares of successes from many seeds.
+    seeds = 4 if name == "compute_optimal" else 16
+    assert all(len(cell.seeds) == seeds for cell in cells)
     header = STUDIES[name].__doc__
     assert "python experiments/run.py" in header
     for word in ("Cost", "Finds"):

@@ -1,0 +1,129 @@
+"""What does the report show of scaling laws of the loss, where runs have several sizes and lengths?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from jaxemerge import charts
+from jaxemerge.analysis import ScalingLaws, has_laws, law_curves, scaling_laws
+from jaxemerge.charts.laws import APPROACHES
+from jaxemerge.charts.theme import metric_name
+from jaxemerge.stats import Envelope, Estimate, IsoFlop, Ladder, ParametricLoss
+
+from .figure import Figure, figure
+
+
+def laws(frame: pl.DataFrame) -> Iterator[Figure]:
+    """The laws and their questions, if there are enough combinations of N and D."""
+    if not has_laws(frame):
+        return
+    found = scaling_laws(frame)
+    name = metric_name(found.metric)
+    if found.parametric is not None:
+        yield _parametric(found.parametric, found, name)
+    if found.isoflop is not None:
+        yield _isoflop(found.isoflop, found)
+    if found.envelope is not None:
+        yield _envelope(found.envelope, found)
+    if found.laws():
+        yield _exponents(found)
+    if found.ladder is not None:
+        yield _ladder(found.ladder, found)
+    if found.held_out is not None:
+        yield _held_out(found, name)
+
+
+def _parametric(law: ParametricLoss, found: ScalingLaws, name: str) -> Figure:
+    lowest = float(law.loss.min())
+    numbers = ", ".join(f"{n} {_in_words(getattr(law, n))}" for n in ("E", "A", "alpha", "B", "beta"))
+    return figure(
+        "law_contours",
+        f"How does {name} depend on size and data? E + A / N^alpha + B / D^beta",
+        "Dots are runs, coloured by their loss; lines join equal losses of the fitted law; the broad line is "
+        "the model size of the lowest loss at each budget, with its 95% interval. Fitted to "
+        f"{len(law.loss)} runs (Huber loss of ln(loss), bootstrap over runs, 6 N D FLOPs): {numbers}. "
+        f"The lowest loss of a run is {lowest:.3g}, {lowest - float(np.asarray(law.E.value)):.2g} above E."
+        + _notes(found),
+        charts.loss_contours(law),
+        found.table(),
+    )
+
+
+def _isoflop(law: IsoFlop, found: ScalingLaws) -> Figure:
+    best, flops = np.asarray(law.parameters.value), law.budgets
+    listed = "; ".join(f"{n:,.0f} at {c:.2g} FLOPs" for n, c in zip(best, flops, strict=True))
+    return figure(
+        "isoflop",
+        "Which model size is best at each budget? IsoFLOP profiles",
+        "Left, the runs of each budget with a parabola in ln N and its minimum; right, the minima with 95% "
+        f"intervals and their power law. The best sizes are {listed}: N_opt goes as C to the power "
+        f"{_in_words(law.law.a)}.",
+        charts.isoflop_profiles(law, found.runs),
+    )
+
+
+def _envelope(law: Envelope, found: ScalingLaws) -> Figure:
+    return figure(
+        "envelope",
+        "Which model size is best at each moment of training? The envelope of the curves",
+        "Left, the loss of every run along its training, with the lowest of all sizes (thick); right, the "
+        f"size that reaches it and its power law: N_opt goes as C to the power {_in_words(law.law.a)}. Along "
+        "a cosine the loss lies above that of a training which ends there, so that this is the roughest of "
+        "the three approaches.",
+        charts.training_envelope(law, law_curves.steps_of(found)),
+    )
+
+
+def _exponents(found: ScalingLaws) -> Figure:
+    own = [f"{_in_words(law.a)} by approach {APPROACHES[law.approach]}" for law in found.laws()]
+    return figure(
+        "exponents",
+        "Do the approaches agree, and with those in print?",
+        "The exponent a of the best model size against training FLOPs. These runs say "
+        f"{'; '.join(own)}. Below are exponents of language models as printed; they need not hold here.",
+        charts.exponent_intervals(found.exponents()),
+        found.exponents(),
+    )
+
+
+def _ladder(law: Ladder, found: ScalingLaws) -> Figure:
+    chain = law_curves.ladder_lines(law, found.runs)[1]
+    miss = float((chain["predicted"] - chain["accuracy"]).abs().to_numpy().mean())
+    return figure(
+        "ladder",
+        "From size and data to the loss, and from the loss to accuracy",
+        "Left, accuracy against loss with the fitted sigmoid; right, measured accuracy against what both "
+        "steps say of N and D, with 95% intervals; on the dashed line they agree. The chain is off by "
+        f"{miss:.2g} on average, on the runs it was fitted to.",
+        charts.ladder_steps(law, found),
+        chain,
+    )
+
+
+def _held_out(found: ScalingLaws, name: str) -> Figure:
+    runs = found.held_out.runs if found.held_out is not None else pl.DataFrame()
+    off = ((runs["predicted"] - runs["loss"]) / runs["loss"]).to_numpy()
+    inside = runs.filter(pl.col("loss").is_between(pl.col("low"), pl.col("high"))).height
+    return figure(
+        "held_out",
+        "Would the smaller runs have told of the larger?",
+        f"The law was fitted again without the {runs.height} runs of more than half of the largest budget; "
+        f"these are the {name} that it predicts for them, with 95% intervals of the law, against those "
+        f"measured. Predictions are off by {np.abs(off).mean():.1%} on average, {off.mean():+.1%} with their "
+        f"sign; the interval holds {inside} of {runs.height}. It leaves out the scatter of runs.",
+        charts.predicted_against_held_out(runs),
+        runs,
+    )
+
+
+def _notes(found: ScalingLaws) -> str:
+    return f" Not all could be fitted, or without a warning: {'; '.join(found.notes)}." if found.notes else ""
+
+
+def _in_words(estimate: Estimate) -> str:
+    value, low, high = (float(v) for v in (estimate.value, estimate.interval.low, estimate.interval.high))
+    interval = "" if np.isnan(low) else f" [{low:.3g}, {high:.3g}]"
+    return f"{value:.3g}{interval}"
