@@ -38,6 +38,8 @@ from .kaplan import KaplanLoss as KaplanLoss
 from .kaplan import fit_kaplan as fit_kaplan
 from .ladder import Ladder as Ladder
 from .ladder import fit_ladder as fit_ladder
+from .law_test import LikelihoodRatioTest as LikelihoodRatioTest
+from .law_test import likelihood_ratio_test as likelihood_ratio_test
 from .link import AccuracyLink as AccuracyLink
 from .link import fit_sigmoid as fit_sigmoid
 from .mixture import Mixture as Mixture
