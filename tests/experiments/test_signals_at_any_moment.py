@@ -98,7 +98,8 @@ def sends(monkeypatch, moment, sender):
         true_look = population._first_look
 
         def looking(built, members):
-            sender.during(lambda: jax.jit(long_to_compile).lower(1.0).compile())()
+            anew = time.time()  # a program that is not kept from the test before
+            sender.during(lambda: jax.jit(lambda x: long_to_compile(x) + anew).lower(1.0).compile())()
             return true_look(built, members)
 
         monkeypatch.setattr(population, "_first_look", looking)
