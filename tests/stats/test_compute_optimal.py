@@ -1,0 +1,198 @@
+"""The three approaches and Kaplan's law: planted laws, NumPy, and each other."""
+
+import math
+
+import numpy as np
+import pytest
+
+from jaxemerge.stats import (
+    PUBLISHED,
+    TrainingCurve,
+    compare_exponents,
+    fit_chinchilla,
+    fit_envelope,
+    fit_isoflop,
+    fit_kaplan,
+)
+
+A, B, E, ALPHA, BETA = 400.0, 410.0, 1.7, 0.34, 0.28
+SHARE = BETA / (ALPHA + BETA)
+BUDGETS = np.geomspace(1e18, 1e21, 5)
+TOKENS = np.geomspace(1e8, 1e12, 60)
+
+
+def law(n, d):
+    return E + A * n**-ALPHA + B * d**-BETA
+
+
+def best(flops):
+    return (ALPHA * A / (BETA * B)) ** (1 / (ALPHA + BETA)) * (flops / 6) ** SHARE
+
+
+def profiles(seeds=1, noise=0.0):
+    n = np.concatenate([best(c) * np.exp(np.linspace(-1.5, 1.5, 7)) for c in BUDGETS])
+    n, c = np.repeat(n, seeds), np.repeat(BUDGETS, 7 * seeds)
+    y = law(n, c / (6 * n))
+    return n, y * np.exp(noise * np.random.default_rng(0).normal(size=n.size)), c
+
+
+def curves(sizes=9, seeds=1, noise=0.0):
+    rng = np.random.default_rng(0)
+    return [
+        TrainingCurve(n, TOKENS, law(n, TOKENS) * np.exp(noise * rng.normal()))
+        for n in np.repeat(np.geomspace(5e7, 1e10, sizes), seeds)
+    ]
+
+
+@pytest.fixture(scope="module")
+def laws():
+    n, d = (a.ravel() for a in np.meshgrid(np.geomspace(5e7, 1e10, 7), np.geomspace(1e9, 5e11, 5)))
+    return (
+        fit_envelope(curves()).law,
+        fit_isoflop(*profiles()).law,
+        fit_chinchilla(n, d, law(n, d), starts="quick").law,
+    )
+
+
+def test_the_approaches_agree_without_noise(laws):
+    for found in laws:
+        assert found.a.value == pytest.approx(SHARE, abs=1e-3), found.approach
+        assert found.a.value + found.b.value == pytest.approx(1)
+        split = found.optimal([1e19, 1e20])
+        np.testing.assert_allclose(split.parameters.value, best(np.array([1e19, 1e20])), rtol=0.03)
+        np.testing.assert_allclose(6 * split.parameters.value * split.tokens.value, [1e19, 1e20])
+
+
+def test_comparison_holds_own_and_published(laws):
+    rows = compare_exponents(*laws)
+    assert [row.approach for row in rows[:3]] == ["envelope", "isoflop", "parametric"]
+    assert rows[0].source == "these runs"
+    assert len(rows) == 3 + len(PUBLISHED)
+    printed = {row.source: row.a.value for row in rows}
+    assert printed["Kaplan et al. 2020, eq. 1.7 and table 6"] == 0.73
+
+
+def test_isoflop_against_polyfit():
+    n, y, c = profiles(noise=0.004)
+    found = fit_isoflop(n, y, c, bootstraps=200)
+    tops = []
+    for place, budget in enumerate(BUDGETS):
+        p = np.polyfit(np.log(n[c == budget]), y[c == budget], 2)
+        tops.append(-p[1] / (2 * p[0]))
+        assert found.loss.value[place] == pytest.approx(np.polyval(p, tops[-1]))
+        np.testing.assert_allclose(
+            found.profile(n[c == budget])[place], np.polyval(p, np.log(n[c == budget]))
+        )
+    np.testing.assert_allclose(found.parameters.value, np.exp(tops))
+    assert found.law.a.value == pytest.approx(np.polyfit(np.log(BUDGETS), tops, 1)[0])
+    assert found.law.a.interval.low < SHARE < found.law.a.interval.high
+    assert found.law.a.interval.high - found.law.a.interval.low < 0.2
+
+
+def test_isoflop_joins_budgets_that_are_nearly_equal():
+    n, y, c = profiles()
+    jitter = c * np.random.default_rng(0).uniform(0.99, 1.01, len(c))
+    found = fit_isoflop(n, y, jitter)
+    np.testing.assert_allclose(found.budgets, BUDGETS, rtol=0.01)
+    assert found.runs.tolist() == np.repeat(range(5), 7).tolist()
+
+
+def test_isoflop_resamples_seeds():
+    n, y, c = profiles(seeds=3)
+    exact = fit_isoflop(n, y, c, bootstraps=50)
+    assert exact.law.a.interval.high - exact.law.a.interval.low < 1e-9
+    n, y, c = profiles(seeds=3, noise=0.004)
+    noisy = fit_isoflop(n, y, c, bootstraps=50)
+    assert noisy.law.a.interval.high - noisy.law.a.interval.low > 1e-3
+
+
+def test_envelope_takes_the_best_horizon_and_the_mean_of_seeds():
+    worse = [TrainingCurve(c.parameters, TOKENS * 2, np.asarray(c.loss) + 0.3) for c in curves()]
+    both, alone = fit_envelope([*curves(), *worse]), fit_envelope(curves())
+    early = both.flops < 1e20
+    there = np.interp(np.log(both.flops[early]), np.log(alone.flops), np.log(alone.parameters))
+    np.testing.assert_allclose(np.log(both.parameters[early]), there, atol=0.02)
+    noisy = fit_envelope(curves(seeds=4, noise=0.004), bootstraps=50)
+    assert noisy.law.a.interval.low < noisy.law.a.value < noisy.law.a.interval.high
+    assert np.all(noisy.loss > E)
+
+
+def test_envelope_against_a_dense_search():
+    found = fit_envelope(curves())
+    n = np.geomspace(5e7, 1e10, 4001)
+    for flops, size, height in zip(found.flops[::17], found.parameters[::17], found.loss[::17], strict=True):
+        losses = law(n, flops / (6 * n))
+        assert size == pytest.approx(n[losses.argmin()], rel=0.1)
+        assert height == pytest.approx(losses.min(), rel=2e-3)
+
+
+def test_kaplan_recovers_planted_laws():
+    n, d = (a.ravel() for a in np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 5)))
+    both = fit_kaplan(n, d, ((8.8e13 / n) ** (0.076 / 0.095) + 5.4e13 / d) ** 0.095)
+    np.testing.assert_allclose(both.values, [8.8e13, 5.4e13, 0.076, 0.095], rtol=1e-5)
+    C = 1e20
+    sizes = np.geomspace(1e6, 1e12, 100_001)
+    losses = both.predict(sizes, C / (6 * sizes)).value
+    assert both.law.optimal(C).parameters.value == pytest.approx(sizes[losses.argmin()], rel=1e-3)
+    assert both.law.a.value == pytest.approx(0.095 / (0.095 + 0.076))
+    size = fit_kaplan(n, d, (8.8e13 / n) ** 0.076, form="parameters", bootstraps=20)
+    assert size.N_c.value == pytest.approx(8.8e13)
+    assert math.isnan(size.alpha_D.value)
+    np.testing.assert_allclose(size.predict(1e7, 1e9).value, (8.8e13 / 1e7) ** 0.076)
+    data = fit_kaplan(n, d, (5.4e13 / d) ** 0.095, form="tokens")
+    assert data.alpha_D.value == pytest.approx(0.095)
+    np.testing.assert_allclose(data.predict(1e7, 1e9).value, (5.4e13 / 1e9) ** 0.095)
+    with pytest.raises(ValueError, match="form='tokens' has no best split"):
+        _ = data.law
+    with pytest.raises(ValueError, match="form='all' must be"):
+        fit_kaplan(n, d, n, form="all")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda n, y, c: (n, -y, c), "loss=-.* in one run"),
+        (lambda n, y, c: (n[:7], y[:7], c[:7]), r"flops takes 1 values only \(1e\+18\)"),
+        (lambda n, y, c: (np.where(c == c[0], 1e8, n), y, c), r"parameters at 1e\+18 FLOPs takes 1 values"),
+        (lambda n, y, c: (n, 9 - y, c), r"the losses at 1e\+18 FLOPs have no minimum"),
+    ],
+)
+def test_isoflop_refuses(change, message):
+    with pytest.raises(ValueError, match=message):
+        fit_isoflop(*change(*profiles()))
+
+
+def test_isoflop_refuses_arguments_and_warns():
+    with pytest.raises(ValueError, match="tolerance=0 must be positive"):
+        fit_isoflop(*profiles(), tolerance=0)
+    with pytest.raises(ValueError, match="bootstraps=-1 must be"):
+        fit_isoflop(*profiles(), bootstraps=-1)
+    n, y, c = profiles()
+    small = n < np.repeat([best(b) for b in BUDGETS], 7)
+    with pytest.warns(UserWarning, match="is outside the .* parameters"):
+        fit_isoflop(n[small], y[small], c[small])
+    with pytest.warns(UserWarning, match=r"a=-.* is outside \(0, 1\)"):
+        fit_isoflop(n[::-1], y[::-1], c)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: [], "curves of 0 runs"),
+        (lambda: curves(2), "curves of 2 sizes; 3 or more"),
+        (lambda: [*curves(3), TrainingCurve(1e9, [2.0, 1.0], [3.0, 2.0])], "must ascend"),
+        (lambda: [*curves(3), TrainingCurve(1e9, [2.0, 3.0], [3.0, np.nan])], "loss is NaN in 1 of 2 runs"),
+        (
+            lambda: [TrainingCurve(n, [1e9, 2e9], [3, 2]) for n in (1e7, 1e9, 1e11)],
+            "have their best size between",
+        ),
+    ],
+)
+def test_envelope_refuses(made, message):
+    with pytest.raises(ValueError, match=message):
+        fit_envelope(made())
+
+
+def test_refuses_flops(laws):
+    with pytest.raises(ValueError, match="flops=0 must be positive"):
+        laws[0].optimal([1e20, 0])
