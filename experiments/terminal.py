@@ -80,17 +80,18 @@ def plan_table(
 
 def print_plans(console: Console, costs: Sequence[Estimate]) -> None:
     """One line for every way in which cells are trained."""
-    cells = Counter(plan_text(cost.plan) for cost in costs if cost.plan)
+    cells = Counter(plan_text(cost.plan, cost.beside) for cost in costs if cost.plan)
     for text, n in cells.items():
         say(console, f"{n} cell{'s' * (n > 1)}: {text}")
 
 
-def plan_text(plan: Plan) -> str:
-    """A plan in words: seeds at once, on what, how, and where the plan comes from."""
+def plan_text(plan: Plan, beside: int = 0) -> str:
+    """A plan in words: seeds at once, of how many cells, on what, how, and where the plan comes from."""
     devices, width = plan.layout.devices, plan.layout.width
     kind = f"{len(devices)} {devices[0].device_kind} device{'s' * (len(devices) > 1)}"
     how = "one after the other (map)" if width == 1 else f"{width} side by side (vmap)"
-    return f"{plan.chunk} seeds at once on {kind}, on each {how}; {_SOURCES[plan.source]}"
+    whose = "" if not beside else ", of cells with the same program,"
+    return f"{plan.chunk} seeds at once{whose} on {kind}, on each {how}; {_SOURCES[plan.source]}"
 
 
 def print_missing(console: Console, todo: Sequence[Job], folder: Path, processes: int = 1) -> None:

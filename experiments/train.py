@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from jaxemerge.runner.processes import ALONE, Processes
 from jaxemerge.runner.signals import StoppedError, StopRequest
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.store import Store, create_store, open_store, overwrite
-from jaxemerge.runner.study import Job, current, jobs, run_chunk
+from jaxemerge.runner.study import Job, current, jobs
+from jaxemerge.runner.together import Chunk, Group, parts, run_group, together
 from jaxemerge.runner.trackers import tracker
 from jaxemerge.runner.train import Progress, prepare, shrunk
 from jaxemerge.training import Seed, is_out_of_memory
@@ -162,13 +163,13 @@ def train(
         if job.note:
             say(console, f"{processes.label}{job.note}")
     try:
-        with Display(console, todo, options.threshold, label=processes.label) as display:
+        with Display(console, together(todo), options.threshold, label=processes.label) as display:
             care = {"stop": stop, "interval": options.checkpoint, "say": display.line}
             follow = followed(store, options, display.line)
             train_free(todo, store, display, care, options.patience, processes.share, follow)
     except (StoppedError, KeyboardInterrupt):
         done = {job.experiment.cell: store.finished(job.experiment.cell) for job in todo}
-        chunks = [done[job.experiment.cell].issuperset(seeds) for job in todo for seeds in job.chunks]
+        chunks = [is_done(group, chunk, done) for group in together(todo) for chunk in group.chunks]
         kept = f"Interrupted: {sum(chunks)} of {len(chunks)} chunks are kept in {store.folder}"
         begun = sum(chunk.record() is not None for job in todo for chunk in store.begun(job.experiment.cell))
         more = f", and a checkpoint of {begun} more" if begun else ""
@@ -194,6 +195,11 @@ def followed(store: Store, options: argparse.Namespace, line: Callable[[str], No
     return follow
 
 
+def is_done(group: Group, chunk: Chunk, done: Mapping[str, Set[Seed]]) -> bool:
+    """Whether all of a chunk's seeds are finished, given those of every cell."""
+    return all(seed in done[group.jobs[i].experiment.cell] for i, seed in chunk)
+
+
 def train_free(
     todo: Sequence[Job],
     store: Store,
@@ -205,26 +211,30 @@ def train_free(
 ) -> None:
     """Trains the cells that no other process is at work on, and of those what they leave behind.
 
-    ``care`` is how ``run_chunk`` takes care of what it trains. Where others are at work on all that is left,
+    ``care`` is how ``run_group`` takes care of what it trains. Where others are at work on all that is left,
     they are waited for, up to ``patience`` seconds. ``share`` names this process' part of every cell.
 
     Raises:
         LockedError: other processes are at work on all of them.
     """
-    left = list(enumerate(todo))
+    number = {job.experiment.cell: i + 1 for i, job in enumerate(todo)}
+    left = list(todo)
     waited_since = time.monotonic()
     while left:
-        busy: list[tuple[tuple[int, Job], LockedError]] = []
-        for i, job in left:
-            try:
-                with store.writing(job.experiment.cell, share):
-                    # Another process may have been at it since the job was made.
-                    now = current(job, store)
-                    if now:
-                        label = f"cell {i + 1}/{len(todo)}, {job.label}"
-                        train_job(now, store, display, label, care, follow)
-            except LockedError as error:
-                busy.append(((i, job), error))
+        busy: list[tuple[Job, LockedError]] = []
+        for group in together(left):
+            with contextlib.ExitStack() as held:
+                free = []
+                for job in group.jobs:
+                    try:
+                        held.enter_context(store.writing(job.experiment.cell, share))
+                        free.append(job)
+                    except LockedError as error:
+                        busy.append((job, error))
+                # Another process may have been at them since the jobs were made.
+                there = [now for job in free if (now := current(job, store))]
+                for own in together(there):
+                    train_group(own, store, display, label(own, number), care, follow)
         if len(busy) < len(left):
             waited_since = time.monotonic()
         elif time.monotonic() - waited_since < patience:
@@ -236,7 +246,7 @@ def train_free(
             for _, reason in busy:
                 display.line(f"Left to others: {reason}.")
             return
-        left = [one for one, _ in busy]
+        left = [job for job, _ in busy]
 
 
 def pause(care: Mapping[str, Any]) -> None:
@@ -246,31 +256,43 @@ def pause(care: Mapping[str, Any]) -> None:
         care["stop"].raise_if_asked()
 
 
-def train_job(
-    job: Job,
+def label(group: Group, number: Mapping[str, int]) -> str:
+    """Which of all cells these are, and what the first is."""
+    first, *others = (number[job.experiment.cell] for job in group.jobs)
+    which = f"cells {first} to {others[-1]} of {len(number)}" if others else f"cell {first}/{len(number)}"
+    return f"{which}, {group.jobs[0].label}"
+
+
+def train_group(
+    group: Group,
     store: Store,
     display: Display,
     label: str,
     care: Mapping[str, Any],
     follow: Follow = followed_by_nobody,
 ) -> None:
-    """Trains a cell's chunks, smaller ones from where memory runs out.
+    """Trains a group's chunks, smaller ones from where memory runs out.
 
-    ``follow`` opens for every chunk what is told of its progress besides the display.
+    ``follow`` opens for every cell of a chunk what is told of its progress besides the display.
     """
     number = 0
-    while number < len(job.chunks):
-        display.start_chunk(job, number, label)
+    while number < len(group.chunks):
+        display.start_chunk(group, number, label)
         try:
-            with follow(job.experiment, job.chunks[number]) as told:
-                for seen in run_chunk(job, job.chunks[number], store, **care):
+            with contextlib.ExitStack() as following:
+                followers = [
+                    (part, following.enter_context(follow(part.job.experiment, part.seeds)))
+                    for part in parts(group, group.chunks[number])
+                ]
+                for seen in run_group(group, group.chunks[number], store, **care):
                     display.update(seen)
-                    told(seen)
+                    for part, tell in followers:
+                        tell(part.own(seen))
         except (JaxRuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            job, number = job.after(number).smaller(), 0
-            display.drop_chunk(shrunk(job.plan))
+            group, number = group.after(number).smaller(), 0
+            display.drop_chunk(shrunk(group.plan))
         else:
             display.finish_chunk()
             number += 1

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console, Group
+from rich.console import Console
+from rich.console import Group as Lines
 from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -15,7 +16,7 @@ from rich.text import Text
 from jaxemerge.evaluation import sheet
 
 if TYPE_CHECKING:
-    from jaxemerge.runner.study import Job
+    from jaxemerge.runner.together import Group
     from jaxemerge.runner.train import Evaluation
     from jaxemerge.runner.train import Progress as Seen
 
@@ -25,12 +26,14 @@ _PLAIN_INTERVAL = 10.0  # seconds between two lines where output is no terminal
 class Display:
     """Follows a study's progress; use as a context manager around it."""
 
-    def __init__(self, console: Console, jobs: Sequence[Job], threshold: float, *, label: str = "") -> None:
+    def __init__(
+        self, console: Console, groups: Sequence[Group], threshold: float, *, label: str = ""
+    ) -> None:
         """Before anything is trained.
 
         Args:
             console: where to show it.
-            jobs: all that will be trained.
+            groups: all that will be trained.
             threshold: exact match from which a seed counts as a success.
             label: begins the lines of a process that is not the first of its study; only what is out of the
                 ordinary is then shown.
@@ -38,7 +41,7 @@ class Display:
         self._label_of_process = label
         self._console = console
         self._threshold = threshold
-        self._total = sum(job.flops for job in jobs)
+        self._total = sum(group.flops for group in groups)
         self._finished = 0.0  # FLOPs of finished chunks
         self._began = self._last_line = time.monotonic()
         self._rate = 0.0  # FLOP/s, smoothed over dispatches
@@ -65,30 +68,30 @@ class Display:
         if self._bars:
             self._live.stop()
 
-    def _picture(self) -> Group:
+    def _picture(self) -> Lines:
         """The bars, and below them what the seeds are doing."""
         lines = [text for text in (self._status, self._successes) if text]
-        return Group(
+        return Lines(
             *[self._bars] if self._bars else [], *(Text(f"  {line}", no_wrap=True) for line in lines)
         )
 
-    def start_chunk(self, job: Job, number: int, label: str) -> None:
+    def start_chunk(self, group: Group, number: int, label: str) -> None:
         """A chunk's program is being compiled."""
-        self._job = job
-        self._label = f"{label}, seeds {number + 1}/{len(job.chunks)}" if len(job.chunks) > 1 else label
+        self._group = group
+        self._label = f"{label}, seeds {number + 1}/{len(group.chunks)}" if len(group.chunks) > 1 else label
         self._step, self._mark = 0, time.monotonic()
         self._status = self._successes = ""
-        self._items = sheet(job.experiment.task)
+        self._items = sheet(group.experiment.task)
         if self._bars:
-            self._chunk = self._bars.add_task(self._label, total=job.experiment.steps, left="compiling")
+            self._chunk = self._bars.add_task(self._label, total=group.experiment.steps, left="compiling")
         elif not self._label_of_process:
-            self.line(f"{self._label}: compiling for {len(job.chunks[number])} seeds")
+            self.line(f"{self._label}: compiling for {len(group.chunks[number])} seeds")
 
     def update(self, seen: Seen) -> None:
         """A dispatch of the current chunk has ended."""
         now = time.monotonic()
         if seen.step > self._step and self._step > 0:  # the first dispatch includes compilation
-            rate = (seen.step - self._step) * self._job.flops_per_step / (now - self._mark)
+            rate = (seen.step - self._step) * self._group.flops_per_step / (now - self._mark)
             self._rate = rate if not self._rate else 0.7 * self._rate + 0.3 * rate
         self._step, self._mark = seen.step, now
         if seen.evaluation is not None:
@@ -99,14 +102,14 @@ class Display:
             self._bars.update(self._chunk, completed=seen.step, left="")
         elif self._label_of_process:
             pass
-        elif now - self._last_line >= _PLAIN_INTERVAL or seen.step == self._job.experiment.steps:
+        elif now - self._last_line >= _PLAIN_INTERVAL or seen.step == self._group.experiment.steps:
             self._last_line = now
             progress = f"{self._done() / self._total:.0%}, {self._left()}".rstrip(", ")
             self.line(" | ".join([f"{self._label}: {self._status}", self._successes, progress]))
 
     def finish_chunk(self) -> None:
         """The current chunk's results are stored."""
-        self._finished += self._job.flops_per_step * self._job.experiment.steps
+        self._finished += self._group.flops_per_step * self._group.experiment.steps
         self._step, self._status = 0, ""
         if self._bars:
             self._bars.update(self._study, completed=self._finished)
@@ -127,7 +130,7 @@ class Display:
         self._console.print(Text(self._label_of_process + text), soft_wrap=True)
 
     def _done(self) -> float:
-        return self._finished + self._step * self._job.flops_per_step
+        return self._finished + self._step * self._group.flops_per_step
 
     def _left(self) -> str:
         if not self._rate:
@@ -135,11 +138,11 @@ class Display:
         return f"{duration((self._total - self._done()) / self._rate)} left"
 
     def _status_text(self, seen: Seen) -> str:
-        experiment = self._job.experiment
+        experiment = self._group.experiment
         parts = [f"step {seen.step}/{experiment.steps}"]
         if self._rate:
-            per_token = self._job.flops_per_step / (
-                self._job.plan.chunk * experiment.batch * experiment.context
+            per_token = self._group.flops_per_step / (
+                self._group.plan.chunk * experiment.batch * experiment.context
             )
             parts.append(f"{quantity(self._rate / per_token)} tokens/s")
         # A diverged seed's loss counts as infinite: it must not make the others look better.

@@ -36,6 +36,7 @@ class Estimate:
         flops: of the missing seeds, the last chunk's filling included.
         bytes: estimated peak memory of a chunk on all devices together.
         seconds: at the assumed rate, without compilation.
+        beside: seeds of other cells that are trained together with them.
     """
 
     experiment: Experiment
@@ -46,6 +47,7 @@ class Estimate:
     flops: float
     bytes: int
     seconds: float
+    beside: int = 0
 
     @property
     def chunk(self) -> int:
@@ -70,6 +72,7 @@ def _estimate(experiment: Experiment, job: Job | None, rate: float) -> Estimate:
         flops=flops,
         bytes=job.plan.bytes if job else 0,
         seconds=flops / rate,
+        beside=job.beside if job else 0,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,17 @@ from jaxemerge.runner.store import Store, StoreError
 from jaxemerge.runner.sweep import flat_fields, varied_fields
 from jaxemerge.runner.table import SCHEMA, results_table
 from jaxemerge.runner.train import Evaluation, Progress, chunked, train_chunk
-from jaxemerge.training import Members, Paused, Plan, Program, Seed, make_plan, resumed_plan, smaller_plan
+from jaxemerge.training import (
+    Members,
+    Paused,
+    Plan,
+    Program,
+    Seed,
+    fixed_part,
+    make_plan,
+    resumed_plan,
+    smaller_plan,
+)
 from jaxemerge.training.search import planned_by_search, worth_searching
 
 
@@ -31,6 +42,7 @@ class Job:
         columns: swept fields and their values in this cell.
         note: what is not as it was for the cell's finished seeds: plan, versions, commit; else empty.
         begun: groups of these seeds that have a checkpoint.
+        beside: seeds of other cells that the plan is for as well; see ``together``.
     """
 
     experiment: Experiment
@@ -38,6 +50,7 @@ class Job:
     columns: Mapping[str, Any]
     note: str = ""
     begun: tuple[tuple[Seed, ...], ...] = ()
+    beside: int = 0
 
     @property
     def label(self) -> str:
@@ -60,8 +73,10 @@ class Job:
 
     @property
     def flops(self) -> float:
-        """Training FLOPs of all chunks, filled-up ones included."""
-        return len(self.chunks) * self.flops_per_step * self.experiment.steps
+        """Training FLOPs of all chunks, filled-up ones included; of those with other cells its share."""
+        own = len(self.experiment.seeds)
+        chunks = -(-(own + self.beside) // self.plan.chunk) if self.beside else len(self.chunks)
+        return chunks * self.flops_per_step * self.experiment.steps * own / (own + self.beside)
 
     def after(self, chunks: int) -> Job:
         """The job without its first chunks."""
@@ -104,7 +119,7 @@ def jobs(
     """What is left to do: cells in their order, without the seeds that the store holds.
 
     A cell that the store holds seeds of goes on with their plan, where that is possible here and none is
-    given.
+    given. The others are planned together with those that they have everything in ``common`` with.
 
     Args:
         experiments: the cells.
@@ -123,22 +138,39 @@ def jobs(
     known = _latest_records(store) if store else {}
     records = {} if chunk or width else known
     here = provenance() if known else {}
+    left = list(_missing(experiments, store))
+    fresh = [each for each, begun in left if each.cell not in records and not begun]
+    riding = Counter(common(each) for each in fresh for _ in each.seeds)
+    for missing, begun in left:
+        plan, note = _resumed(missing, records.get(missing.cell), memory)
+        own = len(missing.seeds)
+        n_seeds = riding[common(missing)] if missing in fresh else own
+        if plan is None:
+            plan = make_plan(missing, n_seeds, chunk=chunk, width=width, memory=memory)
+            if plan.source == "formula":
+                wanted = worth_searching(missing, plan, n_seeds) if search is None else search
+                plan = planned_by_search(missing, plan, memory=memory, search=wanted, cache=cache)
+        if missing.cell in known:
+            note = _with_changes(note, known[missing.cell], here)
+        found.append(Job(missing, plan, columns[missing.cell], note, begun, n_seeds - own))
+    return found
+
+
+def common(experiment: Experiment) -> tuple[Any, ...]:
+    """What cells have in common that can be trained together."""
+    return fixed_part(experiment), experiment.steps, experiment.evaluation_steps
+
+
+def _missing(
+    experiments: Sequence[Experiment], store: Store | None
+) -> Iterator[tuple[Experiment, tuple[tuple[Seed, ...], ...]]]:
+    """Cells with the seeds that the store does not hold, and those of them that have a checkpoint."""
     for experiment in experiments:
         done = store.finished(experiment.cell) if store else set()
         seeds = [seed for seed in experiment.seeds if seed not in done]
         if seeds:
-            missing = experiment.with_seeds(seeds)
-            plan, note = _resumed(missing, records.get(experiment.cell), memory)
-            if plan is None:
-                plan = make_plan(missing, len(seeds), chunk=chunk, width=width, memory=memory)
-                if plan.source == "formula":
-                    wanted = worth_searching(missing, plan, len(seeds)) if search is None else search
-                    plan = planned_by_search(missing, plan, memory=memory, search=wanted, cache=cache)
             begun = _begun(store, experiment.cell, seeds) if store else ()
-            if experiment.cell in known:
-                note = _with_changes(note, known[experiment.cell], here)
-            found.append(Job(missing, plan, columns[experiment.cell], note, begun))
-    return found
+            yield experiment.with_seeds(seeds), begun
 
 
 def _begun(store: Store, cell: str, missing: Sequence[Seed]) -> tuple[tuple[Seed, ...], ...]:
@@ -276,7 +308,7 @@ def run_chunk(
         }
 
     running = train_chunk(
-        *(job.experiment, job.plan, seeds),
+        *(job.experiment, job.plan, job.experiment.members_of(seeds)),
         pause=lambda: keep.due or bool(stop),
         resume=resume if saved else None,
     )

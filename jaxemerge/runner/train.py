@@ -85,28 +85,29 @@ def scorer(task: Task, model: Transformer, layout: Layout) -> tuple[Sheet, Calla
 def train_chunk(
     experiment: Experiment,
     plan: Plan,
-    seeds: Sequence[Seed],
+    who: Members,
     *,
     pause: Callable[[], bool] = lambda: False,
     resume: Callable[[Program, Members], Paused] | None = None,
 ) -> Iterator[tuple[Progress, Snapshot | None]]:
-    """Trains up to ``plan.chunk`` seeds of a cell, scoring them at every evaluation step.
+    """Trains up to ``plan.chunk`` members, scoring them at every evaluation step.
 
     The numbers of a dispatch are read while the next one runs: the device never waits for the host. The
     weights have therefore moved on when the numbers are given out, but for the last ones and where
     ``pause`` asks for them: only there is the snapshot given.
 
-    The chunk is filled up with copies of its last seed; they are left out of what is reported.
+    The chunk is filled up with copies of its last member; they are left out of what is reported.
 
     Args:
-        experiment: the cell.
+        experiment: the cell, or any of those that the members are of: they share a program and the steps
+            at which they are scored.
         plan: how it is trained.
-        seeds: at most ``plan.chunk`` of them.
+        who: at most ``plan.chunk`` members.
         pause: asked after every dispatch; True makes the device wait until its snapshot was looked at.
-        resume: program and members -> where these seeds go on.
+        resume: program and members -> where these go on.
     """
-    filled = [*seeds, *([seeds[-1]] * (plan.chunk - len(seeds)))]
-    population = experiment.members_of(filled)
+    n = len(who.init_seed)
+    population: Members = _filled(who, plan.chunk)
     _, score = scorer(experiment.task, experiment.model, plan.layout)
     built = program(experiment, plan.layout)
     snapshots = train_population(
@@ -114,20 +115,24 @@ def train_chunk(
         population,
         experiment.evaluation_steps,
         longest_dispatch=plan.dispatch,
-        resume=_filled(resume(built, population), plan.chunk) if resume else None,
+        resume=_paused(resume(built, population), plan.chunk) if resume else None,
     )
     running = ((snapshot, _scored(snapshot, score)) for snapshot in snapshots)
     for (snapshot, scored), still in _one_behind(running, pause):
-        yield _read(snapshot, scored, len(seeds)), snapshot if still else None
+        yield _read(snapshot, scored, n), snapshot if still else None
 
 
-def _filled(paused: Paused, size: int) -> Paused:
-    """With copies of the last seed up to the size of a chunk."""
+def _filled(tree: Any, size: int) -> Any:
+    """With copies of the last member up to the size of a chunk."""
 
-    def fill(x: np.ndarray) -> np.ndarray:
+    def fill(x: Any) -> np.ndarray:
         return np.concatenate([x, np.repeat(x[-1:], size - len(x), axis=0)])
 
-    return Paused(paused.step, *jax.tree.map(fill, (paused.state, paused.infos)))
+    return jax.tree.map(fill, tree)
+
+
+def _paused(paused: Paused, size: int) -> Paused:
+    return Paused(paused.step, *_filled((paused.state, paused.infos), size))
 
 
 class _Scored(NamedTuple):
@@ -234,7 +239,7 @@ def _trained(experiment: Experiment, plan: Plan, seeds: Sequence[Seed]) -> tuple
     """Final weights and all evaluations of one chunk."""
     evaluations = []
     params: Params = {}
-    for progress, snapshot in train_chunk(experiment, plan, seeds):
+    for progress, snapshot in train_chunk(experiment, plan, experiment.members_of(seeds)):
         if progress.evaluation is not None:
             evaluations.append(progress.evaluation)
         if snapshot is not None:

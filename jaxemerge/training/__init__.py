@@ -2,6 +2,7 @@
 
 from .optimizer import AdamW as AdamW
 from .plan import Plan as Plan
+from .plan import fitted_plan as fitted_plan
 from .plan import is_out_of_memory as is_out_of_memory
 from .plan import make_plan as make_plan
 from .plan import resumed_plan as resumed_plan
@@ -10,6 +11,7 @@ from .population import DispatchInfo as DispatchInfo
 from .population import Paused as Paused
 from .population import Program as Program
 from .population import Snapshot as Snapshot
+from .population import fixed_part as fixed_part
 from .population import program as program
 from .population import train_population as train_population
 from .state import Members as Members

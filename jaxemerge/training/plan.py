@@ -31,8 +31,8 @@ class Plan:
     Attributes:
         layout: devices, and how many seeds side by side on each.
         chunk: seeds trained together, a multiple of ``layout.multiple``.
-        dispatch: most steps in one call of the program, about two seconds of work: progress and
-            interruptions are seen in between. By formula, so that the same plan adds up the
+        dispatch: most steps in one call of the program, at most about two seconds of work: progress
+            and interruptions are seen in between. By formula, so that the same plan adds up the
             same numbers in the same order.
         bytes: estimated peak memory of a chunk on all devices together; on host cores of the whole process.
         source: where the plan comes from: formula, given, recorded, search, cache or halved.
@@ -139,12 +139,18 @@ def resumed_plan(
     layout = Layout(there[:n], record["width"])
     if 2 * n_seeds < layout.multiple:
         raise ValueError(f"{n_seeds} seeds are few for {layout.multiple} side by side")
-    rounds = -(-min(n_seeds, record["chunk"]) // layout.multiple)
+    rounds = _rounds(layout, record["chunk"], n_seeds)
     plan = fixed_plan(recipe, layout, rounds * layout.width, "recorded", record["dispatch"])
     if not plan_fits(plan, memory):
         limit = memory_limit(there[0], memory)
         raise ValueError(f"it needs about {plan.bytes / 1e9:.2g} GB, of {limit / 1e9:.2g} GB to be used")
     return plan
+
+
+def fitted_plan(recipe: Recipe, plan: Plan, n_seeds: int) -> Plan:
+    """The plan with a chunk no larger than ``n_seeds`` need; else the same."""
+    rounds = _rounds(plan.layout, plan.chunk, n_seeds)
+    return fixed_plan(recipe, plan.layout, rounds * plan.layout.width, plan.source, plan.dispatch)
 
 
 def smaller_plan(recipe: Recipe, plan: Plan) -> Plan:
@@ -192,6 +198,11 @@ def memory_limit(device: jax.Device, memory: int = 0) -> int:
     return memory or int(_MEMORY_SHARE * device_memory(device))
 
 
+def _rounds(layout: Layout, chunk: int, n_seeds: int) -> int:
+    """How often each device's seeds side by side make up a chunk, or as many as there are seeds."""
+    return -(-min(n_seeds, chunk) // layout.multiple)
+
+
 def _on_host(devices: tuple[jax.Device, ...]) -> bool:
     return devices[0].platform == "cpu"
 
@@ -228,8 +239,11 @@ def _even(
 
 
 def _dispatch(recipe: Recipe, platform: str, seeds_per_device: int) -> int:
+    # As for a chunk of the usual size where it is smaller: then a seed's losses are added up in the same
+    # order alone as among those of other cells.
+    seeds = max(seeds_per_device, _HOST_CHUNK if platform == "cpu" else _ACCELERATOR_CHUNK)
     per_token = training_flops_per_token(recipe.model, recipe.task.vocabulary, recipe.context)
-    work = per_token * recipe.batch * recipe.context * seeds_per_device
+    work = per_token * recipe.batch * recipe.context * seeds
     return int(min(max(_NOMINAL_FLOPS.get(platform, 1e14) * _DISPATCH_SECONDS / work, 1), 500))
 
 

@@ -59,7 +59,7 @@ class Program:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Fixed:
+class Fixed:
     """The part of a recipe that a program is compiled for: a hashable ``Recipe``."""
 
     task: Task
@@ -70,15 +70,19 @@ class _Fixed:
     context: int
 
 
-def program(recipe: Recipe, layout: Layout) -> Program:
-    """The training program of a cell; cells that differ in members' hyperparameters or length share it."""
+def fixed_part(recipe: Recipe) -> Fixed:
+    """What cells have in common that differ in members' hyperparameters or length only."""
     optimizer = dataclasses.replace(recipe.optimizer, learning_rate=1.0, weight_decay=0.0, horizon=1.0)
-    fixed = _Fixed(recipe.task, recipe.model, optimizer, 1, recipe.batch, recipe.context)
-    return _program(fixed, layout)
+    return Fixed(recipe.task, recipe.model, optimizer, 1, recipe.batch, recipe.context)
+
+
+def program(recipe: Recipe, layout: Layout) -> Program:
+    """The training program of a cell; cells with the same ``fixed_part`` share it."""
+    return _program(fixed_part(recipe), layout)
 
 
 @functools.lru_cache(maxsize=32)
-def _program(fixed: _Fixed, layout: Layout) -> Program:
+def _program(fixed: Fixed, layout: Layout) -> Program:
     # Initial weights are always drawn one seed after the other: they are then the same to the last
     # bit whatever the layout.
     one_by_one = Layout(layout.devices, 1)

@@ -21,6 +21,7 @@ from jaxemerge.devices import DeviceError
 from jaxemerge.models import total_parameters
 from jaxemerge.runner.display import Display
 from jaxemerge.runner.study import jobs
+from jaxemerge.runner.together import together
 from jaxemerge.training import search
 from options import parse_seeds
 from studies import STUDIES
@@ -129,19 +130,20 @@ def running_out(monkeypatch, most, error):
     """A study of which chunks of more than ``most`` seeds fail, and what it trained."""
     trained = []
 
-    def failing(job, seeds, store):
-        if job.plan.chunk > most and len(trained) >= 1:
+    def failing(group, chunk, store):
+        if group.plan.chunk > most and len(trained) >= 1:
             raise error
-        trained.append(len(seeds))
+        trained.append(len(chunk))
         yield from ()
 
-    monkeypatch.setattr(train, "run_chunk", failing)
+    monkeypatch.setattr(train, "run_group", failing)
     console = Console(file=io.StringIO(), width=200)
     todo = jobs(
         [cell.with_seeds(paired(range(16))) for cell in STUDIES["count_quick"].cells()[:1]], None, chunk=8
     )
-    with Display(console, todo, 0.2) as display:
-        train.train_job(todo[0], None, display, "cell 1/1", {})
+    [group] = together(todo)
+    with Display(console, [group], 0.2) as display:
+        train.train_group(group, None, display, "cell 1/1", {})
     return trained, console.file.getvalue()
 
 

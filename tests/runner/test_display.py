@@ -9,6 +9,7 @@ from rich.console import Console
 from jaxemerge.evaluation import SetScores
 from jaxemerge.runner.display import Display
 from jaxemerge.runner.study import jobs
+from jaxemerge.runner.together import together
 from jaxemerge.runner.train import Evaluation, Progress
 
 
@@ -23,10 +24,10 @@ def seen(step, exact=None, loss=(0.5, 0.7, np.nan)):
 
 def shown(tiny, terminal):
     """Output of a chunk of three seeds, one of them diverged; 9 items of length 3, 7 of length 5."""
-    [job] = jobs([tiny.with_seeds(tiny.seeds[:3])], None)
+    [group] = together(jobs([tiny.with_seeds(tiny.seeds[:3])], None))
     console = Console(file=io.StringIO(), force_terminal=terminal, width=130)
-    with Display(console, [job], threshold=0.2) as display:
-        display.start_chunk(job, 0, "cell 1/1, depth 1, width 24")
+    with Display(console, [group], threshold=0.2) as display:
+        display.start_chunk(group, 0, "cell 1/1, depth 1, width 24")
         display.update(seen(0, [[0, 0], [0, 0], [0, 0]]))
         display.update(seen(3))
         display.update(seen(7, [[9, 0], [2, 7], [1, 1]]))

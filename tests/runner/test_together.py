@@ -1,0 +1,121 @@
+"""Cells that ride along in one program: each seed gets what it would have got alone."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from jaxemerge import paired
+from jaxemerge.runner.signals import StoppedError
+from jaxemerge.runner.store import create_store
+from jaxemerge.runner.study import jobs, run_chunk
+from jaxemerge.runner.sweep import override
+from jaxemerge.runner.together import run_group, together
+
+KEY = ["cell", "init_seed", "step", "length", "metric"]
+RATES = (3e-3, 1e-2, 3e-2)
+
+
+@pytest.fixture(scope="module")
+def grid(tiny):
+    """Three learning rates with 2, 3 and 1 seeds."""
+    seeds = (paired([4, 0]), paired([1, 0, 7]), paired([5]))
+    cells = [override(tiny, {"optimizer.learning_rate": rate}) for rate in RATES]
+    return [cell.with_seeds(own) for cell, own in zip(cells, seeds, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def alone(grid, tmp_path_factory):
+    """Rows of each cell trained by itself."""
+    store = create_store(tmp_path_factory.mktemp("alone"), "grid", grid)
+    for cell in grid:
+        [job] = jobs([cell], None)
+        job = dataclasses.replace(job, columns={"learning_rate": cell.optimizer.learning_rate})
+        for seeds in job.chunks:
+            for _ in run_chunk(job, seeds, store):
+                pass
+    return store.results().sort(KEY)
+
+
+class AskedAfter:
+    """A stop that is asked for when it was looked at ``n`` times."""
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+
+    def __bool__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+    def raise_if_asked(self) -> None:
+        if self.left < 0:
+            raise StoppedError(15)
+
+
+def train_all(cells, store, **care: Any):
+    sizes = []
+    for group in together(jobs(cells, store, chunk=4)):
+        for chunk in group.chunks:
+            sizes.append((len(chunk), len({i for i, _ in chunk})))
+            for _ in run_group(group, chunk, store, **care):
+                pass
+    return sizes
+
+
+def test_each_cell_keeps_its_own_rows_and_they_are_those_it_has_alone(grid, alone, tmp_path):
+    store = create_store(tmp_path, "grid", grid)
+    assert train_all(grid, store) == [(4, 2), (2, 2)]  # seeds, cells
+    rows = store.results().sort(KEY)
+    assert rows.select(alone.columns).equals(alone)
+    # A seed in the wrong cell would be seen: seed 0 is another one under each learning rate.
+    losses = rows.filter(metric="train_loss", init_seed=0, step=7)
+    assert losses["value"].n_unique() == losses.height == 2
+    assert jobs(grid, store) == []
+    times = {record["cell"]: record["seconds"] for record in store.records()}
+    assert len(times) == 3
+    assert min(times.values()) >= 0
+
+
+def test_what_was_stopped_together_goes_on_cell_by_cell_to_the_same_bits(grid, alone, tmp_path):
+    store = create_store(tmp_path, "grid", grid)
+    with pytest.raises(StoppedError):
+        train_all(grid, store, stop=AskedAfter(1))
+    assert store.results().is_empty()
+    begun = [len(store.begun(cell.cell)) for cell in grid]
+    assert begun == [1, 1, 0]
+    groups = together(jobs(grid, store))
+    assert [len(group.jobs) for group in groups] == [1, 1, 1]
+    said: list[str] = []
+    train_all(grid, store, say=said.append)
+    assert said == [f"{cell.cell}: going on from the checkpoint of step 3." for cell in grid[:2]]
+    assert store.results().sort(KEY).select(alone.columns).equals(alone)
+    assert [store.begun(cell.cell) for cell in grid] == [[], [], []]
+
+
+def test_which_cells_are_trained_together(grid, tiny):
+    deeper = override(tiny, {"model.depth": 2})
+    longer = override(tiny, {"steps": 8})
+    decay = override(tiny, {"optimizer.weight_decay": 0.3})
+    groups = together(jobs([grid[0], deeper, grid[1], longer, decay], None))
+    assert [[job.experiment for job in group.jobs] for group in groups] == [
+        [grid[0], grid[1], decay],
+        [deeper],
+        [longer],
+    ]
+    first = groups[0]
+    assert first.plan.chunk == 10
+    assert [job.beside for job in first.jobs] == [8, 7, 5]
+    assert sum(job.flops for job in first.jobs) == pytest.approx(first.flops)
+
+
+def test_a_group_after_its_first_chunks_and_a_smaller_one(grid):
+    [group] = together(jobs(grid, None, chunk=4))
+    assert [[seed for _, seed in chunk] for chunk in group.chunks] == [
+        [(4, 4), (0, 0), (1, 1), (0, 0)],
+        [(7, 7), (5, 5)],
+    ]
+    rest = group.after(1)
+    assert [job.experiment.seeds for job in rest.jobs] == [paired([7]), paired([5])]
+    less = rest.smaller()
+    assert (less.plan.chunk, less.plan.source) == (2, "halved")
+    assert less.chunks == [((0, (7, 7)), (1, (5, 5)))]
