@@ -163,7 +163,7 @@ class Layout:
 
 
 def over_seeds(
-    one: Callable[..., Any], layout: Layout, *, mapped: int = 1, shared: int = 0, donate: tuple[int, ...] = ()
+    one: Callable[..., Any], layout: Layout, *, mapped: int = 1, shared: int = 0, changes: bool = False
 ) -> Callable[..., Any]:
     """Compiles a function of one seed into one program for many, without communication between them.
 
@@ -172,7 +172,8 @@ def over_seeds(
         layout: which devices, and how many seeds side by side on each.
         mapped: number of leading arguments whose leaves carry the axis S.
         shared: number of further arguments.
-        donate: arguments whose memory the result may take over.
+        changes: whether ``one`` returns its first tree as it has become, and a result. What is given for that
+            tree is then changed in place: it needs its memory once, and is used up.
 
     Returns:
         Jitted function; every leaf of its result carries the axis S, a multiple of ``layout.multiple``.
@@ -181,18 +182,47 @@ def over_seeds(
     def on_one_device(*arguments: Any) -> Any:
         trees, scalars = arguments[:mapped], arguments[mapped:]
 
-        def member(tree: Any) -> Any:
+        def member(*tree: Any) -> Any:
             return one(*tree, *scalars)
 
         seeds = jax.tree.leaves(trees)[0].shape[0]
-        if layout.width == 1:
-            return jax.lax.map(member, trees)
-        if layout.width == seeds:
-            return jax.vmap(member)(trees)
-        return jax.lax.map(member, trees, batch_size=layout.width)
+        if layout.width == seeds > 1:
+            return jax.vmap(member)(*trees)
+        if changes:
+            return _in_turn(member, trees, layout.width)
+        batch = layout.width if layout.width > 1 else None
+        return jax.lax.map(lambda tree: member(*tree), trees, batch_size=batch)
 
     specs = (P("seed"),) * mapped + (P(),) * shared
     spread = jax.shard_map(
         on_one_device, mesh=layout._mesh, in_specs=specs, out_specs=P("seed"), check_vma=False
     )
-    return compiled(spread, donate_argnums=donate)
+    return compiled(spread, donate_argnums=(0,) if changes else ())
+
+
+def _in_turn(member: Callable[..., Any], trees: tuple[Any, ...], width: int) -> tuple[Any, Any]:
+    """``member`` of ``width`` seeds after another, each putting its changed first tree where it was.
+
+    ``jax.lax.map`` would build a second copy of all first trees while it reads the first.
+    """
+
+    def place(i: Any, x: Any) -> Any:
+        return jax.lax.dynamic_slice_in_dim(x, i * width, width)
+
+    def put(i: Any, whole: Any, part: Any) -> Any:
+        return jax.lax.dynamic_update_slice_in_dim(whole, part, i * width, 0)
+
+    def some(*parts: Any) -> Any:
+        if width > 1:
+            return jax.vmap(member)(*parts)
+        alone = member(*jax.tree.map(lambda x: x[0], parts))
+        return jax.tree.map(lambda x: x[None], alone)
+
+    def body(i: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        changed, result = some(*jax.tree.map(lambda x: place(i, x), (carry[0], *trees[1:])))
+        return jax.tree.map(lambda whole, part: put(i, whole, part), carry, (changed, result))
+
+    seeds = jax.tree.leaves(trees)[0].shape[0]
+    shapes = jax.eval_shape(jax.vmap(member), *trees)[1]
+    results = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    return jax.lax.fori_loop(0, seeds // width, body, (trees[0], results))

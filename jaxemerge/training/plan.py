@@ -248,12 +248,13 @@ def _dispatch(recipe: Recipe, platform: str, seeds_per_device: int) -> int:
 
 
 def cell_bytes(recipe: Recipe) -> tuple[int, int]:
-    """Estimated bytes of one seed: what stays (weights, moments), and what a step needs beside it."""
+    """Estimated bytes of one seed: what stays (weights, moments), and what a step needs beside it.
+
+    A step works on a copy of the seed's state, which is then put back in its place.
+    """
     vocabulary = recipe.task.vocabulary
-    return (
-        state_bytes(recipe.model, vocabulary),
-        activation_bytes(recipe.model, vocabulary, recipe.batch, recipe.context),
-    )
+    state = state_bytes(recipe.model, vocabulary)
+    return state, state + activation_bytes(recipe.model, vocabulary, recipe.batch, recipe.context)
 
 
 def device_memory(device: jax.Device) -> int:

@@ -89,7 +89,7 @@ def _program(fixed: Fixed, layout: Layout) -> Program:
     return Program(
         layout=layout,
         init=over_seeds(lambda member: initial_state(fixed, member), one_by_one),
-        advance=over_seeds(functools.partial(advance, fixed), layout, mapped=2, shared=3, donate=(0,)),
+        advance=over_seeds(functools.partial(advance, fixed), layout, mapped=2, shared=3, changes=True),
     )
 
 

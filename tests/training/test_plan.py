@@ -16,7 +16,7 @@ from small_cell import CELL
 
 V = CELL.task.vocabulary
 STATE = state_bytes(CELL.model, V)
-STEP = activation_bytes(CELL.model, V, CELL.batch, CELL.context)
+STEP = STATE + activation_bytes(CELL.model, V, CELL.batch, CELL.context)
 PROCESS = plan._PROCESS_BYTES
 
 
