@@ -239,9 +239,9 @@ def _even(
 
 
 def _dispatch(recipe: Recipe, platform: str, seeds_per_device: int) -> int:
-    # As for a chunk of the usual size where it is smaller: then a seed's losses are added up in the same
-    # order alone as among those of other cells.
-    seeds = max(seeds_per_device, _HOST_CHUNK if platform == "cpu" else _ACCELERATOR_CHUNK)
+    # On host cores as for a chunk of the usual size where it is smaller: then a seed's losses are added up
+    # in the same order alone as among those of other cells. Side by side they are rounded otherwise anyhow.
+    seeds = max(seeds_per_device, _HOST_CHUNK) if platform == "cpu" else seeds_per_device
     per_token = training_flops_per_token(recipe.model, recipe.task.vocabulary, recipe.context)
     work = per_token * recipe.batch * recipe.context * seeds
     return int(min(max(_NOMINAL_FLOPS.get(platform, 1e14) * _DISPATCH_SECONDS / work, 1), 500))
