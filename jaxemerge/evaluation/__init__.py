@@ -9,6 +9,8 @@ from .forced import scores as scores
 from .forced import sheet as sheet
 from .generate import Written as Written
 from .generate import generate as generate
+from .items import Evaluated as Evaluated
+from .items import evaluate as evaluate
 from .metrics import METRICS as METRICS
 from .metrics import Guess as Guess
 from .metrics import Items as Items

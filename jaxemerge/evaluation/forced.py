@@ -72,26 +72,31 @@ def sheet(task: Task, block_tokens: int = BLOCK_TOKENS) -> Sheet:
     """Lays out a task's evaluation sets for ``scores``."""
     sets = task.evaluation_sets()
     length = max(s.tokens.shape[1] for s in sets)
-    n_items = sum(len(s.tokens) for s in sets)
-    n_blocks = -(-n_items // max(1, block_tokens // length))
-    rows = -(-n_items // n_blocks)
 
     def blocks(name: str) -> np.ndarray:
         arrays = [np.pad(getattr(s, name), ((0, 0), (0, length - s.tokens.shape[1]))) for s in sets]
-        whole = np.pad(np.concatenate(arrays), ((0, n_blocks * rows - n_items), (0, 0)))
-        return whole.reshape(n_blocks, rows, length)
+        return in_blocks(np.concatenate(arrays), block_tokens)
 
+    tokens = blocks("tokens")
     owner = np.repeat(np.arange(len(sets)), [len(s.tokens) for s in sets])
-    owner = np.pad(owner, (0, n_blocks * rows - n_items), constant_values=-1)
+    owner = np.pad(owner, (0, tokens.shape[0] * tokens.shape[1] - len(owner)), constant_values=-1)
     return Sheet(
         splits=tuple(s.split for s in sets),
         lengths=tuple(s.length for s in sets),
         items=np.array([len(s.tokens) for s in sets]),
         answers=np.array([int(s.scored.sum()) for s in sets]),
-        tokens=blocks("tokens"),
+        tokens=tokens,
         scored=blocks("scored"),
         member=owner == np.arange(len(sets))[:, None],
     )
+
+
+def in_blocks(whole_EL: np.ndarray, block_tokens: int = BLOCK_TOKENS) -> np.ndarray:
+    """Rows in blocks of equal size of about ``block_tokens``, [n_blocks, rows, L], filled up with 0."""
+    n_items, length = whole_EL.shape
+    n_blocks = -(-n_items // max(1, block_tokens // length))
+    rows = -(-n_items // n_blocks)
+    return np.pad(whole_EL, ((0, n_blocks * rows - n_items), (0, 0))).reshape(n_blocks, rows, length)
 
 
 def item_scores(

@@ -140,14 +140,14 @@ def generate(
     u = min(len(items), max(1, together // m))
     manner = Manner(items.start, m, sampling, cache)
     write, texts = writer(task, model, used, manner), on_device(items)
-    place = _filled(np.arange(len(seeds)), -(-len(seeds) // used.multiple) * used.multiple)
-    placed = jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf)[place], params), used.sharding)
+    pairs = _even(np.asarray(seeds, np.uint32).reshape(-1, 2), used)
+    placed = placed_params(params, len(seeds), used)
     found_tokens = np.empty((len(seeds), len(items), samples, items.tokens.shape[1]), np.int32)
     accepted = np.empty(found_tokens.shape[:3], bool)
     for first_item in range(0, len(items), u):
         for first in range(0, samples, m):
             which = np.arange(first_item, min(first_item + u, len(items)))
-            asked = request(np.asarray(seeds, np.uint32)[place], which, first, u)
+            asked = request(pairs, which, first, u)
             tokens, right = write(placed, jax.device_put(asked, used.sharding), texts, root)
             block = np.s_[:, which[0] : which[-1] + 1, first : first + m]
             n = min(m, samples - first)
@@ -201,6 +201,22 @@ def request(seeds: UInt32[np.ndarray, "S 2"], which: np.ndarray, first: int, siz
     item = np.broadcast_to(_filled(which, size), (len(seeds), size)).astype(np.int32)
     wanted = np.broadcast_to(np.arange(size) < len(which), item.shape)
     return Request(seeds, item, np.full_like(item, first), wanted)
+
+
+def placed_params(params: Params, n_seeds: int, layout: Layout) -> Params:
+    """Weights on the devices, filled up with copies of the last seed to a number that fits the layout.
+
+    Raises:
+        ValueError: they are not the weights of ``n_seeds`` seeds.
+    """
+    held = jax.tree.leaves(params)[0].shape[0]
+    if held != n_seeds:
+        raise ValueError(f"params hold {held} seeds, and {n_seeds} are named: give one weight to each")
+    return jax.device_put(jax.tree.map(lambda leaf: _even(np.asarray(leaf), layout), params), layout.sharding)
+
+
+def _even(values: np.ndarray, layout: Layout) -> np.ndarray:
+    return _filled(values, -(-len(values) // layout.multiple) * layout.multiple)
 
 
 def _filled(values: np.ndarray, size: int) -> np.ndarray:

@@ -54,8 +54,8 @@ class Items:
         brier: squared distance between the predicted distribution and the token, summed over scored tokens.
         edits: token edit distance between the answer that greedy decoding writes and the reference; None
             where nothing was written.
-        choices: log-probability in nats of the right answer (first) and of each distractor; None without
-            multiple choice.
+        choices: log-probability in nats of the right answer (first) and of each distractor, minus infinity
+            beyond an item's last; None without multiple choice.
         log_probabilities: of each scored token in its order, in nats, NaN beyond the last; None unless
             they were asked for.
     """
@@ -146,12 +146,17 @@ def _brier(items: Items) -> npt.NDArray[np.float64]:
 def _multiple_choice(items: Items) -> npt.NDArray[np.float64]:
     choices = _there(items.choices, "choices", "distractors")
     best = choices[..., 0] > choices[..., 1:].max(axis=-1)  # a tie is no choice, and neither is NaN
-    return best.astype(np.float64)
+    return np.where(_no_choice(choices), math.nan, best)
 
 
 def _normalised_log_probability(items: Items) -> npt.NDArray[np.float64]:
     choices = _there(items.choices, "choices", "distractors").astype(np.float64)
-    return choices[..., 0] - np.logaddexp.reduce(choices, axis=-1)
+    shares = choices[..., 0] - np.logaddexp.reduce(choices, axis=-1)
+    return np.where(_no_choice(choices), math.nan, shares)
+
+
+def _no_choice(choices: Float[np.ndarray, "*S E C"]) -> Bool[np.ndarray, "*S E"]:
+    return np.isneginf(choices[..., 1:]).all(axis=-1)
 
 
 def _there(values: np.ndarray | None, field: str, what: str) -> np.ndarray:

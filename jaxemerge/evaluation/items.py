@@ -1,0 +1,202 @@
+"""How did every seed do on every item? Kept in full, so that it can be scored anew without the model."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxemerge.devices import Layout, over_seeds
+from jaxemerge.evaluation.edit_distance import edit_distance
+from jaxemerge.evaluation.forced import in_blocks, item_scores
+from jaxemerge.evaluation.generate import default_layout, generate, placed_params
+from jaxemerge.evaluation.metrics import Items
+from jaxemerge.evaluation.prompts import Prompts, prompts
+from jaxemerge.models import apply
+from jaxemerge.models.likelihood import shift
+from jaxemerge.tasks import EvaluationSet, Task
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Int
+
+    from jaxemerge.models import Transformer
+    from jaxemerge.types import Params
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """All items of all evaluation sets, in order, and how S seeds did on them.
+
+    Attributes:
+        items: what every seed got on every item, [S, E].
+        split: name of the item's evaluation set.
+        length: that set's length, -1 where it has none.
+        number: place of the item within its set.
+        vocabulary, chance: of the task, to say what guessing gets.
+    """
+
+    items: Items
+    split: np.ndarray
+    length: Int[np.ndarray, " E"]
+    number: Int[np.ndarray, " E"]
+    vocabulary: int
+    chance: float
+
+
+class _Values(NamedTuple):
+    """Of every text of one seed; sums run over its scored tokens."""
+
+    exact: Bool[Array, "*S E"]
+    right: Int[Array, "*S E"]
+    nll: Float[Array, "*S E"]
+    brier: Float[Array, "*S E"]
+    log_probability: Float[Array, "*S E L"] | None
+
+
+def evaluate(
+    task: Task,
+    model: Transformer,
+    params: Params,
+    *,
+    layout: Layout | None = None,
+    written: bool = True,
+    log_probabilities: bool = False,
+) -> Evaluated:
+    """Scores every seed on every item: one forward pass over references and distractors, one greedy answer.
+
+    Args:
+        task: its evaluation sets are the items.
+        model: what answers.
+        params: weights, leading axis S.
+        layout: as in ``generate``.
+        written: whether answers are written, for their edit distance to the reference.
+        log_probabilities: whether that of every scored token is kept.
+    """
+    sets = task.evaluation_sets()
+    n_seeds = jax.tree.leaves(params)[0].shape[0]
+    used = layout or default_layout(n_seeds)
+    asked = prompts(sets)
+    n = len(asked)
+    tokens, scored, owner = _with_distractors(sets, asked)
+    score = _scorer(task, model, used, log_probabilities)
+    blocks = (in_blocks(tokens), in_blocks(scored))
+    values = score(placed_params(params, n_seeds, used), *(jnp.asarray(x) for x in blocks))
+    values = jax.tree.map(lambda x: np.asarray(x)[:n_seeds, : len(tokens)], values)
+    each = values.log_probability
+    items = Items(
+        answers=asked.scored.sum(1),
+        exact=values.exact[:, :n],
+        right=values.right[:, :n],
+        nll=values.nll[:, :n],
+        brier=values.brier[:, :n],
+        edits=_edits(task, model, params, asked, used) if written else None,
+        choices=_choices(-values.nll, owner, n),
+        log_probabilities=None if each is None else _in_order(each[:, :n], asked.scored),
+    )
+    counts = [len(one.tokens) for one in sets]
+    return Evaluated(
+        items=items,
+        split=np.repeat([one.split for one in sets], counts),
+        length=np.repeat([-1 if one.length is None else one.length for one in sets], counts),
+        number=np.concatenate([np.arange(count) for count in counts]),
+        vocabulary=task.vocabulary,
+        chance=float(task.chance),
+    )
+
+
+def _with_distractors(
+    sets: tuple[EvaluationSet, ...], asked: Prompts
+) -> tuple[Int[np.ndarray, "X L"], Bool[np.ndarray, "X L"], Int[np.ndarray, " X"]]:
+    """All references, then all distractors: texts, scored places, and the item that each belongs to."""
+    n, length = asked.tokens.shape
+    texts, owners, first = [asked.tokens], [np.arange(n)], 0
+    for one in sets:
+        if one.distractors is not None:
+            wrong = np.pad(one.distractors, ((0, 0), (0, 0), (0, length - one.distractors.shape[2])))
+            texts.append(wrong.reshape(-1, length).astype(np.int32))
+            owners.append(np.repeat(first + np.arange(len(wrong)), wrong.shape[1]))
+        first += len(one.tokens)
+    owner = np.concatenate(owners)
+    return np.concatenate(texts), asked.scored[owner], owner
+
+
+def _choices(
+    log_probability: Float[np.ndarray, "S X"], owner: Int[np.ndarray, " X"], n: int
+) -> Float[np.ndarray, "S E C"] | None:
+    """Of the right answer and the item's distractors; minus infinity where it has fewer than others."""
+    if len(owner) == n:
+        return None
+    order = np.argsort(owner, kind="stable")  # an item's reference comes before its distractors
+    counts = np.bincount(owner, minlength=n)
+    column = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    found = np.full((len(log_probability), n, counts.max()), -np.inf, np.float32)
+    found[:, owner[order], column] = log_probability[:, order]
+    return found
+
+
+def _in_order(values: Float[np.ndarray, "S E L"], scored: Bool[np.ndarray, "E L"]) -> np.ndarray:
+    """Values of scored places side by side, NaN beyond the last."""
+    item, place = np.nonzero(scored)
+    column = np.cumsum(scored, axis=1)[item, place] - 1
+    found = np.full((*values.shape[:2], column.max() + 1), np.nan, np.float32)
+    found[:, item, column] = values[:, item, place - 1]  # token t is predicted at t - 1
+    return found
+
+
+@functools.lru_cache(maxsize=32)
+def _scorer(task: Task, model: Transformer, layout: Layout, each: bool) -> Callable[..., Any]:
+    def one(params: Params, tokens: Array, scored: Array) -> _Values:
+        def block(texts: tuple[Array, Array]) -> _Values:
+            return _values(apply(model, task.vocabulary, params, texts[0]), *texts, each)
+
+        values: _Values = jax.lax.map(block, (tokens, scored))
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), values)
+
+    return over_seeds(one, layout, mapped=1, shared=2)
+
+
+def _values(
+    logits: Float[Array, "E L V"], tokens: Int[Array, "E L"], scored: Bool[Array, "E L"], each: bool
+) -> _Values:
+    base = item_scores(logits, tokens, scored)
+    log_ELV = jax.nn.log_softmax(logits, axis=-1)
+    hot_ELV = jax.nn.one_hot(shift(tokens), logits.shape[-1], dtype=logits.dtype)
+    distance_EL = jnp.sum((jnp.exp(log_ELV) - hot_ELV) ** 2, axis=-1)
+    brier_E = jnp.sum(jnp.where(shift(scored), distance_EL, 0.0), axis=-1)
+    return _Values(*base, brier_E, jnp.sum(log_ELV * hot_ELV, axis=-1) if each else None)
+
+
+def _edits(task: Task, model: Transformer, params: Params, asked: Prompts, layout: Layout) -> np.ndarray:
+    seeds = [(0, 0)] * jax.tree.leaves(params)[0].shape[0]  # greedy: nothing is drawn
+    texts = generate(task, model, params, seeds, asked, layout=layout).tokens[:, :, 0]
+    return answer_edits(texts, asked, task.end)
+
+
+def answer_edits(texts: Int[np.ndarray, "S E L"], asked: Prompts, end: int | None) -> Int[np.ndarray, "S E"]:
+    """Token edit distance of written answers to their references.
+
+    An answer is what was written up to the item's last scored place; end tokens count on neither side, so
+    that an exact answer is at distance 0.
+    """
+    place = np.arange(texts.shape[-1])
+    last = (place * asked.scored).max(axis=1, keepdims=True)
+    wrote = asked.writes & (place <= last) & (texts >= 0) & (texts != end)
+    meant = np.broadcast_to(asked.scored & (asked.tokens != end), texts.shape)
+    left, right = (_compacted(x, mask) for x, mask in ((texts, wrote), (asked.tokens, meant)))
+    pairs = (left, right, wrote.sum(-1), meant.sum(-1))
+    distances = _edit_distances(*(jnp.asarray(x.reshape(-1, *x.shape[2:])) for x in pairs))
+    return np.asarray(distances).reshape(texts.shape[:2])
+
+
+_edit_distances = jax.jit(jax.vmap(edit_distance))
+
+
+def _compacted(values: np.ndarray, mask: Bool[np.ndarray, "S E L"]) -> Int[np.ndarray, "S E L"]:
+    """Chosen values of every row side by side, at its beginning."""
+    order = np.argsort(~mask, axis=-1, kind="stable")
+    return np.take_along_axis(np.broadcast_to(values, mask.shape), order, axis=-1)
