@@ -68,10 +68,9 @@ class Workload:
     def texts(self, layout: Layout | None, which: Sequence[int], rows: int) -> np.ndarray:
         """What seeds write, [S, E, L]."""
         params = jax.tree.map(lambda leaf: leaf[np.asarray(which)], self.params)
-        done = generate(
-            *(self.task, self.model, params, paired(which), self.items),
-            **{"key": jax.random.key(0), "sampling": Sampling(), "layout": layout, "rows": rows},
-        )
+        options: dict[str, Any] = {"key": jax.random.key(0), "sampling": Sampling()}
+        work = (self.task, self.model, params, paired(which), self.items)
+        done = generate(*work, layout=layout, rows=rows, **options)
         return done.tokens[:, :, 0]
 
 

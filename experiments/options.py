@@ -134,6 +134,11 @@ def parser(description: str | None) -> Parser:
         help=f"time between two checkpoints of what is being trained (default {INTERVAL:g})",
     )
     top.add_argument(
+        "--keep-items",
+        action="store_true",
+        help="keep what every seed makes of every item in the end, to score it anew under other metrics",
+    )
+    top.add_argument(
         "--overwrite", action="store_true", help="remove what the results folder holds of a study first"
     )
     top.add_argument(

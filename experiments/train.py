@@ -165,6 +165,7 @@ def train(
     try:
         with Display(console, together(todo), options.threshold, label=processes.label) as display:
             care = {"stop": stop, "interval": options.checkpoint, "say": display.line}
+            care |= {"keep_items": options.keep_items}
             follow = followed(store, options, display.line)
             train_free(todo, store, display, care, options.patience, processes.share, follow)
     except (StoppedError, KeyboardInterrupt):

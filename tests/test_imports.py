@@ -26,7 +26,7 @@ BELOW: dict[str, set[str]] = {
     "training": {"types", "devices", "files", "tasks", "models"},
     "evaluation": {"types", "devices", "tasks", "models"},
     "runner": {"types", "devices", "files", "tasks", "models", "training", "evaluation"},
-    "analysis": {"stats"},
+    "analysis": {"stats", "evaluation"},  # of evaluation only what metrics are
     "charts": {"analysis", "stats"},
     "report": {"files", "charts", "analysis", "stats"},
 }

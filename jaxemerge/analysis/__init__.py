@@ -38,6 +38,7 @@ from .origin import variance_shares as variance_shares
 from .per_token import per_token as per_token
 from .rank import rank_curves as rank_curves
 from .read import read_results as read_results
+from .rescore import rescore as rescore
 from .resolution import resolution as resolution
 from .resolution import smaller_tests as smaller_tests
 from .success import SuccessFit as SuccessFit

@@ -258,7 +258,8 @@ def write(
     uniform_LR = _uniforms(key, asked, texts, manner, length)
     logits_UV, cache = read(model, vocabulary, params, given_UL[:, : manner.start], manner.cache)
     going_R = jnp.repeat(asked.wanted, m)
-    state = _State(jnp.asarray(manner.start), rows.tokens, going_R, cache.repeated(m))
+    nothing_LR = jnp.where(rows.writes, -1, rows.tokens)  # and so it stays where all have ended
+    state = _State(jnp.asarray(manner.start), nothing_LR, going_R, cache.repeated(m))
     step = functools.partial(_decide, task.end, manner, rows, later_LR, uniform_LR)
     state = step(jnp.repeat(logits_UV, m, axis=0), state)
 

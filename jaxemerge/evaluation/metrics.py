@@ -156,7 +156,7 @@ def _normalised_log_probability(items: Items) -> npt.NDArray[np.float64]:
 
 
 def _no_choice(choices: Float[np.ndarray, "*S E C"]) -> Bool[np.ndarray, "*S E"]:
-    return np.isneginf(choices[..., 1:]).all(axis=-1)
+    return np.asarray(np.isneginf(choices[..., 1:]).all(axis=-1))
 
 
 def _there(values: np.ndarray | None, field: str, what: str) -> np.ndarray:

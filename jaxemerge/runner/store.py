@@ -4,6 +4,7 @@
     DIR/cells/CELL/PART.parquet         rows of one finished chunk of seeds
     DIR/cells/CELL/PART.json            seeds, plan, duration and provenance of that chunk, and the
                                         digest of its rows; rows without it are not used
+    DIR/cells/CELL/items/PART.parquet   where asked for, a row per seed and item of that chunk
     DIR/cells/CELL/checkpoints/         of chunks that are being trained
     DIR/cells/CELL/metrics/             numbers along the training, see ``metrics``; nothing is read from them
 
@@ -93,8 +94,15 @@ class Store:
                 remove_partial(place)
             yield
 
-    def write(self, cell: str, seeds: Sequence[Seed], rows: pl.DataFrame, record: Mapping[str, Any]) -> None:
-        """Adds a finished chunk: its rows and the record of how they came about.
+    def write(
+        self,
+        cell: str,
+        seeds: Sequence[Seed],
+        rows: pl.DataFrame,
+        record: Mapping[str, Any],
+        items: pl.DataFrame | None = None,
+    ) -> None:
+        """Adds a finished chunk: its rows, the record of how they came about, and its items where kept.
 
         Raises:
             StoreError: a process that took this one for dead has finished some of its seeds.
@@ -104,10 +112,13 @@ class Store:
         folder = self._cell(cell)
         make_folder(folder)
         rows_file = folder / f"{_name(seeds)}.parquet"
-        parquet = io.BytesIO()
-        rows.write_parquet(parquet)
-        write_bytes(rows_file, parquet.getvalue())
+        _write(rows_file, rows)
         fields = {"cell": cell, "seeds": [list(seed) for seed in seeds], "rows": digest(rows_file), **record}
+        if items is not None:
+            items_file = _items_file(rows_file)
+            make_folder(items_file.parent)
+            _write(items_file, items)
+            fields["items"] = digest(items_file)
         write_sealed(rows_file.with_suffix(".json"), fields)
 
     def results(self) -> pl.DataFrame:
@@ -119,6 +130,21 @@ class Store:
         parts = [self._rows(path) for cell in self.cells for path in self._record_files(cell)]
         if not parts:
             return pl.DataFrame(schema=SCHEMA)
+        return pl.concat(parts, how="diagonal")
+
+    def items(self) -> pl.DataFrame:
+        """Kept items of all finished chunks, a row per seed and item, for ``jaxemerge.analysis.rescore``.
+
+        Raises:
+            StoreError: a file is damaged, or no items were kept.
+        """
+        parts = []
+        for cell in self.cells:
+            for path, record in zip(self._record_files(cell), self._records(cell), strict=True):
+                if "items" in record:
+                    parts.append(_checked(_items_file(path), record["items"]))
+        if not parts:
+            raise StoreError(f"{self.folder} holds no items: train the study with --keep-items")
         return pl.concat(parts, how="diagonal")
 
     def records(self) -> list[dict[str, Any]]:
@@ -184,7 +210,7 @@ class Store:
     def _mend(self, cell: str) -> list[str]:
         found = []
         for record_file, error in self._damaged(cell):
-            for path in (record_file, record_file.with_suffix(".parquet")):
+            for path in (record_file, record_file.with_suffix(".parquet"), _items_file(record_file)):
                 if path.exists():
                     set_aside(path)
             found.append(f"{error}; its seeds are trained again.")
@@ -209,18 +235,20 @@ class Store:
         found = []
         for path in self._record_files(cell):
             try:
-                check_digest(path.with_suffix(".parquet"), read_sealed(path)["rows"])
+                record = read_sealed(path)
+                check_digest(path.with_suffix(".parquet"), record["rows"])
+                if "items" in record:
+                    check_digest(_items_file(path), record["items"])
             except DamagedError as error:
                 found.append((path, error))
         return found
 
     def _rows(self, record_file: Path) -> pl.DataFrame:
-        rows_file = record_file.with_suffix(".parquet")
         try:
-            check_digest(rows_file, read_sealed(record_file)["rows"])
+            expected = read_sealed(record_file)["rows"]
         except DamagedError as error:
             raise StoreError(f"{error}; train the study again to mend it") from error
-        return pl.read_parquet(rows_file)
+        return _checked(record_file.with_suffix(".parquet"), expected)
 
     def _records(self, cell: str) -> list[dict[str, Any]]:
         try:
@@ -233,6 +261,26 @@ class Store:
 
     def _cell(self, cell: str) -> Path:
         return self.folder / "cells" / cell
+
+
+def _write(path: Path, frame: pl.DataFrame) -> None:
+    parquet = io.BytesIO()
+    frame.write_parquet(parquet)
+    write_bytes(path, parquet.getvalue())
+
+
+def _items_file(record_file: Path) -> Path:
+    """Where the items of a chunk are kept, beside its other files."""
+    return record_file.parent / "items" / f"{record_file.stem}.parquet"
+
+
+def _checked(path: Path, expected: str) -> pl.DataFrame:
+    """The frame in a file whose digest is known."""
+    try:
+        check_digest(path, expected)
+    except DamagedError as error:
+        raise StoreError(f"{error}; train the study again to mend it") from error
+    return pl.read_parquet(path)
 
 
 def _name(seeds: Sequence[Seed]) -> str:

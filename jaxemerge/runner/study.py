@@ -9,8 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+import polars as pl
+
+from jaxemerge.evaluation import evaluate
 from jaxemerge.models import training_flops_per_token
 from jaxemerge.runner.checkpoint import INTERVAL, Checkpoint
+from jaxemerge.runner.items import items_table
 from jaxemerge.runner.provenance import changes, provenance, settings
 from jaxemerge.runner.signals import StopRequest
 from jaxemerge.runner.spec import Experiment
@@ -24,6 +30,7 @@ from jaxemerge.training import (
     Plan,
     Program,
     Seed,
+    Snapshot,
     fixed_part,
     make_plan,
     resumed_plan,
@@ -271,6 +278,7 @@ def run_chunk(
     stop: StopRequest | None = None,
     interval: float = INTERVAL,
     say: Callable[[str], None] = lambda line: None,
+    keep_items: bool = False,
 ) -> Iterator[Progress]:
     """Trains one chunk, from its latest checkpoint if there is one, and stores its rows when it is finished.
 
@@ -281,6 +289,7 @@ def run_chunk(
         stop: obeyed after the checkpoint that it causes.
         interval: seconds between two checkpoints.
         say: told of damaged checkpoints, and where training goes on.
+        keep_items: whether what every seed makes of every item in the end is kept as well.
 
     Raises:
         StoppedError: ``stop`` was asked to.
@@ -307,6 +316,7 @@ def run_chunk(
             "earlier": _earlier(saved, circumstances),
         }
 
+    items: pl.DataFrame | None = None
     running = train_chunk(
         *(job.experiment, job.plan, job.experiment.members_of(seeds)),
         pause=lambda: keep.due or bool(stop),
@@ -316,16 +326,28 @@ def run_chunk(
         if progress.evaluation is not None:
             evaluations.append(progress.evaluation)
         yield progress
+        if keep_items and snapshot is not None and progress.step == job.experiment.steps:
+            items = _items(job, seeds, progress, snapshot)
         if snapshot is None or progress.step == job.experiment.steps:
             continue
         if progress.step:
             keep.save(snapshot.paused(len(seeds)), seeds, evaluations, {"cell": cell, **record()})
         if stop:
             stop.raise_if_asked()
-    store.write(cell, seeds, results_table(job.experiment, seeds, evaluations, job.columns), record())
+    rows = results_table(job.experiment, seeds, evaluations, job.columns)
+    store.write(cell, seeds, rows, record(), items)
     store.clear(cell)
     if stop:
         stop.raise_if_asked()
+
+
+def _items(job: Job, seeds: Sequence[Seed], progress: Progress, snapshot: Snapshot) -> pl.DataFrame:
+    """What the chunk's seeds make of every item, while their weights are still there."""
+    experiment, evaluation = job.experiment, progress.evaluation
+    assert evaluation is not None  # the last step is one of evaluation
+    params = jax.tree.map(lambda leaf: np.asarray(leaf)[: len(seeds)], snapshot.state.params)
+    seen = evaluate(experiment.task, experiment.model, params, layout=job.plan.layout)
+    return items_table(experiment, seeds, progress.step, evaluation.diverged, seen)
 
 
 def _saved(store: Store, cell: str, seeds: Sequence[Seed], say: Callable[[str], None]) -> Checkpoint | None:

@@ -37,7 +37,7 @@ def items(**changes: Any) -> Items:
         "nll": np.zeros(shape),
         "brier": np.zeros(shape),
         "edits": np.zeros(shape, int),
-        "choices": np.broadcast_to(np.array([0.0, -np.inf, -30.0]), (*shape, CHOICES)),
+        "choices": np.broadcast_to(np.array([0.0, -np.inf, -1e9]), (*shape, CHOICES)),
     }
     return Items(answers=answers, **{**perfect, **changes})
 
