@@ -105,7 +105,7 @@ def test_sums_are_the_scores_of_the_sets(name: str) -> None:
         for m in range(len(items.items)):
             assert seen.exact[s, where == m].sum() == whole.exact[m]
             assert seen.right[s, where == m].sum() == whole.right[m]
-            assert seen.nll[s, where == m].sum() == pytest.approx(whole.nll[m], rel=1e-5)
+            assert seen.nll[s, where == m].sum() == pytest.approx(float(whole.nll[m]), rel=1e-5)
 
 
 def test_every_metric_takes_them() -> None:

@@ -11,14 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from test_generate import trained
 
 from jaxemerge.devices import Layout
 from jaxemerge.evaluation import PassCounts, Sampling, estimate, generate, prompts
 from jaxemerge.evaluation.pass_until import Tally, _joined, _packed, _shape
 from jaxemerge.models import init
 from jaxemerge.tasks import Count
-from small_cell import CELL
+from small_cell import CELL, trained
 
 KEY = jax.random.key(11)
 SEEDS = [(5, 5), (7, 7), (2, 9)]
