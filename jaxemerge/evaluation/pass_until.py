@@ -188,7 +188,7 @@ def _packed(tally: Tally, rows: int, groups: int) -> Iterator[_Jobs]:
 def _shape(n_open: int, least: int, rows: int) -> int:
     """Items to a call: few enough that each gets a batch as large as its samples so far, or all rows."""
     size = rows
-    while size > 1 and (size // _GROWTH >= n_open or rows // size < least):
+    while size > 1 and (max(1, size // _GROWTH) >= n_open or rows // size < least):
         size = max(1, size // _GROWTH)
     return size
 

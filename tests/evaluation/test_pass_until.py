@@ -129,7 +129,7 @@ def test_waiting_times_are_negative_binomial(p: float) -> None:
     rounded = -(-tally.samples.ravel() // 16) * 16 - r  # counted to the end of batches of 16
     biased = np.bincount(np.searchsorted(edges, rounded), minlength=len(edges) + 1)
     assert stats.chisquare(biased, shares * failures.size).pvalue < 1e-10
-    assert np.mean(1 / (tally.samples - 1)) == pytest.approx(p, rel=0.05)  # (r - 1) / (K - 1) is unbiased
+    assert np.mean(1 / (tally.samples - 1)) == pytest.approx(p, rel=0.12)  # 4 standard errors
 
 
 def test_cost_is_that_of_the_samples_needed() -> None:
@@ -147,8 +147,7 @@ def test_cost_is_that_of_the_samples_needed() -> None:
 
 def test_few_shapes() -> None:
     shapes = {_shape(n, least, 128) for n in range(1, 300) for least in (0, 1, 5, 17, 100, 10**5)}
-    assert shapes == {128, 32, 8, 2, 1} - ({2} - shapes)
-    assert len(shapes) <= 5
+    assert shapes == {128, 32, 8, 2, 1}
     assert _shape(1, 0, 128) == 1  # rows that would be idle try the same item again
     assert _shape(128, 0, 128) == 128
     assert _shape(128, 4, 128) == 32
