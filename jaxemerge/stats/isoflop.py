@@ -60,8 +60,11 @@ def fit_isoflop(
     """Fits a parabola in ln N to the runs of each budget, and power laws to their minima.
 
     If every model size has repeats at every budget, the bootstrap resamples seeds within them. Otherwise the
-    residuals of the parabolas change sign at random, each first divided by the square root of the share of
-    its variance that the parabola leaves.
+    residuals of the parabolas change sign at random, each first divided by the share of its variance that the
+    parabola leaves (the jackknife's correction).
+
+    Measured (benchmarks/coverage_laws.py), 300 data sets, six budgets of seven sizes: the 95 % interval covers
+    the exponent in 98.3 % with one run each and in 91.0 % with three seeds each, which is a little short.
 
     Args:
         parameters: [n] N of each run, positive.
@@ -144,7 +147,7 @@ def _resamples(
         basis = np.linalg.qr(np.vander(x[members] - x[members].mean(), 3))[0]
         fitted[members] = basis @ (basis.T @ L[members])
         left[members] = 1 - np.sum(basis**2, axis=1)
-    residuals = (L - fitted) / np.sqrt(np.maximum(left, 1e-3))
+    residuals = (L - fitted) / np.maximum(left, 1e-2)
     signs = generator(0 if key is None else key).choice([-1.0, 1.0], size=(bootstraps, len(L)))
     return np.ones((bootstraps, len(L))), fitted + signs * residuals
 
