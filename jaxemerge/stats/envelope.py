@@ -65,7 +65,7 @@ def fit_envelope(
     count the best size is the lowest point of the parabola in ln N through the lowest curve and its two
     neighbours in size; counts at which the smallest or the largest model is best are left out.
 
-    Measured (benchmarks/coverage_laws.py), 300 data sets: the 95 % interval covers the exponent in 96.3 % with
+    Measured (benchmarks/coverage_laws.py), 300 data sets: 95 % intervals cover the exponent in 96.3 % with
     twelve sizes of one run, but only in 82.7 % with nine sizes of four seeds: there it is too narrow.
 
     Args:

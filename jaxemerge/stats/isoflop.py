@@ -60,10 +60,10 @@ def fit_isoflop(
     """Fits a parabola in ln N to the runs of each budget, and power laws to their minima.
 
     If every model size has repeats at every budget, the bootstrap resamples seeds within them. Otherwise the
-    residuals of the parabolas change sign at random, each first divided by the share of its variance that the
+    residuals of the parabolas change sign at random, each divided by the share of its variance that the
     parabola leaves (the jackknife's correction).
 
-    Measured (benchmarks/coverage_laws.py), 300 data sets, six budgets of seven sizes: the 95 % interval covers
+    Measured (benchmarks/coverage_laws.py), 300 data sets, six budgets of seven sizes: 95 % intervals cover
     the exponent in 98.3 % with one run each and in 91.0 % with three seeds each, which is a little short.
 
     Args:
