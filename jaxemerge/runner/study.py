@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 import polars as pl
 
 from jaxemerge.evaluation import evaluate
@@ -30,13 +28,13 @@ from jaxemerge.training import (
     Plan,
     Program,
     Seed,
-    Snapshot,
     fixed_part,
     make_plan,
     resumed_plan,
     smaller_plan,
 )
 from jaxemerge.training.search import planned_by_search, worth_searching
+from jaxemerge.types import Params
 
 
 @dataclass(frozen=True)
@@ -327,7 +325,7 @@ def run_chunk(
             evaluations.append(progress.evaluation)
         yield progress
         if keep_items and snapshot is not None and progress.step == job.experiment.steps:
-            items = _items(job, seeds, progress, snapshot)
+            items = kept_items(job, seeds, snapshot.paused(len(seeds)).state.params, evaluations[-1])
         if snapshot is None or progress.step == job.experiment.steps:
             continue
         if progress.step:
@@ -341,13 +339,11 @@ def run_chunk(
         stop.raise_if_asked()
 
 
-def _items(job: Job, seeds: Sequence[Seed], progress: Progress, snapshot: Snapshot) -> pl.DataFrame:
-    """What the chunk's seeds make of every item, while their weights are still there."""
-    experiment, evaluation = job.experiment, progress.evaluation
-    assert evaluation is not None  # the last step is one of evaluation
-    params = jax.tree.map(lambda leaf: np.asarray(leaf)[: len(seeds)], snapshot.state.params)
+def kept_items(job: Job, seeds: Sequence[Seed], params: Params, evaluation: Evaluation) -> pl.DataFrame:
+    """What a cell's seeds make of every item, from their weights and their evaluation at the same step."""
+    experiment = job.experiment
     seen = evaluate(experiment.task, experiment.model, params, layout=job.plan.layout)
-    return items_table(experiment, seeds, progress.step, evaluation.diverged, seen)
+    return items_table(experiment, seeds, evaluation.step, evaluation.diverged, seen)
 
 
 def _saved(store: Store, cell: str, seeds: Sequence[Seed], say: Callable[[str], None]) -> Checkpoint | None:

@@ -22,7 +22,7 @@ from jaxemerge.runner.provenance import provenance
 from jaxemerge.runner.signals import StopRequest
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.store import Store
-from jaxemerge.runner.study import Job, common, run_chunk
+from jaxemerge.runner.study import Job, common, kept_items, run_chunk
 from jaxemerge.runner.table import results_table
 from jaxemerge.runner.train import Evaluation, Progress, train_chunk
 from jaxemerge.training import Members, Paused, Plan, Seed, fitted_plan, smaller_plan
@@ -154,6 +154,7 @@ def run_group(
     stop: StopRequest | None = None,
     interval: float = INTERVAL,
     say: Callable[[str], None] = lambda line: None,
+    keep_items: bool = False,
 ) -> Iterator[Progress]:
     """Trains one chunk of a group, and stores the rows of every cell in it when it is finished.
 
@@ -161,7 +162,8 @@ def run_group(
     """
     if len(group.jobs) == 1:
         seeds = tuple(seed for _, seed in chunk)
-        yield from run_chunk(group.jobs[0], seeds, store, stop=stop, interval=interval, say=say)
+        care: dict[str, Any] = {"stop": stop, "interval": interval, "say": say, "keep_items": keep_items}
+        yield from run_chunk(group.jobs[0], seeds, store, **care)
         return
     cells = parts(group, chunk)
     keeps = [store.checkpoints(part.job.experiment.cell, part.seeds, interval) for part in cells]
@@ -174,11 +176,14 @@ def run_group(
         return {"seconds": seconds, **same}
 
     who = jax.tree.map(lambda *x: np.concatenate(x), *(part.members for part in cells))
+    last: Paused | None = None
     running = train_chunk(group.experiment, group.plan, who, pause=lambda: keeps[0].due or bool(stop))
     for progress, snapshot in running:
         if progress.evaluation is not None:
             evaluations.append(progress.evaluation)
         yield progress
+        if keep_items and snapshot is not None and progress.step == group.experiment.steps:
+            last = snapshot.paused(len(chunk))
         if snapshot is None or progress.step == group.experiment.steps:
             continue
         if progress.step:
@@ -192,7 +197,9 @@ def run_group(
         cell = part.job.experiment
         seen = [part.own(evaluation) for evaluation in evaluations]
         rows = results_table(cell, part.seeds, seen, part.job.columns)
-        store.write(cell.cell, part.seeds, rows, record(part))
+        params = part.own(last).state.params if last else None
+        items = kept_items(part.job, part.seeds, params, seen[-1]) if params else None
+        store.write(cell.cell, part.seeds, rows, record(part), items)
         keep.clear()
     if stop:
         stop.raise_if_asked()

@@ -3,9 +3,13 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 
 from jaxemerge import paired
+from jaxemerge.analysis import rescore
+from jaxemerge.evaluation.metrics import ANSWER_NLL
 from jaxemerge.runner.signals import StoppedError
 from jaxemerge.runner.store import create_store
 from jaxemerge.runner.study import jobs, run_chunk
@@ -119,3 +123,16 @@ def test_a_group_after_its_first_chunks_and_a_smaller_one(grid):
     less = rest.smaller()
     assert (less.plan.chunk, less.plan.source) == (2, "halved")
     assert less.chunks == [((0, (7, 7)), (1, (5, 5)))]
+
+
+def test_items_are_kept_of_each_cell(grid, tmp_path):
+    """In chunks of one cell and of several; scored anew they are the rows of results."""
+    store = create_store(tmp_path, "grid", grid)
+    train_all(grid, store, keep_items=True)
+    rows = store.results().filter(pl.col("metric") == "answer_nll", pl.col("step") == grid[0].steps)
+    again = rescore(store.items(), ANSWER_NLL)
+    keys = ["cell", "init_seed", "data_seed", "split", "length"]
+    both = rows.join(again, on=keys, suffix="_again", nulls_equal=True)
+    assert both.height == rows.height == again.height > 0
+    assert both["cell"].n_unique() == len(grid)
+    np.testing.assert_allclose(both["value_again"], both["value"], rtol=1e-4)
