@@ -38,11 +38,13 @@ def contents(
     """Headline sentences, figures and summary table of one metric, by default the frame's own main one."""
     headline = findings.population_sentences(frame)
     metrics = set(frame["metric"].unique())
-    main = metric or main_metric(frame)
-    if main is None or not is_share(frame, main) or never_right(frame, main):
+    main, of_loss = metric or main_metric(frame), list(laws(frame))
+    share = main is not None and is_share(frame, main)
+    # No exact answer anywhere is a result, but beside a law of the loss it is not what was asked.
+    if main is None or not share or (of_loss and never_right(frame, main)):
         headline.append(f"{_missing(frame, main)}: there are no scores to describe.")
-        shown = main if main is None or not is_share(frame, main) else loss_metric(frame)
-        figures = [*values(frame, shown), *laws(frame), *_training(frame, metrics)]
+        shown = loss_metric(frame) if share else main
+        figures = [*values(frame, shown), *of_loss, *_training(frame, metrics)]
         return headline, figures, pl.DataFrame()
     exact = frame.filter(pl.col("metric") == main)
     ends = final(exact)
@@ -53,7 +55,7 @@ def contents(
     figures += success_against_scale_fitted(ends, found, threshold)
     figures += emergences(frame, ends, found)
     figures += [*_learning(exact, found, threshold), *_survival(exact, found, threshold)]
-    figures += [*laws(frame), *_training(frame, metrics)]
+    figures += [*of_loss, *_training(frame, metrics)]
     figures += checks(frame, ends, found, threshold)
     return headline, figures, table
 

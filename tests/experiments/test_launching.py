@@ -161,7 +161,7 @@ def test_a_cell_that_another_process_holds_is_waited_for_as_long_as_asked(monkey
     (cell, *_) = STUDIES["count_quick"].cells()
     store = create_store(tmp_path / "out", "count_quick", [cell])
     todo, trained = jobs([cell], store), []
-    monkeypatch.setattr(train, "train_job", lambda job, *_: trained.append(job.experiment.cell))
+    monkeypatch.setattr(train, "train_group", lambda group, *_: trained.append(group.experiment.cell))
     held, released = threading.Event(), threading.Event()
 
     def other():

@@ -1,7 +1,6 @@
 """One seed of sixteen goes to NaN: it is named with its step, and the others do not notice."""
 
 import dataclasses
-import importlib
 import io
 
 import jax.numpy as jnp
@@ -10,11 +9,10 @@ import pytest
 from rich.console import Console
 
 import terminal
-from jaxemerge import paired
+from jaxemerge import Experiment, paired
 from jaxemerge.runner.store import create_store
 from jaxemerge.runner.study import jobs, run_chunk
 
-training = importlib.import_module("jaxemerge.runner.train")  # the package's `train` is the function
 POISONED = 5
 KEY = ["init_seed", "step", "split", "length", "metric"]
 
@@ -35,14 +33,14 @@ def test_fifteen_seeds_are_the_same_bits_beside_a_poisoned_one(tiny, tmp_path, m
     """One after the other (map) and side by side (vmap): as without it, and as beside a healthy one."""
     healthy = results(tiny, tmp_path / "healthy", range(16), width)
     without = results(tiny, tmp_path / "without", [s for s in range(16) if s != POISONED], width)
-    true = training.members
+    true = Experiment.members_of
 
-    def poisoned(seeds, learning_rate, weight_decay):
-        members = true(seeds, learning_rate, weight_decay)
+    def poisoned(experiment, seeds):
+        members = true(experiment, seeds)
         bad = members.init_seed == POISONED
         return members._replace(learning_rate=jnp.where(bad, 1e30, members.learning_rate))
 
-    monkeypatch.setattr(training, "members", poisoned)
+    monkeypatch.setattr(Experiment, "members_of", poisoned)
     found = results(tiny, tmp_path / "poisoned", range(16), width)
     others = pl.col("init_seed") != POISONED
     assert found.filter(others).equals(without)
