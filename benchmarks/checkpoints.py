@@ -26,8 +26,8 @@ import timing
 from jaxemerge import AdamW, Count, Experiment, neox, paired
 from jaxemerge.devices import use_host_cores
 from jaxemerge.runner.checkpoint import INTERVAL
+from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.provenance import provenance
-from jaxemerge.runner.store import create_store
 from jaxemerge.runner.train import Evaluation, train_chunk
 from jaxemerge.training import make_plan
 

@@ -24,7 +24,7 @@ import timing
 from jaxemerge import AdamW, Count, Experiment, neox, paired
 from jaxemerge.devices import use_host_cores
 from jaxemerge.report import write_report
-from jaxemerge.runner.store import create_store
+from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.study import jobs
 from jaxemerge.runner.together import run_group, together
 

@@ -7,8 +7,9 @@ import argparse
 from rich.console import Console
 
 from jaxemerge.report import report_damage, write_report
+from jaxemerge.runner.opening import open_store
 from jaxemerge.runner.provenance import described
-from jaxemerge.runner.store import Store, open_store
+from jaxemerge.runner.store import Store
 from options import required_folder
 from terminal import print_diverged, print_status, print_summary, say
 

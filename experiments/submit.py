@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from jaxemerge.runner.launch import Resources, require, submit
-from jaxemerge.runner.store import create_store, overwrite
+from jaxemerge.runner.opening import create_store, overwrite
 from options import (
     add_launch_options,
     chosen_cells,

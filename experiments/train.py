@@ -18,10 +18,11 @@ from jaxemerge.runner.display import Display
 from jaxemerge.runner.estimate import assumed_rate, estimates
 from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.metrics import ChunkMetrics
+from jaxemerge.runner.opening import create_store, open_store, overwrite
 from jaxemerge.runner.processes import ALONE, Processes
 from jaxemerge.runner.signals import StoppedError, StopRequest
 from jaxemerge.runner.spec import Experiment
-from jaxemerge.runner.store import Store, create_store, open_store, overwrite
+from jaxemerge.runner.store import Store
 from jaxemerge.runner.study import Job, current, jobs
 from jaxemerge.runner.together import Chunk, Group, parts, run_group, together
 from jaxemerge.runner.trackers import tracker

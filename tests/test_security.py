@@ -13,7 +13,8 @@ import terminal
 from jaxemerge import Count, Experiment, devices, neox
 from jaxemerge.devices import DeviceError, keep_compiled
 from jaxemerge.files import write_sealed
-from jaxemerge.runner.store import StoreError, create_store, open_store
+from jaxemerge.runner.opening import create_store, open_store
+from jaxemerge.runner.store import StoreError
 
 ROOT = Path(jaxemerge.__file__).parents[1]
 READ_AND_RUN = re.compile(

@@ -19,8 +19,6 @@ import hashlib
 import io
 import json
 import math
-import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,13 +38,9 @@ from jaxemerge.files import (
     write_sealed,
 )
 from jaxemerge.runner.checkpoint import INTERVAL, Checkpoints
-from jaxemerge.runner.lock import LockedError, holder, locked, refuse_others, waiting
-from jaxemerge.runner.spec import Experiment
+from jaxemerge.runner.lock import LockedError, holder, locked, refuse_others
 from jaxemerge.runner.table import SCHEMA
 from jaxemerge.training import Seed
-
-_FORMAT = 2
-_CELL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # a cell's id names a folder
 
 
 class StoreError(ValueError):
@@ -287,165 +281,3 @@ def _name(seeds: Sequence[Seed]) -> str:
     """Of a chunk's files."""
     found = hashlib.sha256(json.dumps(list(seeds)).encode()).hexdigest()[:8]
     return f"seeds-{min(seeds)[0]}-{max(seeds)[0]}-{found}"
-
-
-def open_store(folder: Path) -> Store:
-    """Opens an existing results folder.
-
-    Raises:
-        StoreError: there is none.
-    """
-    description = folder / "study.json"
-    if not folder.is_dir():
-        raise StoreError(f"{folder}: no such folder")
-    if not description.is_file():
-        raise StoreError(f"{folder} holds no study: there is no study.json in it")
-    try:
-        return _described(folder)
-    except DamagedError as error:
-        raise StoreError(f"{error}; train the study again to mend it") from error
-
-
-def _described(folder: Path) -> Store:
-    """The store that a folder's study.json describes.
-
-    Raises:
-        DamagedError: it is damaged.
-        StoreError: another version of jaxemerge wrote it, or a cell's name is none.
-    """
-    fields = read_sealed(folder / "study.json")
-    found = fields.get("format")
-    if found != _FORMAT:
-        raise StoreError(f"{folder} is a results folder of format {found}; this version writes {_FORMAT}")
-    for cell in fields["cells"]:
-        if not _CELL.fullmatch(cell):
-            raise StoreError(f"{folder}: study.json names a cell {cell!r}, which is no name of a folder")
-    return Store(folder, fields["study"], fields["cells"], asked=_read_seeds(fields.get("seeds", {})))
-
-
-def create_store(folder: Path, study: str, experiments: Sequence[Experiment]) -> Store:
-    """Opens or creates the results folder of a study.
-
-    A folder that holds some of the cells, or all and further ones, is gone on with. Several processes may do
-    so at once, each with cells of its own.
-
-    Raises:
-        StoreError: the folder holds another experiment or other files, or cannot be written.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise StoreError(f"{folder} is a file: --out must name a folder")
-    asked = {experiment.cell: _without_seeds(experiment) for experiment in experiments}
-    try:
-        make_folder(folder)
-        with waiting(folder / ".lock"):
-            remove_partial(folder)
-            kept, before, notes = _kept(folder, asked)
-            seeds = {cell.cell: (*before.get(cell.cell, ()), *cell.seeds) for cell in experiments}
-            seeds = {cell: tuple(sorted(set(of))) for cell, of in {**before, **seeds}.items()}
-            store = Store(folder, study, {**kept, **asked}, notes, seeds)
-            write_sealed(folder / "study.json", _description(store))
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be written: {error.strerror or error}") from error
-    return store
-
-
-def _description(store: Store) -> dict[str, Any]:
-    """What study.json says; seeds are written ``7``, or ``3/8`` where weights and data have two."""
-    seeds = {
-        cell: " ".join(str(i) if i == d else f"{i}/{d}" for i, d in of) for cell, of in store.asked.items()
-    }
-    return {"format": _FORMAT, "study": store.study, "cells": store.cells, "seeds": seeds}
-
-
-def _read_seeds(texts: Mapping[str, str]) -> dict[str, tuple[Seed, ...]]:
-    def seed(text: str) -> Seed:
-        init, _, data = text.partition("/")
-        return int(init), int(data or init)
-
-    return {cell: tuple(map(seed, text.split())) for cell, text in texts.items()}
-
-
-def _kept(
-    folder: Path, asked: Mapping[str, Any]
-) -> tuple[Mapping[str, dict[str, Any]], Mapping[str, tuple[Seed, ...]], tuple[str, ...]]:
-    """Cells of the folder and their seeds; none, and a note, where their description is missing or damaged.
-
-    It is then set aside.
-    """
-    if not (folder / "study.json").is_file():
-        _check_left(folder, asked)
-        lost = (folder / "cells").is_dir()
-        return {}, {}, (f"{folder / 'study.json'} is missing; it is written anew.",) if lost else ()
-    try:
-        store = _described(folder)
-    except DamagedError as error:
-        _check_left(folder, asked)
-        aside = set_aside(folder / "study.json")
-        return {}, {}, (f"{error}; it is kept as {aside.name} and written anew.",)
-    _check_same(folder, store.cells, asked)
-    return store.cells, store.asked, ()
-
-
-def _check_left(folder: Path, asked: Mapping[str, Any]) -> None:
-    """Refuses a folder without a description, unless all that it holds are cells that are asked for.
-
-    A cell's name holds a digest of its fields: its seeds are found again without the description.
-    """
-    cells = folder / "cells"
-    if not cells.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
-        raise StoreError(f"{folder} holds other files and no study: choose an empty or new folder")
-    others = sorted(path.name for path in cells.iterdir() if path.name not in asked) if cells.is_dir() else ()
-    if others:
-        raise StoreError(
-            f"{folder} has lost its study.json, and holds the cell {others[0]}, which this command does not "
-            "train: give the command that does, or choose another folder with --out"
-        )
-
-
-def overwrite(folder: Path) -> None:
-    """Removes the study that a folder holds, and its report; other files stay.
-
-    Raises:
-        StoreError: the folder holds other files and no study.
-        LockedError: a process is writing one of its cells.
-    """
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    cells = folder / "cells"
-    if not (folder / "study.json").is_file() and not cells.is_dir():
-        raise StoreError(f"{folder} holds other files and no study: choose an empty or new folder")
-    for cell in sorted(cells.iterdir()) if cells.is_dir() else ():
-        with locked(cell / ".lock"):
-            pass
-    for name in ("charts", "tables", "cells"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("report.html", "report.json", "study.json"):
-        (folder / name).unlink(missing_ok=True)
-
-
-def _check_same(folder: Path, kept: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    if kept.keys() <= asked.keys() or asked.keys() <= kept.keys():
-        return
-    new = next(fields for cell, fields in asked.items() if cell not in kept)
-    differences = min((_differences(old, new) for old in kept.values()), key=len)
-    raise StoreError(
-        f"{folder} holds another experiment: {'; '.join(differences)}; choose another folder with --out, "
-        "or begin anew with --overwrite"
-    )
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
-    for name in dict.fromkeys([*old, *new]):
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += _differences(before, after, f"{prefix}{name}.")
-        elif before != after:
-            found.append(f"{prefix}{name} is {before} there and {after} here")
-    return found
-
-
-def _without_seeds(experiment: Experiment) -> dict[str, Any]:
-    """A cell's description as it reads back from JSON."""
-    fields: dict[str, Any] = json.loads(experiment.to_json())
-    return {name: value for name, value in fields.items() if name not in ("seeds", "study")}

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 import run
-from jaxemerge.runner.store import open_store
+from jaxemerge.runner.opening import open_store
 
 PROGRAM = Path(__file__).parents[1] / "traced_run.py"
 STUDY = ["--seeds", "4", "--chunk", "2", "--checkpoint", "0", "--set", "model.depth=1", "--set", "batch=2"]

@@ -21,8 +21,8 @@ import run
 import submit
 import train
 from jaxemerge.runner.lock import LockedError
+from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.signals import StopRequest
-from jaxemerge.runner.store import create_store, open_store
 from jaxemerge.runner.study import jobs
 from options import parse_minutes, parser, selected
 from studies import STUDIES

@@ -15,7 +15,7 @@ import pytest
 import run
 from jaxemerge import Count, Experiment, neox, paired
 from jaxemerge.runner import checkpoint, signals, study
-from jaxemerge.runner.store import open_store
+from jaxemerge.runner.opening import open_store
 from jaxemerge.training import population
 from studies import STUDIES
 

@@ -11,8 +11,8 @@ import pytest
 from jaxemerge import files, paired
 from jaxemerge.files import DamagedError
 from jaxemerge.runner import checkpoint, study
+from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.signals import StoppedError
-from jaxemerge.runner.store import create_store
 from jaxemerge.runner.study import jobs, run_chunk
 from jaxemerge.training import members, program
 

@@ -11,8 +11,9 @@ import pytest
 from jaxemerge import paired
 from jaxemerge.report import report_damage, write_report
 from jaxemerge.runner import checkpoint, study
+from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.signals import StoppedError
-from jaxemerge.runner.store import StoreError, create_store, open_store
+from jaxemerge.runner.store import StoreError
 from jaxemerge.runner.study import jobs, run_chunk
 
 KEY = ["init_seed", "step", "split", "length", "metric"]

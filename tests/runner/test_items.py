@@ -20,7 +20,8 @@ from jaxemerge.evaluation.metrics import (
     TOKEN_ACCURACY,
 )
 from jaxemerge.runner.items import items_table
-from jaxemerge.runner.store import StoreError, create_store, open_store
+from jaxemerge.runner.opening import create_store, open_store
+from jaxemerge.runner.store import StoreError
 from jaxemerge.runner.table import results_table
 
 RECORD: dict[str, Any] = {"seconds": 1.5, "plan": {}, "provenance": {}}

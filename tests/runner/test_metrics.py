@@ -14,7 +14,7 @@ import pytest
 from jaxemerge import paired
 from jaxemerge.runner import metrics
 from jaxemerge.runner.metrics import ChunkMetrics, flat
-from jaxemerge.runner.store import create_store
+from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.trackers import tracker
 from jaxemerge.runner.train import Progress
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 import terminal
 from jaxemerge import Experiment, paired
-from jaxemerge.runner.store import create_store
+from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.study import jobs, run_chunk
 
 POISONED = 5

@@ -10,8 +10,8 @@ import pytest
 from jaxemerge import paired
 from jaxemerge.runner import processes
 from jaxemerge.runner.lock import LockedError
+from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.processes import ALONE, ProcessError, Processes, join
-from jaxemerge.runner.store import create_store
 
 # What a program finds in its environment.
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_STEP_NODELIST": "a,b"}

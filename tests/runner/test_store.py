@@ -11,7 +11,8 @@ import pytest
 
 from jaxemerge import files, paired
 from jaxemerge.runner.lock import LockedError
-from jaxemerge.runner.store import StoreError, create_store, open_store, overwrite
+from jaxemerge.runner.opening import create_store, open_store, overwrite
+from jaxemerge.runner.store import StoreError
 from jaxemerge.runner.table import results_table
 
 RECORD = {"seconds": 1.5, "plan": {}, "provenance": {}}

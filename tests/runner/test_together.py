@@ -10,8 +10,8 @@ import pytest
 from jaxemerge import paired
 from jaxemerge.analysis import rescore
 from jaxemerge.evaluation.metrics import ANSWER_NLL
+from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.signals import StoppedError
-from jaxemerge.runner.store import create_store
 from jaxemerge.runner.study import jobs, run_chunk
 from jaxemerge.runner.sweep import override
 from jaxemerge.runner.together import run_group, together
