@@ -42,13 +42,15 @@ def main(notes: str, stop: int, arguments: list[str]) -> int:
         with open(notes, "a") as file:
             file.write(json.dumps({"pid": os.getpid(), **fields}) + "\n")
 
-    def noting(experiment: Any, plan: Any, seeds: Any, *, pause: Any, resume: Any) -> Any:
+    def noting(experiment: Any, plan: Any, who: Any, *, pause: Any, resume: Any) -> Any:
+        seeds = np.stack([who.init_seed, who.data_seed], axis=1).tolist()
+
         def gone_on(built: Any, population: Any) -> Any:
             paused = resume(built, population)
             note(kind="begun", seeds=seeds, step=paused.step, digest=digest(paused.state, len(seeds)))
             return paused
 
-        running = train_chunk(experiment, plan, seeds, pause=pause, resume=gone_on if resume else None)
+        running = train_chunk(experiment, plan, who, pause=pause, resume=gone_on if resume else None)
         for progress, snapshot in running:
             if snapshot is not None:
                 seen = digest(snapshot.state, len(seeds))

@@ -98,12 +98,23 @@ def together(todo: Sequence[Job]) -> list[Group]:
 
     Cells with finished seeds or checkpoints are groups of their own: they go on with their own plan.
     """
-    groups: dict[Any, list[Job]] = {}
+    alike: dict[Any, list[Job]] = {}
     for job in todo:
         alone = job.begun or not job.beside
         key = job.experiment.cell if alone else (common(job.experiment), job.plan)
-        groups.setdefault(key, []).append(job)
-    return [_fitted(jobs) for jobs in groups.values()]
+        alike.setdefault(key, []).append(job)
+    return [_fitted(jobs) for riders in alike.values() for jobs in _whole_chunks(riders)]
+
+
+def _whole_chunks(riders: Sequence[Job]) -> list[list[Job]]:
+    """Cut where chunks end with a cell: a group is one process' work, and no larger than chunks need."""
+    found, seeds = [list[Job]()], 0
+    for job in riders:
+        if seeds and seeds % job.plan.chunk == 0:
+            found.append([])
+        found[-1].append(job)
+        seeds += len(job.experiment.seeds)
+    return found
 
 
 def _fitted(jobs: Sequence[Job]) -> Group:

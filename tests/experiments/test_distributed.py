@@ -63,10 +63,15 @@ def rows(folder):
     return pl.read_parquet(folder / "cells" / "*" / "*.parquet").sort(ROW)
 
 
-def checkpoint_of(folder, rank):
-    """Waits for one of the process whose first seed is its rank."""
+def checkpoints_of(folder, rank):
+    """Those of the process whose first seed is its rank."""
+    return set(folder.glob(f"cells/*/checkpoints/seeds-{rank}-*/0*/chunk.json"))
+
+
+def wait_for_checkpoint(folder, rank, known=frozenset()):
+    """Returns when there is one that was not known."""
     deadline = time.monotonic() + 120
-    while not list(folder.glob(f"cells/*/checkpoints/seeds-{rank}-*/0*/chunk.json")):
+    while checkpoints_of(folder, rank) <= known:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -98,16 +103,17 @@ def test_two_processes_train_the_same_rows_and_one_speaks(single, tmp_path):
 def test_stopped_and_killed_processes_cost_nothing_but_time(single, tmp_path):
     out = tmp_path / "out"
     running = started(out)
-    checkpoint_of(out, 0)
-    checkpoint_of(out, 1)
+    wait_for_checkpoint(out, 0)
+    wait_for_checkpoint(out, 1)
     running[0].send_signal(signal.SIGTERM)  # the second one stops for want of the first
     first, second = outputs(running)
     assert [process.returncode for process in running] == [143, 143], first + second
     assert "SIGTERM: stopping after a checkpoint." in first
     assert "[process 1] Interrupted: " in second
 
+    known = checkpoints_of(out, 1)
     running = started(out, impatient=True)
-    checkpoint_of(out, 1)
+    wait_for_checkpoint(out, 1, known)  # it has joined the first, and trains
     running[1].kill()
     first, _ = outputs(running)
     assert [process.returncode for process in running] == [1, -signal.SIGKILL], first
