@@ -18,7 +18,7 @@ def blocks(language):
 
 @pytest.mark.slow
 def test_the_custom_task_is_short_runs_and_is_learnt(capsys):
-    code, _, _ = blocks("python")
+    code, *_ = blocks("python")
     body = [line for line in code.splitlines() if line.strip()]
     assert len(body) <= 30
     names = {}
@@ -30,7 +30,7 @@ def test_the_custom_task_is_short_runs_and_is_learnt(capsys):
 
 
 def test_the_statistics_run_alone(capsys):
-    _, code, _ = blocks("python")
+    _, code, *_ = blocks("python")
     names = {}
     exec(compile(code, "README.md", "exec"), names)
     assert capsys.readouterr().out.startswith("True 0.5")
@@ -39,12 +39,21 @@ def test_the_statistics_run_alone(capsys):
 
 @pytest.mark.slow
 def test_seeds_write_and_are_scored_anew(capsys):
-    *_, code = blocks("python")
+    _, _, code, _ = blocks("python")
     names = {}
     exec(compile(code, "README.md", "exec"), names)
     assert "exact_match" in capsys.readouterr().out
     assert names["written"].accepted.mean() == names["kept"].items.exact.mean()
     assert names["counts"].samples.shape == (4, 14)
+
+
+def test_the_law_is_found():
+    *_, code = blocks("python")
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    law = names["law"]
+    assert law.E.interval.low < 1.8 < law.E.interval.high
+    assert law.converged
 
 
 def test_there_are_exactly_two_marked_commands():

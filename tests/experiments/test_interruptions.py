@@ -48,6 +48,11 @@ def notes_of(folder):
     return folder.with_name(f"{folder.name}.notes")
 
 
+def lines_of(folder):
+    notes = notes_of(folder)
+    return notes.read_text().count("\n") if notes.exists() else 0
+
+
 def noted(folder, *kinds):
     lines = map(json.loads, notes_of(folder).read_text().splitlines())
     return [line for line in lines if line["kind"] in kinds]
@@ -85,9 +90,13 @@ def test_kills_at_random_moments_change_nothing_and_cost_an_interval_at_most(und
     assert len(steps) == 6
     folder, moments, runs = tmp_path / "0", random.Random(4), 1
     for _ in range(20):
-        running = started(folder)
+        noted_before, running = lines_of(folder), started(folder)
+        # Of a busy machine the clock alone would strike mostly before there is anything to lose.
+        dispatches = moments.randrange(4)
+        while running.poll() is None and lines_of(folder) < noted_before + dispatches:
+            time.sleep(0.005)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            running.wait(timeout=moments.uniform(0.2, 1.0) * seconds)
+            running.wait(timeout=moments.uniform(0.0, 0.1 if dispatches else 1.0) * seconds)
         running.kill()
         running.communicate()
         if running.returncode == 0:
@@ -131,7 +140,7 @@ def test_a_signal_leaves_a_checkpoint_and_a_line_on_how_to_go_on(undisturbed, tm
 def test_four_processes_of_which_two_are_killed_commit_each_of_twelve_cells_once(tmp_path):
     """The survivors finish what the killed ones had begun."""
     folder = tmp_path / "out"
-    study = ["twelve", "--checkpoint", "0"]
+    study = ["twelve", "--checkpoint", "0", "--chunk", "2"]  # a chunk a cell: to be shared out
     ended(tmp_path / "whole", study=study)
     runs = [started(folder, study=study) for _ in range(4)]
     deadline = time.monotonic() + 120
