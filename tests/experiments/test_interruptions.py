@@ -187,24 +187,22 @@ def test_a_second_process_is_refused_with_the_name_of_the_first(undisturbed, tmp
 def test_what_eight_devices_began_goes_on_on_two_and_on_one(tmp_path):
     """What is loaded is what was saved, to the bit; from there on it is rounded otherwise.
 
-    Before the first change of devices all rows agree with those of one device to 2e-6, after it to 2e-3:
-    long training amplifies rounding (seen: 2e-7 and 5e-5).
+    All rows agree with those of one device to 2e-6 before the first change of devices (seen: 4e-7), and to
+    2e-5 after it (seen: 4e-7): long training amplifies rounding.
     """
     folder, eight = tmp_path / "out", [*STUDY, "--seeds", "8", "--chunk", "8"]
     ended(folder, "--devices", "8", study=eight, stop=8, code=143)
     ended(folder, "--devices", "2", study=eight, stop=22, code=143)
     output = ended(folder, "--devices", "1", study=eight)
-    assert "planned anew, not as its finished seeds: that was on 2 x cpu, and here are 1 x cpu" in output
+    assert "going on from the checkpoint of step 22." in output
     done = {line["step"]: line["digest"] for line in noted(folder, "done")}
     assert [line["step"] for line in noted(folder, "begun")] == [8, 22]
     assert all(done[line["step"]] == line["digest"] for line in noted(folder, "begun"))
     ended(tmp_path / "one", "--devices", "1", study=eight)
     found, expected = (open_store(path).results().sort(KEY) for path in (folder, tmp_path / "one"))
     assert found.drop("value").equals(expected.drop("value"))
-    for rows, bound in ((pl.col("step") <= 8, 2e-6), (pl.col("step") > 8, 2e-3)):
-        difference = (found.filter(rows)["value"] - expected.filter(rows)["value"]).abs().max()
-        print(difference)
-        assert difference < bound
+    for rows, bound in ((pl.col("step") <= 8, 2e-6), (pl.col("step") > 8, 2e-5)):
+        assert (found.filter(rows)["value"] - expected.filter(rows)["value"]).abs().max() < bound
     [record] = open_store(folder).records()
     assert [(part["until"], part["provenance"]["devices"]) for part in record["earlier"]] == [(8, 8), (22, 2)]
 
