@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from jaxemerge.models import non_embedding_parameters, training_flops_per_token
+from jaxemerge.models import training_flops_per_token
+from jaxemerge.runner.table import cell_columns
 
 if TYPE_CHECKING:
     from jaxtyping import Bool
@@ -54,13 +55,7 @@ def items_table(
         }
     )
     named = {
-        "study": experiment.study,
-        "cell": experiment.cell,
-        "task": experiment.task.name,
-        "family": experiment.family,
-        "depth": experiment.model.depth,
-        "width": experiment.model.width,
-        "parameters": non_embedding_parameters(experiment.model),
+        **cell_columns(experiment),
         "step": step,
         "tokens": tokens,
         "flops": tokens * per_token,

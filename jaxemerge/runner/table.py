@@ -65,16 +65,7 @@ def results_table(
     per_step = experiment.batch * experiment.context
     per_token = training_flops_per_token(experiment.model, experiment.task.vocabulary, experiment.context)
     frame = pl.DataFrame({**columns, "init_seed": pairs[:, 0], "data_seed": pairs[:, 1]})
-    fixed = {
-        "study": experiment.study,
-        "cell": experiment.cell,
-        "task": experiment.task.name,
-        "family": experiment.family,
-        "depth": experiment.model.depth,
-        "width": experiment.model.width,
-        "parameters": non_embedding_parameters(experiment.model),
-        **(extra or {}),
-    }
+    fixed = {**cell_columns(experiment), **(extra or {})}
     return frame.with_columns(
         *(pl.lit(value).alias(name) for name, value in fixed.items()),
         tokens=pl.col("step") * per_step,
@@ -99,6 +90,19 @@ def _blocks(items: Sheet, evaluation: Evaluation, n_seeds: int) -> Iterator[dict
             yield _block(evaluation, value, *where, n_seeds)
     for metric, value in (("train_loss", evaluation.train_loss), ("grad_norm", evaluation.gradient_norm)):
         yield _block(evaluation, value, "train", -1, metric, -1, n_seeds)
+
+
+def cell_columns(experiment: Experiment) -> dict[str, Any]:
+    """What is the same in all rows of a cell, by column."""
+    return {
+        "study": experiment.study,
+        "cell": experiment.cell,
+        "task": experiment.task.name,
+        "family": experiment.family,
+        "depth": experiment.model.depth,
+        "width": experiment.model.width,
+        "parameters": non_embedding_parameters(experiment.model),
+    }
 
 
 def _block(

@@ -136,3 +136,13 @@ def test_items_are_kept_of_each_cell(grid, tmp_path):
     assert both.height == rows.height == again.height > 0
     assert both["cell"].n_unique() == len(grid)
     np.testing.assert_allclose(both["value_again"], both["value"], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("chunk", "cells"), [(2, [1, 1, 1, 1, 1]), (4, [2, 2, 1]), (6, [3, 2])])
+def test_groups_end_where_chunks_end_with_a_cell(tiny, chunk, cells):
+    """What one process takes at once is no more than its chunks need; others may take the next."""
+    rates = [override(tiny, {"optimizer.learning_rate": 1e-3 * (i + 1)}) for i in range(5)]
+    todo = jobs([cell.with_seeds(paired(range(2))) for cell in rates], None, chunk=chunk)
+    groups = together(todo)
+    assert [len(group.jobs) for group in groups] == cells
+    assert [job.experiment for group in groups for job in group.jobs] == [job.experiment for job in todo]
