@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterator
 
@@ -67,8 +68,8 @@ def check_evaluation(
 def documented(kind: type[Task]) -> list[tuple[Task, list[str], list[int]]]:
     """Every worked example of a task's docstring: the task, its words, and what is learnt."""
     found = []
-    text = kind.__doc__ or ""
-    for call, block in re.findall(r"``(\w+\(.*?\))``.*?:\n((?:\n(?: {8}.*\n)+)+)", text):
+    text = inspect.getdoc(kind) or ""  # Python 3.13 takes the indentation away by itself
+    for call, block in re.findall(r"``(\w+\(.*?\))``.*?:\n((?:\n(?: {4}.*(?:\n|$))+)+)", text):
         task = eval(call, vars(tasks).copy())
         lines = [line.strip() for line in block.splitlines() if line.strip()]
         for written, marks in zip(lines[::2], lines[1::2], strict=True):
