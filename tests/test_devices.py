@@ -36,7 +36,7 @@ def test_numbers_are_right() -> None:
     reason="the fault is that of jaxlib 0.10.2 on CPU",
 )
 def test_known_fault_is_found_and_named() -> None:
-    assert compiler_options() == {"xla_cpu_experimental_ynn_fusion_type": ""}
+    assert compiler_options()["xla_cpu_experimental_ynn_fusion_type"] == ""
     with pytest.raises(
         DeviceError, match=r"jaxlib 0\.10\.2\) returns 10[67]\d+ where 1073741824 is right.*39103"
     ):
@@ -64,6 +64,31 @@ def test_options_of_other_backends(monkeypatch: pytest.MonkeyPatch) -> None:
         patch.setattr(devices.jax, "jit", unknown)
         assert fresh() == {}
     assert fresh() == compiler_options()
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="options of host cores")
+def test_wide_vectors_where_the_cores_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option that one jaxlib does not know does not take the other with it."""
+    jit, wide, guard = jax.jit, "xla_cpu_prefer_vector_width", "xla_cpu_experimental_ynn_fusion_type"
+    fresh = compiler_options.__wrapped__
+    for flags, expected in (("flags : avx512f avx512_vbmi2", "512"), ("flags : avx2 avx512f", None)):
+        monkeypatch.setattr(Path, "read_text", lambda self, flags=flags: flags)
+        assert fresh().get(wide) == expected
+
+    def old(function: Any, compiler_options: dict[str, str]) -> Any:
+        if guard in compiler_options:
+            raise jax.errors.JaxRuntimeError("No such compile option")
+        return jit(function, compiler_options=compiler_options)
+
+    monkeypatch.setattr(Path, "read_text", lambda self: "avx512_vbmi2")
+    monkeypatch.setattr(devices.jax, "jit", old)
+    assert fresh() == {wide: "512"}
+
+    def no_such_file(self: Path) -> str:
+        raise OSError
+
+    monkeypatch.setattr(Path, "read_text", no_such_file)
+    assert fresh() == {}
 
 
 def test_started_devices_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,8 @@ rescale.defvjp(_rescale_forward, _rescale_backward)
 def heads_apart(qkv_BLCHK: Float[Array, "B L 3 H K"]) -> tuple[Array, Array, Array]:
     """Queries, keys and values, each [B, H, L, K]: one matrix per example and head.
 
-    The derived gradient would add three padded arrays; this one puts them side by side.
+    The derived gradient would add three padded arrays; this one puts them side by side, each copied first:
+    what it is made of would be worked out anew for every entry of the whole.
     """
     q, k, v = qkv_BLCHK.transpose(2, 0, 3, 1, 4)
     return q, k, v
@@ -131,7 +132,7 @@ def heads_apart(qkv_BLCHK: Float[Array, "B L 3 H K"]) -> tuple[Array, Array, Arr
 
 heads_apart.defvjp(
     lambda qkv_BLCHK: (heads_apart(qkv_BLCHK), None),
-    lambda _, gradients: (_copied(jnp.stack(gradients)).transpose(1, 3, 0, 2, 4),),
+    lambda _, gradients: (jnp.stack([_copied(g).transpose(0, 2, 1, 3) for g in gradients], axis=2),),
 )
 
 

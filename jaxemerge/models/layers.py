@@ -36,8 +36,8 @@ def _embedding_forward(table_VD: Array, tokens_P: Array) -> tuple[Array, tuple[A
 
 def _embedding_backward(residuals: tuple[Array, int], gradient_PD: Array) -> tuple[Array, None]:
     tokens_P, vocabulary = residuals
-    one_hot_PV = jax.nn.one_hot(tokens_P, vocabulary, dtype=gradient_PD.dtype)
-    return jnp.dot(one_hot_PV.T, gradient_PD, preferred_element_type=jnp.float32), None
+    one_hot_VP = jax.nn.one_hot(tokens_P, vocabulary, axis=0, dtype=gradient_PD.dtype)
+    return jnp.dot(one_hot_VP, gradient_PD, preferred_element_type=jnp.float32), None
 
 
 embedding.defvjp(_embedding_forward, _embedding_backward)
@@ -45,6 +45,8 @@ embedding.defvjp(_embedding_forward, _embedding_backward)
 
 def project(x_PD: Float[Array, "P D"], head_VD: Float[Array, "V D"]) -> Float[Array, "P V"]:
     """Logits in float32, whatever the precision of the inputs."""
+    if host.here() and x_PD.dtype == jnp.float32:
+        return host.product(x_PD, head_VD.T)
     return jax.lax.dot_general(x_PD, head_VD, (((1,), (1,)), ((), ())), preferred_element_type=jnp.float32)
 
 

@@ -1,0 +1,122 @@
+"""Does the throughput benchmark measure what it says, and add up the study's hours?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import cells
+import throughput
+import timing
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> cells.Cell:
+    """A cell of the quick study's batch, small enough for a test."""
+    made = replace(cells.laptop(32, 1, 2, 16), name="small")
+    monkeypatch.setitem(cells.LAPTOP, "small", made)
+    return made
+
+
+@pytest.mark.slow
+def test_a_population_and_single_seeds_are_measured(small: cells.Cell, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    asked = ["small", "--here", "--seeds", "2,4", "--rounds", "2", "--seconds", "0.01", "--json", str(out)]
+    assert throughput.main(asked) == 0
+    found = [timing.read(line) for line in out.read_text().splitlines()]
+    assert [(r.variant, r.seeds) for r in found] == [
+        (throughput.ONE, 1),
+        (throughput.POPULATION, 2),
+        (throughput.POPULATION, 4),
+    ]
+    for r in found:
+        assert r.unit == "seed-steps/s"
+        assert r.value > 0
+        assert r.more["tokens_per_second"] == pytest.approx(r.value * 2 * 16)
+        assert r.more["model_flops_per_second"] == pytest.approx(r.value * small.step_flops)
+        share = r.more["model_flops_per_second"] / r.more["peak_flops_per_second"]
+        assert r.more["share_of_peak"] == pytest.approx(share)
+        assert 0 < r.more["share_of_peak"] < 1
+        assert r.more["precision"] == "float32"
+    assert all(r.more["compile_seconds"] > 0 and r.more["peak_bytes"] > 1e7 for r in found[1:])
+
+
+def result(name: str, rate: float, variant: str = throughput.POPULATION) -> timing.Result:
+    return timing.Result("throughput", "device", name, variant, 32, rate, "seed-steps/s")
+
+
+def test_hours_of_a_machine_with_one_speed() -> None:
+    """Where every FLOP takes the same time, the hours of all cells are those of their FLOPs."""
+    speed = 2e14
+    timed = [
+        result(name, speed / cells.named(name, "bfloat16").step_flops) for name in ("4x64", "4x256", "16x128")
+    ]
+    hours, guessed = throughput.study_hours(timed, "bfloat16")
+    grid = cells.grid("bfloat16")
+    flops = sum(cell.step_flops for cell in grid) * throughput.STUDY_SEEDS * throughput.STUDY_STEPS
+    assert hours == pytest.approx(flops / speed / 3600)
+    assert len(grid) == 15
+    assert set(guessed) == {cell.name for cell in grid} - {"4x64", "4x256", "16x128"}
+
+
+def test_only_the_best_population_of_a_cell_counts() -> None:
+    slow, fast = result("4x64", 10.0), result("4x64", 20.0)
+    others = [result("4x64", 99.0, throughput.ONE), result("4x64", math.nan), result("quick", 1e6)]
+    alone, _ = throughput.study_hours([fast], "bfloat16")
+    assert throughput.study_hours([slow, fast, *others], "bfloat16")[0] == pytest.approx(alone)
+    assert math.isnan(throughput.study_hours(others[1:], "bfloat16")[0])
+
+
+def test_a_cell_that_does_not_fit_is_reported(small: cells.Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    import jax
+
+    def build(cell: cells.Cell, layout: object, seeds: int, **_: object) -> object:
+        if seeds > 2:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory\nand a long story")
+        return SimpleNamespace(seeds=seeds, run=lambda n: None, compile_seconds=0.5)
+
+    monkeypatch.setattr(throughput, "Population", build)
+    monkeypatch.setattr(timing, "interleaved", lambda runs, **_: {name: [0.1, 0.1] for name in runs})
+    monkeypatch.setattr(throughput.peak, "products", lambda dtype: {})
+    monkeypatch.setattr(throughput.peak, "peak", lambda seen, devices: 1e12)
+    found = throughput.measure(small, [2, 4], rounds=2, seconds=0.01)
+    assert [r.seeds for r in found] == [1, 2, 4]
+    assert math.isnan(found[-1].value)
+    assert found[-1].more["error"] == "RESOURCE_EXHAUSTED: out of memory"
+
+
+def test_the_study_ends_with_its_hours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cells without time left are named, and the exit code tells."""
+
+    def timed(names: list[str], *_: object) -> tuple[list[timing.Result], dict[str, str]]:
+        assert list(names) == list(cells.STUDY)
+        return [result("4x64", 10.0)], {"16x128": "no time left of 9 minutes"}
+
+    monkeypatch.setattr(throughput, "_has_accelerator", lambda: True)
+    monkeypatch.setattr(throughput, "_in_processes", timed)
+    assert throughput.main(["--study"]) == 1
+    said = capsys.readouterr()
+    assert "15 cells x 250 seeds x 10000 steps: about " in said.out
+    assert "interpolated by width for " in said.out
+    assert said.err == "16x128 left out: no time left of 9 minutes\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["5x5"], "error: cell '5x5': must be one of quick, width128, width256, or DEPTHxWIDTH"),
+        (["--seeds", "0"], "error: --seeds and --rounds: must be at least 1"),
+        (["--rounds", "0"], "error: --seeds and --rounds: must be at least 1"),
+    ],
+)
+def test_bad_options(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        throughput.main(arguments)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith(message)
