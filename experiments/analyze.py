@@ -10,7 +10,7 @@ from rich.console import Console
 
 from jaxemerge.analysis import is_share, main_metric, read_results
 from jaxemerge.report import write_report
-from options import COLUMNS
+from options import COLUMNS, threshold_of
 from terminal import print_diverged, print_summary, print_values, say
 
 
@@ -25,16 +25,17 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
     metric = options.score or main_metric(results)
     folder = options.out or Path("results") / options.folder.stem
     said = ", ".join(f"{meaning} is {column}" for meaning, column in _columns(options).items())
+    threshold = threshold_of(options)
     path = write_report(
         results,
         folder,
         title=options.folder.stem,
-        threshold=options.threshold,
+        threshold=threshold,
         metric=metric,
         details=[("file", str(options.folder)), ("columns", said or "as named in the file")],
     )
     if metric is not None and is_share(results, metric):
-        print_summary(console, results, options.threshold, metric)
+        print_summary(console, results, threshold, metric)
     elif metric is not None:
         print_values(console, results, metric)
     print_diverged(console, results)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 
+import polars as pl
 from rich.console import Console
 
 from jaxemerge.report import report_damage, write_report
 from jaxemerge.runner.opening import open_store
 from jaxemerge.runner.provenance import described
 from jaxemerge.runner.store import Store
-from options import required_folder
+from options import required_folder, threshold_of
+from studies import MEASURED
+from studies.finding import Finding
 from terminal import print_diverged, print_status, print_summary, say
 
 FAILED = 1  # exit code
@@ -31,17 +34,29 @@ def report(store: Store, options: argparse.Namespace, console: Console) -> int:
     results = store.results()
     if results.is_empty():
         raise ValueError(f"{store.folder} holds no finished seeds yet: nothing to report")
+    threshold, found = threshold_of(options, store.study), findings(store, results)
     path = write_report(
         results,
         store.folder,
         title=store.study,
-        threshold=options.threshold,
-        details=described(store.records()),
+        threshold=threshold,
+        details=[*((each.name, each.numbers) for each in found), *described(store.records())],
     )
-    print_summary(console, results, options.threshold)
+    print_summary(console, results, threshold)
     print_diverged(console, results)
+    for each in found:
+        say(console, each.line)
     say(console, f"Report: {path}")
     return 0
+
+
+def findings(store: Store, results: pl.DataFrame) -> list[Finding]:
+    """What a measured study asks of its results; nothing where cells are missing, or other than its own."""
+    study = MEASURED.get(store.study)
+    if study is None or set(results["cell"]) != store.cells.keys():
+        return []
+    own = [{cell.cell for cell in study.cells(quick=quick)} for quick in (True, False)]
+    return study.findings(study.kept(results)) if store.cells.keys() in own else []
 
 
 def verify(store: Store, console: Console) -> int:

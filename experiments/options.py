@@ -20,6 +20,7 @@ from studies import DEFAULT, STUDIES
 RESOURCES = ("partition", "time", "gpus", "cpus", "job_memory", "parallel", "sbatch")
 ON_A_FOLDER = ("status", "report", "verify")
 ANALYZE = "analyze"
+SUCCESS = 0.2  # exact match of a success, where a study does not say
 # What columns of a file may be named for; of all of them jaxemerge.analysis.read_results says more.
 COLUMNS = {
     "value": "scores; several columns with commas between them, where each metric has its own",
@@ -101,9 +102,8 @@ def parser(description: str | None) -> Parser:
     top.add_argument(
         "--threshold",
         type=float,
-        default=0.2,
         metavar="SHARE",
-        help="exact match from which a seed counts as a success (default 0.2)",
+        help=f"exact match from which a seed counts as a success (default: the study's own, else {SUCCESS})",
     )
     top.add_argument(
         "--chunk", type=int, default=0, metavar="N", help="seeds trained at once (default: chosen)"
@@ -206,7 +206,7 @@ def add_launch_options(top: argparse.ArgumentParser) -> None:
 
 def check_options(options: argparse.Namespace) -> None:
     """Refuses numbers out of range, and a folder where none belongs."""
-    if not 0 < options.threshold <= 1:
+    if options.threshold is not None and not 0 < options.threshold <= 1:
         raise ValueError(f"--threshold {options.threshold:g}: must lie in (0, 1]")
     if min(options.chunk, options.width) < 0 or (options.devices is not None and options.devices < 1):
         raise ValueError("--chunk, --width and --devices: must be at least 1")
@@ -289,6 +289,12 @@ def selected(cells: Sequence[Experiment], which: str | None) -> tuple[Experiment
 def study_name(options: argparse.Namespace) -> str:
     """The study's name, with that of the task that it is to train instead of its own."""
     return options.command + (f"_{options.task.rpartition(':')[2]}" if options.task else "")
+
+
+def threshold_of(options: argparse.Namespace, study: str = "") -> float:
+    """What counts as success: as given, or as the study of that name has it."""
+    own = getattr(STUDIES.get(study), "THRESHOLD", SUCCESS)
+    return own if options.threshold is None else options.threshold
 
 
 def results_folder(options: argparse.Namespace) -> Path:

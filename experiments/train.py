@@ -28,7 +28,7 @@ from jaxemerge.runner.together import Chunk, Group, parts, run_group, together
 from jaxemerge.runner.trackers import tracker
 from jaxemerge.runner.train import Progress, prepare, shrunk
 from jaxemerge.training import Seed, is_out_of_memory
-from options import chosen_cells, parse_memory, results_folder, selected, study_name
+from options import chosen_cells, parse_memory, results_folder, selected, study_name, threshold_of
 from terminal import plan_table, print_missing, say
 
 Follower = Callable[[Progress], None]  # is told of a chunk's progress
@@ -163,8 +163,9 @@ def train(
     for job in todo:
         if job.note:
             say(console, f"{processes.label}{job.note}")
+    threshold = threshold_of(options, store.study)
     try:
-        with Display(console, together(todo), options.threshold, label=processes.label) as display:
+        with Display(console, together(todo), threshold, label=processes.label) as display:
             care = {"stop": stop, "interval": options.checkpoint, "say": display.line}
             care |= {"keep_items": options.keep_items}
             follow = followed(store, options, display.line)
@@ -188,11 +189,12 @@ def followed_by_nobody(experiment: Experiment, seeds: Sequence[Seed]) -> Iterato
 
 def followed(store: Store, options: argparse.Namespace, line: Callable[[str], None]) -> Follow:
     """What follows chunks besides the display: a file of numbers, and the trackers that are asked for."""
+    threshold = threshold_of(options, store.study)
     makers = [tracker(name, store.folder, store.study) for name in dict.fromkeys(options.track)]
 
     def follow(experiment: Experiment, seeds: Sequence[Seed]) -> ChunkMetrics:
         path = store.metrics(experiment.cell, seeds)
-        return ChunkMetrics(path, experiment, seeds, threshold=options.threshold, trackers=makers, say=line)
+        return ChunkMetrics(path, experiment, seeds, threshold=threshold, trackers=makers, say=line)
 
     return follow
 

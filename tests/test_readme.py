@@ -1,5 +1,6 @@
 """The README keeps its word: its example runs and is short, its commands and links exist."""
 
+import json
 import re
 from pathlib import Path
 
@@ -54,6 +55,15 @@ def test_the_law_is_found():
     law = names["law"]
     assert law.E.interval.low < 1.8 < law.E.interval.high
     assert law.converged
+
+
+def test_the_findings_are_those_of_the_kept_results():
+    kept = (ROOT / "experiments" / "measured").glob("*.json")
+    found = " ".join(each["line"] for path in kept for each in json.loads(path.read_text())["findings"])
+    pictured = README.partition("## What the studies found")[2].partition("\n## ")[0]
+    quoted = re.findall(r"[\d.,]+ \[[^]]+\](?!\()", " ".join(pictured.split()))
+    assert len(quoted) > 5
+    assert [numbers for numbers in quoted if numbers not in found] == []
 
 
 def test_there_are_exactly_two_marked_commands():

@@ -1,12 +1,26 @@
 """All studies, by the names that the command line knows them by.
 
 A study is a module whose header gives the command, the cost and what it finds, with a function
-``cells(quick)`` that returns its experiments.
+``cells(quick)`` that returns its experiments; where success is not an exact match of 0.2, THRESHOLD says
+what it is. A *measured* study has three functions more, with which ``experiments/figures.py`` works:
+``kept`` takes from the results of the quick run the rows that are kept in this repository, ``findings``
+works out from those what the header says, and ``figure`` draws them.
 """
 
 from types import ModuleType
 
-from studies import compute_optimal, count_fixed_depth, count_fixed_parameters, count_fixed_width, count_quick
+from studies import (
+    compute_optimal,
+    count_fixed_depth,
+    count_fixed_parameters,
+    count_fixed_width,
+    count_quick,
+    depth_or_width,
+    grokking_time,
+    init_or_data,
+    parity_width,
+    technique_emergence,
+)
 
 DEFAULT = "count_quick"
 STUDIES: dict[str, ModuleType] = {
@@ -14,5 +28,14 @@ STUDIES: dict[str, ModuleType] = {
     "count_fixed_depth": count_fixed_depth,
     "count_fixed_width": count_fixed_width,
     "count_fixed_parameters": count_fixed_parameters,
+    "depth_or_width": depth_or_width,
+    "init_or_data": init_or_data,
+    "grokking_time": grokking_time,
+    "parity_width": parity_width,
+    "technique_emergence": technique_emergence,
     "compute_optimal": compute_optimal,
+}
+MEASURED: dict[str, ModuleType] = {
+    name: STUDIES[name]
+    for name in ("depth_or_width", "init_or_data", "grokking_time", "parity_width", "technique_emergence")
 }

@@ -15,6 +15,9 @@ successes average 0.61 [0.27, 0.82] and 0.68 [0.50, 0.82].
 from __future__ import annotations
 
 from jaxemerge import Experiment, neox
+from studies.settings import figure as figure
+from studies.settings import findings as findings
+from studies.settings import kept as kept
 from studies.settings import laptop
 
 

@@ -1,11 +1,15 @@
-"""The count task's settings that several studies share: the paper's, and those for a laptop."""
+"""What studies of the count task share: the paper's settings and those for a laptop, findings, the figure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jaxemerge import AdamW, Count, Experiment, Transformer, paired
+import altair as alt
+import polars as pl
+
+from jaxemerge import AdamW, Count, Experiment, Transformer, charts, paired
+from studies.finding import Finding, final_matches, success_findings
 
 
 def paper(models: Sequence[Transformer], study: str) -> tuple[Experiment, ...]:
@@ -44,3 +48,23 @@ def laptop(models: Sequence[Transformer], study: str) -> tuple[Experiment, ...]:
 def _family(base: Experiment, models: Sequence[Transformer], study: str) -> tuple[Experiment, ...]:
     """The same experiment for every model."""
     return tuple(replace(base, model=model, study=study, family=study) for model in models)
+
+
+def kept(results: pl.DataFrame) -> pl.DataFrame:
+    """The final exact matches."""
+    return final_matches(results)
+
+
+def longer(ends: pl.DataFrame) -> pl.DataFrame:
+    """Those at twice and three times the longest answer of the training, the shortest that is tested."""
+    return ends.filter((pl.col("length") / pl.col("length").min()).is_in([2.0, 3.0]))
+
+
+def findings(ends: pl.DataFrame) -> list[Finding]:
+    """P(success) and the mean of the successes of every cell on longer answers."""
+    return success_findings(longer(ends), threshold=0.2)
+
+
+def figure(ends: pl.DataFrame) -> alt.ConcatChart:
+    """The distribution over seeds of every cell at every length."""
+    return charts.violins(ends)

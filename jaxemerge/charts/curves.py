@@ -98,6 +98,8 @@ def step_axis(steps: pl.Series) -> alt.X:
     positive = sorted(set(steps.unique()) - {0}) or [1]
     first, last = positive[0], positive[-1]
     tens = [10**power for power in range(19) if first <= 10**power <= last]
+    if len(tens) < 2:
+        tens = [m * 10**power for power in range(19) for m in (1, 2, 5) if first <= m * 10**power <= last]
     ticks = [0, *tens] if last not in tens and tens and last / tens[-1] < 2 else sorted({0, *tens, last})
     scale = alt.Scale(type="symlog", constant=first, domain=[0, last], nice=False)
     return alt.X(

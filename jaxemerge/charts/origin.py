@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from .theme import INK, PAGE, in_order, inline, sequential, themed
+from .theme import INK, PAGE, SEQUENCE, in_order, inline, metric_title, sequential, themed
 
 # Above this many outcomes the numbers would run into each other.
 NUMBERED = 10
@@ -46,6 +46,46 @@ def variance_shares(shares: pl.DataFrame) -> alt.LayerChart:
     bar = base.mark_rule(strokeWidth=2, opacity=0.5).encode(y=y, y2="high:Q")
     dot = base.mark_circle(size=60, opacity=1).encode(y=alt.Y("share:Q", scale=scale))
     return themed(alt.layer(bar, dot).properties(width=min(PAGE - 90, 160 * len(labels) + 80), height=240))
+
+
+def crossed_scores(scores: pl.DataFrame) -> alt.HConcatChart:
+    """A square per run, one panel per test: rows are init seeds, columns data seeds, colour is the score.
+
+    Rows and columns are in order of their mean score over all tests: where one of the two seeds decides, its
+    rows or columns are of one colour.
+
+    Args:
+        scores: of one cell whose runs cross init seeds with data seeds, what
+            `jaxemerge.analysis.final_scores` returns.
+    """
+    order = {
+        seed: scores.group_by(seed).agg(pl.col("value").mean()).sort("value", seed, descending=True)[seed]
+        for seed in ("init_seed", "data_seed")
+    }
+    tests = in_order(scores.sort("split", "length"), "test")
+    size = min(26, (PAGE - 120) // len(tests) // max(len(seeds) for seeds in order.values()))
+    colour = alt.Color(
+        "value:Q",
+        scale=alt.Scale(domain=[0, 1], range=[*SEQUENCE[:1], *SEQUENCE[1:], "#fde725"]),
+        legend=alt.Legend(title=metric_title(scores["metric"][0]), gradientLength=180),
+    )
+    panels = []
+    for number, test in enumerate(tests):
+        rows = scores.filter(pl.col("test") == test).select("init_seed", "data_seed", "value")
+        y = alt.Y("init_seed:O", sort=order["init_seed"].to_list(), title=None if number else "init seed")
+        x = alt.X(
+            "data_seed:O",
+            sort=order["data_seed"].to_list(),
+            title="data seed",
+            axis=alt.Axis(labelAngle=0),
+        )
+        panels.append(
+            alt.Chart(inline(rows))
+            .mark_rect(stroke="white")
+            .encode(x=x, y=y, color=colour, tooltip=["init_seed:O", "data_seed:O", "value:Q"])
+            .properties(title=test, width=alt.Step(size), height=alt.Step(size))
+        )
+    return themed(alt.hconcat(*panels, spacing=26))
 
 
 def _map(pairs: pl.DataFrame, title: str, width: int) -> alt.LayerChart | alt.FacetChart:

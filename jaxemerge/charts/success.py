@@ -13,6 +13,7 @@ from .scale import scale_axis
 from .theme import BETWEEN_COLOUR, FAINT, INK, PAGE, SCORE_TICKS, ZERO_COLOUR, inline, themed
 
 LINES = {"logistic curve": INK, "best step": ZERO_COLOUR, "rising shares": FAINT}
+SIZE: dict[str, Any] = {"width": PAGE // 2 - 90, "height": 250}
 DASHES = ([1, 0], [6, 3], [2, 2])
 
 
@@ -26,17 +27,20 @@ def success_curve(found: SuccessFit) -> alt.HConcatChart:
         found: of `jaxemerge.analysis.success_fit`.
     """
     x = _axis(found)
-    size = {"width": PAGE // 2 - 90, "height": 250}
-    chance = alt.layer(_lines(found, x), *_dots(found, "success", x, "share of seeds"), *_midpoint(found, x))
     quality = alt.layer(_law(found, x), *_dots(found, "success_mean", x, "mean score"))
-    threshold = found.cells["threshold"][0]
-    return themed(
-        alt.hconcat(
-            chance.properties(**size, title=f"P(success): share of seeds at {threshold:.0%} or more"),
-            quality.properties(**size, title="mean score of the successful seeds, with its power law"),
-            spacing=30,
-        )
-    )
+    title = "mean score of the successful seeds, with its power law"
+    return themed(alt.hconcat(_chance(found), quality.properties(**SIZE, title=title), spacing=30))
+
+
+def success_chance(found: SuccessFit) -> alt.LayerChart:
+    """The left panel of `success_curve` alone."""
+    return themed(_chance(found))
+
+
+def _chance(found: SuccessFit) -> alt.LayerChart | alt.FacetChart:
+    x, threshold = _axis(found), found.cells["threshold"][0]
+    panel = alt.layer(_lines(found, x), *_dots(found, "success", x, "share of seeds"), *_midpoint(found, x))
+    return panel.properties(**SIZE, title=f"P(success): share of seeds at {threshold:.0%} or more")
 
 
 def _axis(found: SuccessFit, field: str = "scale") -> alt.X:

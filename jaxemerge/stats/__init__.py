@@ -87,5 +87,7 @@ from .task_scaling import TaskScaling as TaskScaling
 from .task_scaling import fit_task_scaling as fit_task_scaling
 from .threshold_scan import ThresholdScan as ThresholdScan
 from .threshold_scan import threshold_scan as threshold_scan
+from .trend import TrendTest as TrendTest
+from .trend import trend_test as trend_test
 from .variance import VarianceSplit as VarianceSplit
 from .variance import split_variance as split_variance

@@ -196,10 +196,10 @@ def test_the_studies_are_the_papers_cells():
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_has_a_quick_version_with_three_scales_and_a_header(name):
     cells = STUDIES[name].cells(quick=True)
-    assert len(cells) >= 3
-    # Laws of the loss come from many cells, shares of successes from many seeds.
-    seeds = 4 if name == "compute_optimal" else 16
-    assert all(len(cell.seeds) == seeds for cell in cells)
+    # Laws of the loss come from many cells, shares of successes from many seeds, their sources from one cell.
+    least, seeds = {"compute_optimal": (3, 4), "init_or_data": (1, 100)}.get(name, (3, 16))
+    assert len(cells) >= least
+    assert all(len(cell.seeds) >= seeds for cell in cells)
     header = STUDIES[name].__doc__
     assert "python experiments/run.py" in header
     for word in ("Cost", "Finds"):

@@ -1,0 +1,204 @@
+"""Studies: their headers say what the kept results say, and their quick runs end in reports."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import figures
+import run
+from jaxemerge.runner.opening import create_store, open_store
+from jaxemerge.runner.provenance import provenance
+from jaxemerge.runner.table import SCHEMA, cell_columns
+from studies import MEASURED, STUDIES
+from studies.finding import Finding
+
+KEPT = Path(figures.__file__).parent / "measured"
+ENOUGH = 200_000  # bytes
+
+# What makes a study's quick cells tiny, and few of them different: options of the command line.
+SHORT = {
+    "count_quick": ["steps=30", "model.depth=1"],
+    "count_fixed_depth": ["steps=30", "model.width=32", "model.heads=1"],
+    "count_fixed_width": ["steps=30", "model.depth=1"],
+    "count_fixed_parameters": ["steps=30", "model.depth=1", "model.width=32", "model.heads=2"],
+    "depth_or_width": ["steps=30", "model.depth=1"],
+    "init_or_data": ["steps=30", "model.depth=1"],
+    "grokking_time": ["steps=60", "evaluations=6"],
+    "parity_width": ["steps=30", "model.width=16", "model.heads=2"],
+    "compute_optimal": ["steps=30", "model.width=8", "model.heads=1"],
+}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Figures and findings, made anew from the kept results in another place."""
+    out = tmp_path_factory.mktemp("drawn")
+    assert figures.main(["--out", str(out)]) == 0
+    return out
+
+
+def kept(name):
+    return pl.read_parquet(KEPT / f"{name}.parquet"), json.loads((KEPT / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_the_header_says_what_was_found(name):
+    _, record = kept(name)
+    header = " ".join(STUDIES[name].__doc__.split())
+    assert record["findings"]
+    for found in record["findings"]:
+        assert found["line"] in header
+    assert figures.run_line(record["run"]) in header
+    # And no interval or p-value that was not found.
+    lines = " ".join(found["line"] for found in record["findings"])
+    for mark in ("[", "p = "):
+        assert header.count(mark) == lines.count(mark)
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_what_was_found_follows_from_the_kept_results(name, drawn):
+    _, record = kept(name)
+    again = json.loads((drawn / "measured" / f"{name}.json").read_text())
+    assert again["run"] == record["run"]
+    assert [each["finding"] for each in again["findings"]] == [each["finding"] for each in record["findings"]]
+    for old, new in zip(record["findings"], again["findings"], strict=True):
+        for number in ("value", "low", "high", "p_value"):
+            expected = old[number]
+            assert new[number] == (pytest.approx(expected, rel=1e-4) if type(expected) is float else expected)
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_the_kept_results_are_those_of_the_present_quick_study(name):
+    rows, _ = kept(name)
+    assert (KEPT / f"{name}.parquet").stat().st_size < ENOUGH
+    cells = {cell.cell: set(cell.seeds) for cell in STUDIES[name].cells(quick=True)}
+    there = {
+        cell: set(part.select("init_seed", "data_seed").rows())
+        for (cell,), part in rows.partition_by("cell", as_dict=True).items()
+    }
+    assert there == cells
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_the_figures_are_drawn(name, drawn):
+    picture = (drawn / "figures" / f"{name}.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 10_000
+    assert (KEPT.parent / "figures" / f"{name}.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_quick_run_ends_in_a_report(name, tmp_path, capsys):
+    out = tmp_path / "results"
+    changes = [word for change in SHORT[name] for word in ("--set", change)]
+    seeds = "2x3" if name == "init_or_data" else "3"
+    assert run.main([name, "--quick", *changes, "--seeds", seeds, "--out", str(out)]) == 0
+    assert (out / "report.html").stat().st_size > 500_000
+    assert list((out / "charts").glob("*.png"))
+    results = open_store(out).results()
+    if name in MEASURED:
+        study = MEASURED[name]
+        rows = study.kept(results)
+        assert all(each.line for each in study.findings(rows))
+        assert study.figure(rows).to_dict()
+        assert "is no whole quick run; train it with --quick first" in refused(["--keep", str(out)], capsys)
+
+
+def refused(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        figures.main(arguments)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+def a_run(folder, name, experiments, successes):
+    """A results folder in which the first so many seeds of each cell score 0.95 and the others 0.5."""
+    store = create_store(folder, name, experiments)
+    for cell, count in zip(experiments, successes, strict=True):
+        fixed = {**cell_columns(cell), "flops": 1.0, "step": cell.steps, "tokens": 1, "split": "test"}
+        fixed |= {"length": 10, "metric": "exact_match", "trials": 100, "diverged": False}
+        rows = pl.DataFrame(
+            [
+                {**fixed, "init_seed": i, "data_seed": d, "value": 0.95 if i < count else 0.5}
+                for i, d in cell.seeds
+            ],
+            schema=SCHEMA,
+        )
+        with store.writing(cell.cell):
+            store.write(cell.cell, cell.seeds, rows, {"seconds": 1.5, "provenance": provenance()})
+    return folder
+
+
+def test_a_run_is_kept_and_its_findings_are_worked_out(tmp_path, capsys):
+    cells = STUDIES["parity_width"].cells(quick=True)
+    folder = a_run(tmp_path / "run", "parity_width", cells, (0, 3, 6, 12, 20, 24))
+    assert figures.main(["--keep", str(folder), "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "parity_width: 9 s of training" in printed
+    record = json.loads((tmp_path / "out" / "measured" / "parity_width.json").read_text())
+    found = {each["finding"]: each for each in record["findings"]}
+    assert found["width 16, P(success)"]["value"] == pytest.approx(3 / 24, abs=1e-4)
+    assert 24 < found["curve, width half way to the ceiling"]["value"] < 48
+    assert all(each["line"] in printed for each in record["findings"])
+    assert (tmp_path / "out" / "figures" / "parity_width.png").stat().st_size > 10_000
+
+
+def test_what_cannot_be_kept_is_refused(tmp_path, capsys, monkeypatch):
+    cells = STUDIES["parity_width"].cells(quick=True)
+    out = ["--out", str(tmp_path / "out")]
+    part = a_run(tmp_path / "part", "parity_width", cells[:2], (0, 3))
+    assert f"{cells[2].cell} is no whole quick run" in refused(["--keep", str(part), *out], capsys)
+    other = a_run(tmp_path / "other", "count_slow", cells[:1], (0,))
+    assert "holds count_slow: must be one of depth_or_width" in refused(["--keep", str(other), *out], capsys)
+    assert "no such folder" in refused(["--keep", str(tmp_path / "none"), *out], capsys)
+    whole = a_run(tmp_path / "whole", "parity_width", cells, (0,) * 6)
+    monkeypatch.setattr(figures, "LARGEST", 100)
+    assert "take more than 100 bytes" in refused(["--keep", str(whole), *out], capsys)
+    assert list((tmp_path / "out").rglob("*.*")) == []
+
+
+def grid(chance, quality):
+    """Final exact matches of 16 seeds each at depth 1, 2, 4 and width 32, 48, 64."""
+    rng, rows = np.random.default_rng(0), []
+    for cell in STUDIES["depth_or_width"].cells(quick=True):
+        succeed = rng.uniform(size=16) < chance(cell.model.depth)
+        value = np.where(succeed, quality(cell.model.width) + rng.uniform(-0.1, 0.1, 16), 0.0)
+        fixed = {**cell_columns(cell), "flops": 1.0, "step": 400, "tokens": 1, "split": "test"}
+        fixed |= {"metric": "exact_match", "trials": 100, "diverged": False}
+        for length in (10, 20, 30):
+            rows += [
+                {**fixed, "length": length, "init_seed": s, "data_seed": s, "value": v}
+                for s, v in enumerate(value)
+            ]
+    return pl.DataFrame(rows, schema=SCHEMA)
+
+
+def test_depth_and_width_are_told_apart():
+    study = STUDIES["depth_or_width"]
+    rows = study.kept(grid(lambda depth: (0.1, 0.5, 0.9)[depth.bit_length() - 1], lambda width: width / 80))
+    found = {each.name.removeprefix("length 20, "): each for each in study.findings(rows)}
+    assert sorted(rows["length"].unique()) == [20, 30]
+    assert found["P(success), per doubling of depth"].value == pytest.approx(0.4, abs=0.1)
+    assert found["P(success), per doubling of depth"].p_value < 0.001
+    assert found["P(success), per doubling of width"].p_value > 0.05
+    assert found["mean of successes, per doubling of width"].value == pytest.approx(0.4, abs=0.05)
+    assert found["mean of successes, per doubling of width"].p_value < 0.001
+    assert found["mean of successes, per doubling of depth"].p_value > 0.05
+
+
+def test_numbers_are_written_with_three_digits():
+    assert Finding("P", 0.37512, 0.2, 0.61449, 0.000123).line == "P: 0.375 [0.2, 0.614], p = 0.00012"
+    assert Finding("steps", 1234.5, 900.0, math.inf).line == "steps: 1,234 [900, infinite]"
+    assert Finding("test", p_value=0.5).line == "test: p = 0.5"
+    assert Finding("nothing", None, 0.0, math.inf).line == "nothing: unknown"
+    assert Finding("steps", 12.0, 9.0, math.inf).to_dict() == {
+        **{"finding": "steps", "value": 12.0, "low": 9.0, "high": "inf", "p_value": None},
+        "line": "steps: 12 [9, infinite]",
+    }
