@@ -47,7 +47,7 @@ def frontier(law: ParametricLoss) -> pl.DataFrame:
 
 def profiles(found: IsoFlop, runs: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Runs, parabolas and minima of each budget: budget (text), parameters, loss; minima with low, high."""
-    names = [f"{budget:.2g}" for budget in found.budgets]
+    names = [f"{budget:.2g}".replace("e+", "e") for budget in found.budgets]
     named = runs.with_columns(budget=pl.Series([names[i] for i in found.runs]))
     sizes = named.group_by("budget", maintain_order=True).agg(
         low=pl.col("parameters").min(), high=pl.col("parameters").max()
@@ -70,6 +70,11 @@ def envelope_points(found: Envelope) -> pl.DataFrame:
     law = found.law.optimal(found.flops).parameters.value
     columns = {"flops": found.flops, "parameters": found.parameters, "loss": found.loss}
     return pl.DataFrame(columns | {"law": np.asarray(law)})
+
+
+def envelope_turns(found: Envelope) -> pl.DataFrame:
+    """flops, parameters: where each size is best between its neighbours, which the power law goes through."""
+    return pl.DataFrame({"flops": found.best_at, "parameters": found.sizes})
 
 
 def ladder_lines(found: Ladder, runs: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

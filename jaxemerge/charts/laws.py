@@ -112,17 +112,15 @@ def isoflop_profiles(found: IsoFlop, runs: pl.DataFrame) -> alt.HConcatChart:
 def training_envelope(found: Envelope, curves: pl.DataFrame) -> alt.HConcatChart:
     """Left the losses of all runs along their training with the envelope, right its model size.
 
+    Diamonds are the FLOPs at which each size is best between its neighbours.
+
     Args:
         found: fitted to the curves.
         curves: what `jaxemerge.analysis.law_curves.steps_of` returns.
     """
     points = law_curves.envelope_points(found)
     ends = [float(e) for e in (curves["parameters"].to_numpy().min(), curves["parameters"].to_numpy().max())]
-    colour = alt.Color(
-        "parameters:Q",
-        scale=alt.Scale(type="log", domain=ends, range=list(SEQUENCE)),
-        legend=alt.Legend(title=SIZE, gradientLength=220, labelExpr=PREFIXED),
-    )
+    colour = _sizes(ends)
     x = _log(alt.X, "flops", FLOPS)
     y = alt.Y("loss:Q", title=LOSS, scale=alt.Scale(type="log", zero=False, nice=False))
     size = {"width": PAGE // 2 - 80, "height": 300}
@@ -132,11 +130,12 @@ def training_envelope(found: Envelope, curves: pl.DataFrame) -> alt.HConcatChart
         base.encode(x=x, y=y, detail="run:N", color=colour),
         lowest.mark_line(color=INK, strokeWidth=2.4).encode(x=x, y=y),
     )
+    turns = alt.Chart(inline(law_curves.envelope_turns(found)))
+    best = _log(alt.Y, "parameters", "best N")
     right = alt.layer(
-        lowest.mark_circle(size=22, color=BETWEEN_COLOUR, opacity=0.9).encode(
-            x=x, y=_log(alt.Y, "parameters", "best N")
-        ),
+        lowest.mark_circle(size=22, color=BETWEEN_COLOUR, opacity=0.9).encode(x=x, y=best),
         lowest.mark_line(color=INK, strokeWidth=2).encode(x=x, y=_log(alt.Y, "law", "best N")),
+        turns.mark_point(shape="diamond", size=90, filled=True, color=INK, opacity=1).encode(x=x, y=best),
     )
     return themed(alt.hconcat(left.properties(**size), right.properties(**size), spacing=40))
 
@@ -214,13 +213,19 @@ def _against(rows: pl.DataFrame, x: str, y: str, x_title: str, y_title: str) -> 
 
 def _by_size(rows: pl.DataFrame) -> alt.Chart:
     ends = [float(e) for e in (rows["parameters"].to_numpy().min(), rows["parameters"].to_numpy().max())]
-    colour = alt.Color(
-        "parameters:Q",
-        scale=alt.Scale(type="log", domain=ends, range=list(SEQUENCE)),
-        legend=alt.Legend(title=SIZE, gradientLength=220, labelExpr=PREFIXED),
-    )
+    colour = _sizes(ends)
     shown = _told("parameters", "tokens", "predicted")
     return alt.Chart(inline(rows)).mark_circle(size=46, opacity=0.9).encode(color=colour, tooltip=shown)
+
+
+def _sizes(ends: list[float]) -> alt.Color:
+    """Colour by model size, with a few round sizes between the ends named."""
+    named = [float(f"{size:.1g}") for size in np.geomspace(ends[0], ends[1], 5)[1:-1]]
+    return alt.Color(
+        "parameters:Q",
+        scale=alt.Scale(type="log", domain=ends, range=list(SEQUENCE)),
+        legend=alt.Legend(title=SIZE, gradientLength=220, labelExpr=PREFIXED, values=named),
+    )
 
 
 def _log(kind: Any, field: str, title: str) -> Any:

@@ -70,7 +70,8 @@ def _envelope(law: Envelope, found: ScalingLaws) -> Figure:
         "envelope",
         "Which model size is best at each moment of training? The envelope of the curves",
         "Left, the loss of every run along its training, with the lowest of all sizes (thick); right, the "
-        f"size that reaches it and its power law: N_opt goes as C to the power {_in_words(law.law.a)}. Along "
+        "size that reaches it; diamonds mark when each size is best between its neighbours, and the line is "
+        f"their power law: N_opt goes as C to the power {_in_words(law.law.a)}. Along "
         "a cosine the loss lies above that of a training which ends there, so that this is the roughest of "
         "the three approaches.",
         charts.training_envelope(law, law_curves.steps_of(found)),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .interval import Estimate
-from .runs import estimate
+from .runs import estimate, stretched
 
 Floats = NDArray[np.float64]
 
@@ -47,6 +47,8 @@ class ComputeOptimal:
         centre: FLOPs, geometric mean of those fitted.
         replicates: [R, 4] a, ln parameters, b, ln tokens in each resample; R may be 0.
         confidence: of all intervals.
+        degrees: of freedom of the variance over resamples, for which intervals are stretched from the
+            normal's to Student's quantiles; inf for plain percentiles.
     """
 
     approach: str
@@ -57,6 +59,7 @@ class ComputeOptimal:
     centre: float
     replicates: Floats
     confidence: float
+    degrees: float = float("inf")
 
     def optimal(self, flops: ArrayLike) -> Allocation:
         """N_opt and D_opt at training FLOPs [...]; the loss is not part of this record.
@@ -68,7 +71,11 @@ class ComputeOptimal:
         x = np.log(C / self.centre)
         N = self.parameters.value * np.exp(self.a.value * x)
         D = self.tokens.value * np.exp(self.b.value * x)
-        again = self.replicates.reshape(len(self.replicates), 4, *[1] * x.ndim)
+        here = np.array(
+            [self.a.value, np.log(self.parameters.value), self.b.value, np.log(self.tokens.value)]
+        )
+        moved = stretched(here, self.replicates, self.degrees, self.confidence)
+        again = moved.reshape(len(moved), 4, *[1] * x.ndim)
         drawn_N, drawn_D = (np.exp(again[:, i + 1] + again[:, i] * x) for i in (0, 2))
         unknown = np.full(x.shape, np.nan)
         return Allocation(
@@ -80,19 +87,26 @@ class ComputeOptimal:
 
 
 def frontier(
-    approach: str, exponents: Floats, replicates: Floats, centre: float, confidence: float
+    approach: str,
+    exponents: Floats,
+    replicates: Floats,
+    centre: float,
+    confidence: float,
+    degrees: float = float("inf"),
 ) -> ComputeOptimal:
     """The record from a, ln N, b, ln D at the centre: [4] of the runs and [R, 4] of resamples."""
     a, log_N, b, log_D = exponents
+    moved = stretched(exponents, replicates, degrees, confidence)
     return ComputeOptimal(
         approach=approach,
-        a=estimate(a, replicates[:, 0], confidence),
-        b=estimate(b, replicates[:, 2], confidence),
-        parameters=estimate(np.exp(log_N), np.exp(replicates[:, 1]), confidence),
-        tokens=estimate(np.exp(log_D), np.exp(replicates[:, 3]), confidence),
+        a=estimate(a, moved[:, 0], confidence),
+        b=estimate(b, moved[:, 2], confidence),
+        parameters=estimate(np.exp(log_N), np.exp(moved[:, 1]), confidence),
+        tokens=estimate(np.exp(log_D), np.exp(moved[:, 3]), confidence),
         centre=centre,
         replicates=replicates,
         confidence=confidence,
+        degrees=degrees,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri, stdtrit
 
 from .bootstrap import generator, percentile_interval
 from .interval import Estimate, Interval
@@ -62,6 +63,16 @@ def need_scales(least: int, **given: Floats) -> None:
             )
 
 
+def check_bootstraps(bootstraps: int) -> None:
+    """Refuses a negative number of resamples.
+
+    Raises:
+        ValueError: if it is negative.
+    """
+    if bootstraps < 0:
+        raise ValueError(f"bootstraps={bootstraps} must be 0 or more")
+
+
 def scale_of(*given: Floats) -> NDArray[np.int64]:
     """[n] the scale that each run belongs to: runs equal in all columns are repeats of one scale."""
     return np.unique(np.stack(given, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
@@ -85,8 +96,7 @@ def resampled_weights(scale: NDArray[np.int64], bootstraps: int, key: Any) -> Fl
     References:
         Rao and Wu (1988), J. Am. Stat. Assoc. 83, p. 231, with resamples of size n - 1.
     """
-    if bootstraps < 0:
-        raise ValueError(f"bootstraps={bootstraps} must be 0 or more")
+    check_bootstraps(bootstraps)
     rng = generator(0 if key is None else key)
     if np.bincount(scale).min() < 2:
         scale = np.zeros_like(scale)
@@ -97,6 +107,57 @@ def resampled_weights(scale: NDArray[np.int64], bootstraps: int, key: Any) -> Fl
         drawn = rng.multinomial(max(k - 1, 1), np.full(k, 1 / k), size=bootstraps)
         weights[:, members] = drawn * (k / max(k - 1, 1))
     return weights
+
+
+def degrees_of_freedom(replicates: Floats, weights: Floats, scale: NDArray[np.int64]) -> float:
+    """How many free seeds the variance of a statistic over resamples of the seeds rests on.
+
+    A statistic that hangs on the seeds of two or three scales, say on those at the ends of the range, has an
+    uncertain variance however many runs there are. The share of each scale is found by regressing the
+    replicates on the weights of its seeds. As shares are estimates themselves, k seeds count k + 1 in
+    Satterthwaite's sum, from which 2 is taken.
+
+    Args:
+        replicates: [R] of the statistic; NaN is left out.
+        weights: [R, n] what `resampled_weights` drew.
+        scale: [n] of each run.
+
+    Returns:
+        At least 1; inf where there is nothing to tell from.
+
+    References:
+        Satterthwaite (1946), Biometrics Bull. 2, p. 110.
+    """
+    known = ~np.isnan(replicates)
+    count = known.sum()
+    if count < 3 or np.ptp(replicates[known]) == 0:
+        return float("inf")
+    if np.bincount(scale).min() < 2:
+        return float(len(scale) - 1)
+    z = replicates[known] - replicates[known].mean()
+    together = z @ (weights[known] - 1) / count
+    k = np.bincount(scale)
+    # The covariance of the weights of k seeds is k / (k - 1) on the plane where they sum to k. Regressions on
+    # noise would explain (k - 1) / R of the variance.
+    shares = (k - 1) / k * np.bincount(scale, together**2) - (k - 1) * z.var() / count
+    shares = np.maximum(shares, 0)
+    if not shares.any():
+        return float("inf")
+    return float(max(shares.sum() ** 2 / np.sum(shares**2 / (k + 1)) - 2, 1.0))
+
+
+def stretched(value: ArrayLike, replicates: Floats, degrees: float, confidence: float) -> Floats:
+    """Replicates [R, ...] moved away from their value [...] as Student's quantiles lie beyond the normal's.
+
+    Percentiles of what is returned are an interval that allows for the uncertain variance.
+
+    References:
+        Hesterberg (2015), Am. Stat. 69, p. 371 (expanded percentile interval).
+    """
+    place = (1 + confidence) / 2
+    factor = 1.0 if np.isinf(degrees) else stdtrit(degrees, place) / ndtri(place)
+    centre = np.asarray(value, np.float64)
+    return centre + factor * (replicates - centre)
 
 
 def estimate(value: ArrayLike, replicates: Floats, confidence: float) -> Estimate:

@@ -156,6 +156,20 @@ def test_likelihood_ratio(bootstrapped):
         likelihood_ratio_test(bootstrapped, {"E": -1})
 
 
+def test_likelihood_ratio_keeps_its_level_and_finds_a_shift():
+    n, d = grid(6, 5)
+    p_values = []
+    for number in range(40):
+        noise = 0.004 * np.random.default_rng(number).normal(size=n.size)
+        found = fit_chinchilla(n, d, law(n, d) * np.exp(noise), starts="quick", huber_delta=math.inf)
+        p_values.append(
+            [likelihood_ratio_test(found, {"E": e}, bootstraps=99, key=0).p_value for e in (1.7, 1.2)]
+        )
+    level, power = np.mean(np.array(p_values) <= 0.1, axis=0)
+    assert level <= 0.225  # 4 in 1,000 such sets of 40 tests would have more by chance
+    assert power >= 0.8
+
+
 def with_value(array, value):
     return np.concatenate([[value], array[1:]])
 

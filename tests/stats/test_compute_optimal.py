@@ -126,6 +126,65 @@ def test_envelope_against_a_dense_search():
         assert height == pytest.approx(losses.min(), rel=2e-3)
 
 
+def test_sizes_are_best_when_the_envelope_says():
+    found = fit_envelope(curves())
+    assert found.sizes.tolist() == pytest.approx(np.geomspace(5e7, 1e10, 9)[1:-1])
+    n = np.geomspace(5e7, 1e10, 4001)
+    for flops, size in zip(found.best_at, found.sizes, strict=True):
+        assert size == pytest.approx(n[law(n, flops / (6 * n)).argmin()], rel=0.1)
+    slope = np.polyfit(np.log(found.sizes), np.log(found.best_at), 1)[0]
+    assert found.law.a.value == pytest.approx(1 / slope)
+
+
+def noisy_curves(rng, sizes, seeds):
+    n = np.repeat(np.geomspace(5e7, 1e10, sizes), seeds)
+    return [TrainingCurve(m, TOKENS, law(m, TOKENS) * np.exp(0.004 * rng.normal())) for m in n]
+
+
+def test_envelope_does_not_lean_towards_the_middle():
+    found = [fit_envelope(noisy_curves(np.random.default_rng(i), 9, 4)).law.a.value for i in range(100)]
+    # Lines of ln N on ln C over the counts whose best size is known are off by eight standard errors.
+    assert np.mean(found) == pytest.approx(SHARE, abs=3.5 * np.std(found) / 10)
+
+
+@pytest.mark.parametrize(("sizes", "seeds"), [(9, 4), (12, 1)])
+def test_intervals_of_the_envelope_are_as_wide_as_they_should_be(sizes, seeds):
+    drawn = [
+        fit_envelope(noisy_curves(np.random.default_rng(i), sizes, seeds), bootstraps=60).law.a
+        for i in range(40)
+    ]
+    spread = np.std([a.value for a in drawn])
+    width = np.median([a.interval.high - a.interval.low for a in drawn]) / (3.92 * spread)
+    # Where few sizes tell of the scatter, Student's quantile is 1.5 times the normal's.
+    assert 0.8 < width < 2
+    assert np.mean([a.interval.low < SHARE < a.interval.high for a in drawn]) >= 0.85
+
+
+def test_four_single_sizes_say_nothing_of_their_scatter():
+    found = fit_envelope(noisy_curves(np.random.default_rng(0), 4, 1), bootstraps=5)
+    assert np.isfinite(found.law.a.value)
+    assert math.isnan(found.law.a.interval.low)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_intervals_of_isoflop_profiles_hold_the_truth(seeds):
+    n, _, c = profiles(seeds=seeds)
+    hits = []
+    for i in range(200):
+        y = law(n, c / (6 * n)) * np.exp(0.004 * np.random.default_rng(i).normal(size=n.size))
+        a = fit_isoflop(n, y, c, bootstraps=200).law.a
+        hits.append(a.interval.low < SHARE < a.interval.high)
+    assert 0.91 <= np.mean(hits) <= 0.99
+
+
+def test_three_sizes_a_budget_leave_no_residual():
+    n, y, c = profiles(noise=0.004)
+    kept = np.tile([True, False, False] * 2 + [True], 5)
+    found = fit_isoflop(n[kept], y[kept], c[kept], bootstraps=5)
+    assert np.isfinite(found.law.a.value)
+    assert math.isnan(found.law.a.interval.high)
+
+
 def test_kaplan_recovers_planted_laws():
     n, d = (a.ravel() for a in np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 5)))
     both = fit_kaplan(n, d, ((8.8e13 / n) ** (0.076 / 0.095) + 5.4e13 / d) ** 0.095)
@@ -179,12 +238,12 @@ def test_isoflop_refuses_arguments_and_warns():
     ("made", "message"),
     [
         (lambda: [], "curves of 0 runs"),
-        (lambda: curves(2), "curves of 2 sizes; 3 or more"),
-        (lambda: [*curves(3), TrainingCurve(1e9, [2.0, 1.0], [3.0, 2.0])], "must ascend"),
-        (lambda: [*curves(3), TrainingCurve(1e9, [2.0, 3.0], [3.0, np.nan])], "loss is NaN in 1 of 2 runs"),
+        (lambda: curves(3), "curves of 3 sizes; 4 or more"),
+        (lambda: [*curves(4), TrainingCurve(1e9, [2.0, 1.0], [3.0, 2.0])], "must ascend"),
+        (lambda: [*curves(4), TrainingCurve(1e9, [2.0, 3.0], [3.0, np.nan])], "loss is NaN in 1 of 2 runs"),
         (
-            lambda: [TrainingCurve(n, [1e9, 2e9], [3, 2]) for n in (1e7, 1e9, 1e11)],
-            "have their best size between",
+            lambda: [TrainingCurve(n, [1e9, 2e9], [3, 2]) for n in (1e7, 1e9, 1e11, 1e13)],
+            "fewer than two sizes are ever best between their neighbours, from 6e",
         ),
     ],
 )
