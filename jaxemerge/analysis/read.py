@@ -206,12 +206,28 @@ def _with_cells(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _piece(column: pl.Series) -> pl.Expr:
-    """Name and value of one column, in full: what differs in its last digit is another model."""
+    """Name and value of one column, as briefly as tells all its values apart."""
     name = "" if column.name == MODEL else column.name.replace("_", " ") + " "
-    texts = {
-        v: f"{name}{v:.12g}" if isinstance(v, float) else f"{name}{v}" for v in column.drop_nulls().unique()
-    }
+    values = column.drop_nulls().unique().to_list()
+    texts = {v: f"{name}{text}" for v, text in zip(values, _brief(values), strict=True)}
     return pl.lit(column.replace_strict(texts, default=None, return_dtype=pl.String))
+
+
+def _brief(values: list[Any]) -> list[str]:
+    """Distinct values as distinct texts.
+
+    Floats have three digits, or as many more as it takes; whole numbers below 1e12 have all of theirs.
+    """
+    if not values or not isinstance(values[0], float):
+        return [str(v) for v in values]
+    for digits in range(3, 18):
+        texts = [
+            f"{v:.12g}" if v == round(v, 0) and abs(v) < 1e12 else f"{v:.{digits}g}".replace("e+", "e")
+            for v in values
+        ]
+        if len(set(texts)) == len(values):
+            break
+    return texts
 
 
 def _with_seeds(rows: pl.DataFrame) -> pl.DataFrame:

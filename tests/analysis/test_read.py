@@ -110,6 +110,13 @@ def test_tasks_are_tests_of_the_same_cells():
     assert summarise(read, "acc").select("test").n_unique() == 2
 
 
+def test_cells_are_named_with_as_few_digits_as_tell_them_apart():
+    flops = [5.79998910956e18, 5.80123e18, 1.2e19]
+    frame = pl.DataFrame({"n": [1e6] * 3, "c": flops, "loss": [3.0, 2.9, 2.8]})
+    read = read_results(frame, {"scale": "n", "flops": "c", "value": "loss"})
+    assert read["cell"].to_list() == ["flops 5.8e18", "flops 5.801e18", "flops 1.2e19"]
+
+
 def test_trainings_of_different_length_are_cells_and_steps_are_not():
     runs = pl.DataFrame({"N": [10, 10, 20], "tokens": [100, 200, 100], "loss": [3.0, 2.0, 2.5]})
     read = read_results(runs, {"parameters": "N", "value": "loss"})

@@ -8,8 +8,10 @@ import socket
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from jaxemerge import files, paired
+from jaxemerge.analysis import final_values, read_results, summarise
 from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.opening import create_store, open_store, overwrite
 from jaxemerge.runner.store import StoreError
@@ -191,3 +193,18 @@ def test_overwriting_removes_the_study_and_nothing_else(tmp_path, tiny, rows):
     with pytest.raises(StoreError, match="holds other files and no study"):
         overwrite(tmp_path / "study")
     overwrite(tmp_path / "nowhere")
+
+
+def test_own_results_are_anyones_results(tmp_path, tiny, rows):
+    made = create_store(tmp_path / "kept", "tiny", [tiny])
+    made.write(tiny.cell, tiny.seeds, rows, RECORD)
+    kept = made.results()
+    kept.write_csv(tmp_path / "tiny.csv")
+    read = read_results(tmp_path / "tiny.csv", {"model": "cell"}).drop("model")
+    assert_frame_equal(read.select(kept.columns), kept, check_row_order=False)
+    for metric in ("exact_match", "token_accuracy"):
+        own = summarise(kept, metric, threshold=0.1)
+        assert own["seeds"].to_list() == [5] * own.height
+        assert_frame_equal(summarise(read, metric, threshold=0.1), own)
+    for one, other in zip(final_values(read, "answer_nll"), final_values(kept, "answer_nll"), strict=True):
+        assert_frame_equal(one, other)
