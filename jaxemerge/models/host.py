@@ -58,10 +58,18 @@ def _copied(x: Array) -> Array:
 product.defvjp(_product_forward, _product_backward)
 
 
-def dot_general(x: Array, weight: Array, dimension_numbers: Any, **options: Any) -> Array:
-    """``product`` with the signature that ``nnx.Linear`` asks for; only for matrices."""
-    assert dimension_numbers == (((1,), (0,)), ((), ())), dimension_numbers
-    return product(x, weight)
+@jax.custom_vjp
+def shift(x_PO: Float[Array, "P O"], bias_O: Float[Array, " O"]) -> Float[Array, "P O"]:
+    """``x + bias`` for each row."""
+    return x_PO + bias_O[None]
+
+
+shift.defvjp(lambda x_PO, bias_O: (x_PO + bias_O[None], None), lambda _, g_PO: (g_PO, _column_sums(g_PO)))
+
+
+def _column_sums(x_PD: Float[Array, "P D"]) -> Float[Array, " D"]:
+    """Sums over all rows: as a product they take one pass, a reduction takes several."""
+    return jnp.dot(jnp.ones((1, x_PD.shape[0]), x_PD.dtype), x_PD)[0]
 
 
 def _row_means(x_PD: Float[Array, "P D"], weight_D: Float[Array, " D"] | float = 1.0) -> Float[Array, "P 1"]:
@@ -93,7 +101,7 @@ def _standardise_backward(residuals: Any, g_PD: Array) -> tuple[Array, Array, Ar
     product_PD = g_PD * unit_PD
     along_P1, level_P1 = _row_means(product_PD, scale_D), _row_means(g_PD, scale_D)
     x_PD = inverse_P1 * (g_PD * scale_D[None] - level_P1 - unit_PD * along_P1)
-    return x_PD, product_PD.sum(0), g_PD.sum(0), None
+    return x_PD, _column_sums(product_PD), _column_sums(g_PD), None
 
 
 standardise.defvjp(_standardise_forward, _standardise_backward)
@@ -113,7 +121,7 @@ def _rescale_backward(residuals: Any, g_PD: Array) -> tuple[Array, Array, None]:
     unit_PD, inverse_P1, scale_D = residuals
     product_PD = g_PD * unit_PD
     along_P1 = _row_means(product_PD, scale_D)
-    return inverse_P1 * (g_PD * scale_D[None] - unit_PD * along_P1), product_PD.sum(0), None
+    return inverse_P1 * (g_PD * scale_D[None] - unit_PD * along_P1), _column_sums(product_PD), None
 
 
 rescale.defvjp(_rescale_forward, _rescale_backward)

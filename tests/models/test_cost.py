@@ -102,13 +102,13 @@ def test_pass_until_family_is_that_of_the_paper() -> None:
 def products(jaxpr: Any) -> Iterator[int]:
     """2 m n k of every matrix product in a program, whatever it is nested in.
 
-    A product with a single column is how a sum over rows is computed on host cores: not counted.
+    A product with a single column or row is how a sum is computed on host cores: not counted.
     """
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             (left, _), _ = equation.params["dimension_numbers"]
             inner = math.prod(equation.invars[0].aval.shape[axis] for axis in left)
-            if equation.outvars[0].aval.shape[-1] > 1:
+            if min(equation.outvars[0].aval.shape[-2:]) > 1:
                 yield 2 * math.prod(equation.outvars[0].aval.shape) * inner
         for value in equation.params.values():
             for part in value if isinstance(value, (tuple, list)) else (value,):
