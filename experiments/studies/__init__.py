@@ -35,7 +35,4 @@ STUDIES: dict[str, ModuleType] = {
     "technique_emergence": technique_emergence,
     "compute_optimal": compute_optimal,
 }
-MEASURED: dict[str, ModuleType] = {
-    name: STUDIES[name]
-    for name in ("depth_or_width", "init_or_data", "grokking_time", "parity_width", "technique_emergence")
-}
+MEASURED = {name: study for name, study in STUDIES.items() if hasattr(study, "findings")}

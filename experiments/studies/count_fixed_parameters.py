@@ -17,9 +17,6 @@ is surer. At answer length 20, trained on at most 10, P(exact match >= 0.2) is 0
 from __future__ import annotations
 
 from jaxemerge import Experiment, families, neox
-from studies.settings import figure as figure
-from studies.settings import findings as findings
-from studies.settings import kept as kept
 from studies.settings import laptop, paper
 
 NAME = "count_fixed_parameters"

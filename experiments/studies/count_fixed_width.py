@@ -17,9 +17,6 @@ seeds below 0.1 and 5 above 0.5. What the full version finds was not measured he
 from __future__ import annotations
 
 from jaxemerge import Experiment, families, neox
-from studies.settings import figure as figure
-from studies.settings import findings as findings
-from studies.settings import kept as kept
 from studies.settings import laptop, paper
 
 NAME = "count_fixed_width"

@@ -13,6 +13,7 @@ import run
 from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.provenance import provenance
 from jaxemerge.runner.table import SCHEMA, cell_columns
+from options import parser, threshold_of
 from studies import MEASURED, STUDIES
 from studies.finding import Finding
 
@@ -103,9 +104,7 @@ def test_a_quick_run_ends_in_a_report(name, tmp_path, capsys):
     results = open_store(out).results()
     if name in MEASURED:
         study = MEASURED[name]
-        rows = study.kept(results)
-        assert all(each.line for each in study.findings(rows))
-        assert study.figure(rows).to_dict()
+        assert all(each.line for each in study.findings(study.kept(results)))
         assert "is no whole quick run; train it with --quick first" in refused(["--keep", str(out)], capsys)
 
 
@@ -156,7 +155,7 @@ def test_what_cannot_be_kept_is_refused(tmp_path, capsys, monkeypatch):
     part = a_run(tmp_path / "part", "parity_width", cells[:2], (0, 3))
     assert f"{cells[2].cell} is no whole quick run" in refused(["--keep", str(part), *out], capsys)
     other = a_run(tmp_path / "other", "count_slow", cells[:1], (0,))
-    assert "holds count_slow: must be one of depth_or_width" in refused(["--keep", str(other), *out], capsys)
+    assert "holds count_slow: must be one of count_quick" in refused(["--keep", str(other), *out], capsys)
     assert "no such folder" in refused(["--keep", str(tmp_path / "none"), *out], capsys)
     whole = a_run(tmp_path / "whole", "parity_width", cells, (0,) * 6)
     monkeypatch.setattr(figures, "LARGEST", 100)
@@ -191,6 +190,13 @@ def test_depth_and_width_are_told_apart():
     assert found["mean of successes, per doubling of width"].value == pytest.approx(0.4, abs=0.05)
     assert found["mean of successes, per doubling of width"].p_value < 0.001
     assert found["mean of successes, per doubling of depth"].p_value > 0.05
+
+
+def test_a_study_says_what_success_is():
+    given, asked = (parser(None).parse_args(words) for words in (["--threshold", "0.7"], []))
+    assert threshold_of(given, "parity_width") == 0.7
+    assert threshold_of(asked, "parity_width") == 0.9
+    assert threshold_of(asked, "count_quick") == threshold_of(asked, "someone_elses") == 0.2
 
 
 def test_numbers_are_written_with_three_digits():
