@@ -149,7 +149,7 @@ def _predictions(laws: ScalingLaws) -> list[Finding]:
     if laws.held_out is None:
         return []
     runs = laws.held_out.runs
-    off = np.mean(runs["predicted"] / runs["loss"] - 1)
+    off = np.mean((runs["predicted"] / runs["loss"] - 1).to_numpy())
     inside = np.sum(runs["loss"].is_between(runs["low"], runs["high"]).to_numpy())
     name = f"of {runs.height} runs of the largest budget"
     return [
