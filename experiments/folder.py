@@ -34,13 +34,16 @@ def report(store: Store, options: argparse.Namespace, console: Console) -> int:
     results = store.results()
     if results.is_empty():
         raise ValueError(f"{store.folder} holds no finished seeds yet: nothing to report")
+    records = store.records()
     threshold, found = threshold_of(options, store.study), findings(store, results)
     path = write_report(
         results,
         store.folder,
         title=store.study,
         threshold=threshold,
-        details=[*((each.name, each.numbers) for each in found), *described(store.records())],
+        details=[*((each.name, each.numbers) for each in found), *described(records)],
+        passes=store.passes(),
+        chance=max(record.get("chance", 0.0) for record in records),
     )
     print_summary(console, results, threshold)
     print_diverged(console, results)

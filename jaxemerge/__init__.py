@@ -10,6 +10,7 @@ from importlib.metadata import version as _version
 
 from .devices import self_test as self_test
 from .devices import use_host_cores as use_host_cores
+from .evaluation import PassUntil as PassUntil
 from .models import Transformer as Transformer
 from .models import families as families
 from .models import llama as llama

@@ -113,7 +113,7 @@ def _scores(
     test = {"split": "test", "length": length}
     return [
         {**test, "metric": "exact_match", "trials": trials, "value": exact},
-        {**test, "metric": "token_accuracy", "trials": trials, "value": np.sqrt(exact)},
+        {**test, "metric": "token_accuracy", "trials": trials * (length or 1), "value": np.sqrt(exact)},
         {**test, "metric": "answer_nll", "trials": None, "value": nll},
     ]
 

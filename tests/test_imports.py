@@ -30,7 +30,14 @@ BELOW: dict[str, set[str]] = {
     "charts": {"analysis", "stats"},
     "report": {"files", "charts", "analysis", "stats"},
 }
-PUBLIC = {"devices", "tasks", "models", "training", "runner"}  # what `import jaxemerge` may load
+PUBLIC = {
+    "devices",
+    "tasks",
+    "models",
+    "training",
+    "evaluation",
+    "runner",
+}  # what `import jaxemerge` may load
 
 
 def imported(source: str, package: tuple[str, ...]) -> Iterator[str]:

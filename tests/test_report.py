@@ -10,13 +10,15 @@ import subprocess
 import polars as pl
 import pytest
 
-from jaxemerge.analysis import summarise
+from jaxemerge.analysis import emergence, summarise
 from jaxemerge.report import write_report
+from jaxemerge.report.emergence import _verdict_words
 from jaxemerge.report.tables import as_csv
 from synthetic import population_frame
 
 ALL = ["histograms", "violins", "success_against_scale", "mixtures", "rank", "distances"]
-ALL += ["success_curve", "emergence", "resolution", "learning_curves", "survival", "training_loss"]
+ALL += ["success_curve", "emergence", "per_token", "induced", "resolution"]
+ALL += ["learning_curves", "survival", "training_loss"]
 ALL += ["thresholds", "beside_the_loss", "correlations"]
 ACT = "document.title='broken into'"
 STRANGE = f'</script><script>{ACT}</script><img src=x onerror="{ACT}"> \u2028 & co'
@@ -69,7 +71,8 @@ def test_tables_are_offered_as_csv(frame, page):
     )
     files = {path.stem: path.read_bytes() for path in (page.parent / "tables").iterdir()}
     assert set(files) == {"summary", "mixtures", "rank", "distances", "success_curve", "survival"} | {
-        *("thresholds", "beside_the_loss", "correlations", "emergence", "resolution")
+        *("thresholds", "beside_the_loss", "correlations", "emergence", "resolution"),
+        *("per_token", "induced"),
     }
     assert {name: base64.b64decode(link) for name, link in links.items()} == files
     summary, expected = pl.read_csv(files["summary"]), summarise(frame, threshold=0.35)
@@ -150,7 +153,8 @@ def only(metrics):
 
 def without(*names):
     """The figures left: ranks and curves need scales, distances several cells, survival a breakthrough."""
-    gone = {*names, *(("emergence", "resolution") if "rank" in names else ())}
+    scaled = ("emergence", "per_token", "induced", "resolution")
+    gone = {*names, *(scaled if "rank" in names else ())}
     return [name for name in ALL if name not in gone]
 
 
@@ -172,7 +176,10 @@ PARTIAL = {
         lambda f: f.filter(pl.col("step") == 0),
         without("learning_curves", "survival", "training_loss", "correlations"),
     ),
-    "no loss": (only(["exact_match"]), without("training_loss", "beside_the_loss")),
+    "no loss": (
+        only(["exact_match"]),
+        without("training_loss", "beside_the_loss", "per_token", "induced"),
+    ),
     "training alone": (only(["train_loss", "grad_norm"]), ["training_loss"]),
     "nothing to draw": (only(["grad_norm"]), []),
     "no length": (
@@ -193,6 +200,73 @@ def test_partial_results(frame, tmp_path, monkeypatch, case):
     assert list(specs_of(page)) == charts
     assert not re.search(r"\b(nan|None|null)\b", text_of(page))
     assert ("Exact match was not measured" in text_of(page)) == ("histograms" not in charts)
+
+
+def rising(frame, *scores):
+    """Every seed of a cell scores the same in the end."""
+    counts = [int(121 * score) / 121 for score in scores]  # of 121 items
+    depth = dict(zip(sorted(frame["depth"].unique()), counts, strict=True))
+    planted = pl.col("depth").replace_strict(depth, return_dtype=pl.Float64)
+    exact = pl.when(metric="exact_match").then(planted).otherwise("value")
+    return frame.filter(step=100, length=30, diverged=False).with_columns(value=exact)
+
+
+WEI = "By the definition of Wei et al. (2022) exact match"
+WORDS = {
+    "from 0": (
+        (0.0, 0.0, 0.9),
+        0.0,
+        "emerges: it is at chance (0) up to a scale of 2 and well above it from 4",
+    ),
+    "from half": (
+        (0.5, 0.5, 0.9),
+        0.5,
+        "emerges: it is at chance (0.5) up to a scale of 2 and well above it",
+    ),
+    "half is not nothing": (
+        (0.5, 0.5, 0.9),
+        0.0,
+        "does not emerge from chance (0): at the smallest scale it is above chance already.",
+    ),
+    "never": ((0.0, 0.0, 0.05), 0.0, "chance (0): at the largest scale it is not well above chance."),
+    "up and down": (
+        (0.0, 0.9, 0.0),
+        0.0,
+        "at the largest scale it is not well above chance, though it was at 2.",
+    ),
+    "down and up": (
+        (0.9, 0.0, 0.9),
+        0.0,
+        "at the smallest scale it is above chance already, though it is back at it at 2.",
+    ),
+    "down": (
+        (0.9, 0.9, 0.0),
+        0.0,
+        "above chance already, though it is back at it at 4, and at the largest scale it is not well above",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WORDS)
+def test_emergence_is_told_from_the_tasks_chance(frame, case):
+    scores, chance, words = WORDS[case]
+    found = emergence(rising(frame, *scores), scale="depth", chance=chance)
+    said = _verdict_words(found, "exact match")
+    assert said.startswith(WEI)
+    assert words in said
+
+
+def test_a_fall_between_chance_and_success_is_told():
+    frame = population_frame([(d, 64) for d in (1, 2, 4, 8)], 3, (30,), (0, 100), diverged=0)
+    said = _verdict_words(emergence(rising(frame, 0, 0.9, 0, 0.9), scale="depth"), "exact match")
+    assert "up to a scale of 1 and well above it from 8 on, with a fall in between." in said
+
+
+def test_the_report_takes_the_chance_it_is_told(frame, tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxemerge.report.distribution.BOOTSTRAPS", 19)
+    monkeypatch.setattr("jaxemerge.report.write.SCALE", 0.25)
+    page = write_report(rising(frame, 0.5, 0.5, 0.9), tmp_path, title="coin", chance=0.5)
+    assert f"{WEI} emerges: it is at chance (0.5) up to a scale of 2" in text_of(page)
 
 
 def test_crossed_seeds_say_which_of_them_decides(tmp_path, monkeypatch):

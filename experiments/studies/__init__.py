@@ -19,6 +19,7 @@ from studies import (
     grokking_time,
     init_or_data,
     parity_width,
+    pass_until_scaling,
     technique_emergence,
 )
 
@@ -34,5 +35,6 @@ STUDIES: dict[str, ModuleType] = {
     "parity_width": parity_width,
     "technique_emergence": technique_emergence,
     "compute_optimal": compute_optimal,
+    "pass_until_scaling": pass_until_scaling,
 }
 MEASURED = {name: study for name, study in STUDIES.items() if hasattr(study, "findings")}

@@ -44,6 +44,9 @@ from .resolution import smaller_tests as smaller_tests
 from .success import SuccessFit as SuccessFit
 from .success import success_fit as success_fit
 from .summary import summarise as summarise
+from .task_scaling import PassScaling as PassScaling
+from .task_scaling import has_task_scaling as has_task_scaling
+from .task_scaling import task_scaling as task_scaling
 from .threshold import success_by_threshold as success_by_threshold
 from .two_sided import two_sided as two_sided
 from .values import Values as Values

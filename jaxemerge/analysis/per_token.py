@@ -24,58 +24,68 @@ def per_token(
     come together: some items have them all.
 
     Args:
-        frame: results with lengths.
-        exact, tokens: metrics: the share of items without an error, and of right tokens.
+        frame: results.
+        exact, tokens: metrics: the share of items without an error, and of right tokens. L is the number of
+            tokens behind the second to an item of the first; where these are not known, the test's length.
 
     Returns:
-        cell, label, scale, split, length, exact (measured), wrong (tokens of an answer, measured), p (token
-        accuracy), exact_model (p^L), p_fitted, exact_fitted, wrong_fitted (of the one p of the cell).
+        cell, label, scale, split, length, tokens (L), exact (measured), wrong (tokens of an answer,
+        measured), p (token accuracy), exact_model (p^L), p_fitted, exact_fitted, wrong_fitted (of the one p
+        of the cell).
 
     Raises:
-        ValueError: if a metric is missing, or tests have no length.
+        ValueError: if a metric is missing, or the number of tokens of an answer is not known.
 
     References:
         Schaeffer, Miranda and Koyejo (2023), arXiv 2304.15004, section 2.
     """
-    whole, each = (_means(frame, metric) for metric in (exact, tokens))
-    table = (
-        whole.rename({"value": "exact"})
-        .drop("power")
-        .join(each.select("cell", "split", "length", "power", p="value"), on=["cell", "split", "length"])
-    )
-    if table["length"].null_count() or table.is_empty():
-        raise ValueError(f"{exact} and {tokens} need tests of known length: p^L has an L")
+    table = _joined(frame, exact, tokens)
+    if table["tokens"].null_count() or table.is_empty():
+        raise ValueError(f"{exact} and {tokens} need trials, or tests of known length: p^L has an L")
     fitted = [
         part.with_columns(p_fitted=pl.lit(_most_likely(part)))
         for part in table.partition_by("cell", "split", maintain_order=True)
     ]
-    length, p = pl.col("length"), pl.col("p_fitted")
+    answer, p = pl.col("tokens"), pl.col("p_fitted")
     return (
         pl.concat(fitted)
         .with_columns(
-            wrong=length * (1 - pl.col("p")),
-            exact_model=pl.col("power"),
-            exact_fitted=p**length,
-            wrong_fitted=length * (1 - p),
+            wrong=answer * (1 - pl.col("p")),
+            exact_fitted=p**answer,
+            wrong_fitted=answer * (1 - p),
         )
-        .select(*KEYS, "exact", "wrong", "p", "exact_model", "p_fitted", "exact_fitted", "wrong_fitted")
+        .select(
+            *(*KEYS, "tokens", "exact", "wrong", "p", "exact_model"),
+            *("p_fitted", "exact_fitted", "wrong_fitted"),
+        )
     )
 
 
-def _means(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
-    scores = final_scores(frame, metric)
-    value, trials = pl.col("value"), pl.col("trials")
-    return scores.group_by(*KEYS, maintain_order=True).agg(
-        value.mean(),
-        (trials * value).sum().alias("passed"),
-        trials.sum(),
-        (value ** pl.col("length")).mean().alias("power"),
+def _joined(frame: pl.DataFrame, exact: str, tokens: str) -> pl.DataFrame:
+    """Both metrics by cell and test: means over seeds, numbers of exact answers, and L."""
+    member = ["cell", "split", "length", "init_seed", "data_seed"]
+    whole, each = (final_scores(frame, metric) for metric in (exact, tokens))
+    other = each.select(*member, p="value", behind="trials")
+    seeds = whole.join(other, on=member, nulls_equal=True, maintain_order="left")
+    known = (pl.col("behind") / pl.col("trials")).fill_null(pl.col("length").cast(pl.Float64))
+    value, trials, p = pl.col("value"), pl.col("trials"), pl.col("p")
+    return (
+        seeds.with_columns(tokens=known)
+        .group_by(*KEYS, maintain_order=True)
+        .agg(
+            pl.col("tokens").first(),
+            exact=value.mean(),
+            passed=(trials.fill_null(1) * value).sum(),
+            trials=trials.fill_null(1).sum(),
+            p=p.mean(),
+            exact_model=(p ** pl.col("tokens")).mean(),
+        )
     )
 
 
 def _most_likely(part: pl.DataFrame) -> float:
     """One p of all lengths, from the numbers of exact answers, each of probability p^L."""
-    length, passed, items = (part[c].to_numpy().astype(np.float64) for c in ("length", "passed", "trials"))
+    length, passed, items = (part[c].to_numpy().astype(np.float64) for c in ("tokens", "passed", "trials"))
     if not passed.any():
         return 0.0
     if np.all(passed == items):

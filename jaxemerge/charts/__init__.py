@@ -21,6 +21,8 @@ from .pass_rates import growth_classes as growth_classes
 from .pass_rates import instance_grid as instance_grid
 from .pass_rates import rate_against_loss as rate_against_loss
 from .pass_rates import task_scaling as task_scaling
+from .per_token import induced_versions as induced_versions
+from .per_token import per_token_models as per_token_models
 from .rank import rank_curves as rank_curves
 from .resolution import resolution_panel as resolution_panel
 from .scale import success_against_scale as success_against_scale

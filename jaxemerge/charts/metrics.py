@@ -22,7 +22,7 @@ def metric_panel(means: pl.DataFrame, scores: pl.DataFrame, scale: str) -> alt.C
         scale: what scale is, as `jaxemerge.analysis.scale_column` says.
     """
     names = in_order(means, "metric")
-    columns = min(COLUMNS, len(names))
+    columns = 2 if len(names) == 4 else min(COLUMNS, len(names))
     known = dict(scores.select("metric", "score").rows())
     panels = [
         _panel(means.filter(pl.col("metric") == name), name, known.get(name), scale, PAGE // columns - 90)
@@ -35,6 +35,7 @@ def _panel(
     rows: pl.DataFrame, name: str, score: float | None, scale: str, width: int
 ) -> alt.LayerChart | alt.FacetChart:
     title = name.replace("_", " ") + ("" if score is None else f", emergence score {score:.2g}")
+    title_of_axis = metric_title(name).partition(" (")[2].removesuffix(")") or "mean over seeds"
     unit = not rows.is_empty() and 0 <= rows["low"].min() <= rows["high"].max() <= 1  # type: ignore[operator]
     domain: dict[str, Any] = {"domain": [0, 1]} if unit else {"zero": False}
     tooltip: list[Any] = ["label:N", "seeds:Q"]
@@ -44,7 +45,7 @@ def _panel(
     )
 
     def y(column: str) -> alt.Y:
-        return alt.Y(f"{column}:Q", title=metric_title(name), scale=alt.Scale(**domain))
+        return alt.Y(f"{column}:Q", title=title_of_axis, scale=alt.Scale(**domain))
 
     bar = base.mark_rule(strokeWidth=1.6, color=BETWEEN_COLOUR).encode(y=y("low"), y2="high:Q")
     line = base.mark_line(strokeWidth=1.8, color=INK, opacity=0.7).encode(y=y("value"))

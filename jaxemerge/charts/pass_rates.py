@@ -25,6 +25,7 @@ from .theme import (
 )
 
 PLACES = 81
+LEAST = 1e-300  # rates below it are drawn at it
 GROWTH = {
     "scaling": INK,
     "sub-scaling": ZERO_COLOUR,
@@ -102,7 +103,7 @@ def _panel(rates: pl.DataFrame, law: TaskScaling, scale: str, doubly: bool, band
 
 
 def _doubly(frame: pl.DataFrame) -> pl.DataFrame:
-    inside = [pl.col(c).clip(1e-12, 1 - 1e-9) for c in ("value", "low", "high")]
+    inside = [pl.col(c).clip(LEAST, 1 - 1e-9) for c in ("value", "low", "high")]
     return frame.with_columns((-(e.log())).log() for e in inside)
 
 
@@ -128,7 +129,7 @@ def instance_grid(items: pl.DataFrame, scale: str = "parameters", *, columns: in
         columns: of the grid.
     """
     rows = items.with_columns(value=pl.when("unseen").then("high").otherwise("value"))
-    rows = _doubly(rows).with_columns((-(pl.col("fitted").clip(1e-12, 1 - 1e-9).log())).log().alias("fitted"))
+    rows = _doubly(rows).with_columns((-(pl.col("fitted").clip(LEAST, 1 - 1e-9).log())).log().alias("fitted"))
     names = in_order(items, "item")
     known = sorted(items["scale"].unique())
     growth = alt.Color(

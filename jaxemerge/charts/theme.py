@@ -28,6 +28,7 @@ SCORES = {
     "exact_match": "exact match (share of test items)",
     "token_accuracy": "token accuracy (share of answer tokens)",
     "answer_nll": "answer loss (nats per token)",
+    "pass_rate": "pass rate (share of sampled answers)",
     "train_loss": "training loss (nats per token)",
     "grad_norm": "gradient norm",
 }

@@ -19,6 +19,9 @@ from .metrics import all_of as all_of
 from .metrics import thresholded as thresholded
 from .pass_until import PassCounts as PassCounts
 from .pass_until import estimate as estimate
+from .passes import Passed as Passed
+from .passes import PassUntil as PassUntil
+from .passes import sampled as sampled
 from .prompts import Prompts as Prompts
 from .prompts import prompts as prompts
 from .sampling import GREEDY as GREEDY

@@ -9,7 +9,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,6 +73,7 @@ def estimate(
     layout: Layout | None = None,
     cache: CacheType | None = None,
     rows: int = 0,
+    between: Callable[[], None] = lambda: None,
 ) -> PassCounts:
     """Samples answers until every seed has passed every item ``r`` times, or has tried ``cap`` times.
 
@@ -92,6 +93,7 @@ def estimate(
         layout: as in ``generate``.
         cache: as in ``generate``.
         rows: texts of a seed that are written together, a power of two; 0 chooses.
+        between: called between two batches; may raise to stop.
 
     Raises:
         ValueError: an argument is out of range; the message says its value and what is allowed.
@@ -123,6 +125,7 @@ def estimate(
         for jobs, right in [(jobs, answers(jobs)) for jobs in asked]:
             computed += jobs.item.size * jobs.samples
             tally.add(jobs, np.asarray(right))
+        between()
     return PassCounts(tally.passes, tally.samples, tally.passes < r, r, computed)
 
 

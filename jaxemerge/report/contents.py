@@ -28,17 +28,23 @@ from .distribution import distributions
 from .emergence import emergences
 from .figure import Figure, figure
 from .laws import laws
+from .pass_rates import pass_rates
 from .scale import success_against_scale_fitted
 from .values import values
 
 
 def contents(
-    frame: pl.DataFrame, threshold: float, metric: str | None
+    frame: pl.DataFrame,
+    threshold: float,
+    metric: str | None,
+    passes: pl.DataFrame | None = None,
+    chance: float = 0.0,
 ) -> tuple[list[str], list[Figure], pl.DataFrame]:
     """Headline sentences, figures and summary table of one metric, by default the frame's own main one."""
     headline = findings.population_sentences(frame)
     metrics = set(frame["metric"].unique())
-    main, of_loss = metric or main_metric(frame), list(laws(frame))
+    main = metric or main_metric(frame)
+    of_loss = [*laws(frame), *pass_rates(passes)]
     share = main is not None and is_share(frame, main)
     # No exact answer anywhere is a result, but beside a law of the loss it is not what was asked.
     if main is None or not share or (of_loss and never_right(frame, main)):
@@ -53,7 +59,7 @@ def contents(
     headline += [findings.two_sided_sentence(found), findings.success_sentence(table, found["test"])]
     figures = [*distributions(ends, table, found)]
     figures += success_against_scale_fitted(ends, found, threshold)
-    figures += emergences(frame, ends, found)
+    figures += emergences(frame, ends, found, chance)
     figures += [*_learning(exact, found, threshold), *_survival(exact, found, threshold)]
     figures += [*of_loss, *_training(frame, metrics)]
     figures += checks(frame, ends, found, threshold)

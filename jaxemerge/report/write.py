@@ -37,6 +37,8 @@ def write_report(
     threshold: float = 0.2,
     metric: str | None = None,
     details: Sequence[tuple[str, str]] = (),
+    passes: pl.DataFrame | None = None,
+    chance: float = 0.0,
 ) -> Path:
     """Writes `folder/report.html`, and every chart as `folder/charts/NAME.png` and `.svg`;
     tables as `folder/tables/NAME.csv`, which the page also offers.
@@ -53,6 +55,8 @@ def write_report(
         metric: the score that is described; by default `exact_match`, or where it was not measured what
             `jaxemerge.analysis.main_metric` says.
         details: (label, text) pairs on how the results came about, shown above the charts.
+        passes: counts of sampling until answers pass, as an experiment with `pass_until` keeps them.
+        chance: what guessing scores, as the task's `chance` says.
 
     Returns:
         The path of the page.
@@ -63,7 +67,7 @@ def write_report(
     """
     if frame.is_empty():
         raise ValueError("the frame has no rows: there is nothing to report")
-    headline, figures, table = contents(frame, threshold, metric)
+    headline, figures, table = contents(frame, threshold, metric, passes, chance)
     tables = {figure.name: as_csv(figure.table) for figure in figures if figure.table is not None}
     if not table.is_empty():
         tables["summary"] = as_csv(table)

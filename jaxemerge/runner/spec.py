@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxemerge.evaluation import PassUntil
 from jaxemerge.models import Transformer
 from jaxemerge.tasks import BUILT_IN, Task
 from jaxemerge.training import AdamW, Members, Seed, check_seeds, members, paired
@@ -34,6 +35,7 @@ class Experiment:
         seeds: (init_seed, data_seed) of each member; see ``paired`` and ``crossed``.
         evaluations: steps at which every seed is scored. An integer asks for so many, spaced evenly
             in log(step) over the last 99 % of training. Step 0 and the last are always among them.
+        pass_until: which items are sampled at the end of training until they pass; None for none.
         study: name of the study this belongs to.
         family: name of the scale family, where there are several.
 
@@ -49,6 +51,7 @@ class Experiment:
     context: int = 64
     seeds: tuple[Seed, ...] = paired(range(16))
     evaluations: int | tuple[int, ...] = 20
+    pass_until: PassUntil | None = None
     study: str = "untitled"
     family: str = ""
 
@@ -70,6 +73,8 @@ class Experiment:
                 f"it must be at least {self.task.max_length} tokens"
             )
         self._check_evaluations()
+        if self.pass_until is not None:
+            self.pass_until.chosen(self.task.evaluation_sets())
 
     def _check_evaluations(self) -> None:
         if isinstance(self.evaluations, int):
@@ -104,6 +109,8 @@ class Experiment:
         fields = {k: v for k, v in self.to_dict().items() if k not in _LABELS}
         if self.optimizer.horizon == 1:  # ids are those from before there was a choice
             fields["optimizer"] = {k: v for k, v in fields["optimizer"].items() if k != "horizon"}
+        if self.pass_until is None:
+            del fields["pass_until"]
         digest = hashlib.sha256(_canonical(fields).encode()).hexdigest()[:8]
         return f"{self.task.name}-depth{self.model.depth}-width{self.model.width}-{digest}"
 
@@ -138,6 +145,7 @@ class Experiment:
                 "task": _value(fields["task"], kinds),
                 "model": _build(Transformer, fields["model"]),
                 "optimizer": _build(AdamW, fields["optimizer"]),
+                "pass_until": _build(PassUntil, asked) if (asked := fields.get("pass_until")) else None,
                 "seeds": tuple(map(tuple, fields["seeds"])),
             }
         )

@@ -5,6 +5,7 @@
     DIR/cells/CELL/PART.json            seeds, plan, duration and provenance of that chunk, and the
                                         digest of its rows; rows without it are not used
     DIR/cells/CELL/items/PART.parquet   where asked for, a row per seed and item of that chunk
+    DIR/cells/CELL/passes/PART.parquet  of an experiment with pass_until, its counts per seed and item
     DIR/cells/CELL/checkpoints/         of chunks that are being trained
     DIR/cells/CELL/metrics/             numbers along the training, see ``metrics``; nothing is read from them
 
@@ -41,6 +42,8 @@ from jaxemerge.runner.checkpoint import INTERVAL, Checkpoints
 from jaxemerge.runner.lock import LockedError, holder, locked, refuse_others
 from jaxemerge.runner.table import SCHEMA
 from jaxemerge.training import Seed
+
+ITEMS, PASSES = KINDS = ("items", "passes")  # what may be kept of a chunk besides its rows
 
 
 class StoreError(ValueError):
@@ -94,9 +97,9 @@ class Store:
         seeds: Sequence[Seed],
         rows: pl.DataFrame,
         record: Mapping[str, Any],
-        items: pl.DataFrame | None = None,
+        more: Mapping[str, pl.DataFrame] | None = None,
     ) -> None:
-        """Adds a finished chunk: its rows, the record of how they came about, and its items where kept.
+        """Adds a finished chunk: its rows, the record of how they came about, and ``more`` by its kind.
 
         Raises:
             StoreError: a process that took this one for dead has finished some of its seeds.
@@ -108,11 +111,11 @@ class Store:
         rows_file = folder / f"{_name(seeds)}.parquet"
         _write(rows_file, rows)
         fields = {"cell": cell, "seeds": [list(seed) for seed in seeds], "rows": digest(rows_file), **record}
-        if items is not None:
-            items_file = _items_file(rows_file)
-            make_folder(items_file.parent)
-            _write(items_file, items)
-            fields["items"] = digest(items_file)
+        for kind, frame in (more or {}).items():
+            file = _file_of(kind, rows_file)
+            make_folder(file.parent)
+            _write(file, frame)
+            fields[kind] = digest(file)
         write_sealed(rows_file.with_suffix(".json"), fields)
 
     def results(self) -> pl.DataFrame:
@@ -132,14 +135,28 @@ class Store:
         Raises:
             StoreError: a file is damaged, or no items were kept.
         """
-        parts = []
-        for cell in self.cells:
-            for path, record in zip(self._record_files(cell), self._records(cell), strict=True):
-                if "items" in record:
-                    parts.append(_checked(_items_file(path), record["items"]))
+        parts = self._kept(ITEMS)
         if not parts:
             raise StoreError(f"{self.folder} holds no items: train the study with --keep-items")
         return pl.concat(parts, how="diagonal")
+
+    def passes(self) -> pl.DataFrame | None:
+        """Counts of sampling until answers pass, a row per seed and item; None where nothing was sampled.
+
+        Raises:
+            StoreError: a file is damaged.
+        """
+        parts = self._kept(PASSES)
+        return pl.concat(parts, how="diagonal") if parts else None
+
+    def _kept(self, kind: str) -> list[pl.DataFrame]:
+        """What is there of a kind, by finished chunks."""
+        return [
+            _checked(_file_of(kind, path), record[kind])
+            for cell in self.cells
+            for path, record in zip(self._record_files(cell), self._records(cell), strict=True)
+            if kind in record
+        ]
 
     def records(self) -> list[dict[str, Any]]:
         """Seeds, plan, duration and provenance of every finished chunk.
@@ -204,7 +221,8 @@ class Store:
     def _mend(self, cell: str) -> list[str]:
         found = []
         for record_file, error in self._damaged(cell):
-            for path in (record_file, record_file.with_suffix(".parquet"), _items_file(record_file)):
+            others = (_file_of(kind, record_file) for kind in KINDS)
+            for path in (record_file, record_file.with_suffix(".parquet"), *others):
                 if path.exists():
                     set_aside(path)
             found.append(f"{error}; its seeds are trained again.")
@@ -231,8 +249,9 @@ class Store:
             try:
                 record = read_sealed(path)
                 check_digest(path.with_suffix(".parquet"), record["rows"])
-                if "items" in record:
-                    check_digest(_items_file(path), record["items"])
+                for kind in KINDS:
+                    if kind in record:
+                        check_digest(_file_of(kind, path), record[kind])
             except DamagedError as error:
                 found.append((path, error))
         return found
@@ -263,9 +282,9 @@ def _write(path: Path, frame: pl.DataFrame) -> None:
     write_bytes(path, parquet.getvalue())
 
 
-def _items_file(record_file: Path) -> Path:
-    """Where the items of a chunk are kept, beside its other files."""
-    return record_file.parent / "items" / f"{record_file.stem}.parquet"
+def _file_of(kind: str, record_file: Path) -> Path:
+    """Where a kind of what a chunk keeps is, beside its other files."""
+    return record_file.parent / kind / f"{record_file.stem}.parquet"
 
 
 def _checked(path: Path, expected: str) -> pl.DataFrame:

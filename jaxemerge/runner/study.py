@@ -11,10 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from jaxemerge.evaluation import evaluate
 from jaxemerge.models import training_flops_per_token
 from jaxemerge.runner.checkpoint import INTERVAL, Checkpoint
-from jaxemerge.runner.items import items_table
+from jaxemerge.runner.kept import all_rows, kept, wanted
 from jaxemerge.runner.provenance import changes, provenance, settings
 from jaxemerge.runner.signals import StopRequest
 from jaxemerge.runner.spec import Experiment
@@ -34,7 +33,6 @@ from jaxemerge.training import (
     smaller_plan,
 )
 from jaxemerge.training.search import planned_by_search, worth_searching
-from jaxemerge.types import Params
 
 
 @dataclass(frozen=True)
@@ -284,7 +282,7 @@ def run_chunk(
         job: the cell.
         seeds: one of its chunks.
         store: where to keep rows and checkpoints; this process must be the cell's writer.
-        stop: obeyed after the checkpoint that it causes.
+        stop: obeyed after the checkpoint that it causes; while answers are sampled at the end, without one.
         interval: seconds between two checkpoints.
         say: told of damaged checkpoints, and where training goes on.
         keep_items: whether what every seed makes of every item in the end is kept as well.
@@ -309,12 +307,13 @@ def run_chunk(
         seconds = round(spent + time.monotonic() - began, 3)
         return {
             "seconds": seconds,
+            "chance": float(job.experiment.task.chance),
             "plan": job.plan.record,
             "provenance": circumstances,
             "earlier": _earlier(saved, circumstances),
         }
 
-    items: pl.DataFrame | None = None
+    more: dict[str, pl.DataFrame] = {}
     running = train_chunk(
         *(job.experiment, job.plan, job.experiment.members_of(seeds)),
         pause=lambda: keep.due or bool(stop),
@@ -324,26 +323,23 @@ def run_chunk(
         if progress.evaluation is not None:
             evaluations.append(progress.evaluation)
         yield progress
-        if keep_items and snapshot is not None and progress.step == job.experiment.steps:
-            items = kept_items(job, seeds, snapshot.paused(len(seeds)).state.params, evaluations[-1])
-        if snapshot is None or progress.step == job.experiment.steps:
+        if snapshot is None:
+            continue
+        if progress.step == job.experiment.steps:
+            if wanted(job.experiment, keep_items):
+                params = snapshot.paused(len(seeds)).state.params
+                end = job.experiment, seeds, params, evaluations[-1], job.plan.layout
+                more = kept(*end, keep_items=keep_items, stop=stop)
             continue
         if progress.step:
             keep.save(snapshot.paused(len(seeds)), seeds, evaluations, {"cell": cell, **record()})
         if stop:
             stop.raise_if_asked()
-    rows = results_table(job.experiment, seeds, evaluations, job.columns)
-    store.write(cell, seeds, rows, record(), items)
+    rows = all_rows(results_table(job.experiment, seeds, evaluations, job.columns), more, job.columns)
+    store.write(cell, seeds, rows, record(), more)
     store.clear(cell)
     if stop:
         stop.raise_if_asked()
-
-
-def kept_items(job: Job, seeds: Sequence[Seed], params: Params, evaluation: Evaluation) -> pl.DataFrame:
-    """What a cell's seeds make of every item, from their weights and their evaluation at the same step."""
-    experiment = job.experiment
-    seen = evaluate(experiment.task, experiment.model, params, layout=job.plan.layout)
-    return items_table(experiment, seeds, evaluation.step, evaluation.diverged, seen)
 
 
 def _saved(store: Store, cell: str, seeds: Sequence[Seed], say: Callable[[str], None]) -> Checkpoint | None:

@@ -140,7 +140,10 @@ def _described(kind: Any) -> str:
         return "numbers with commas between them, as in 1,2.5,"
     if typing.get_origin(kind) is tuple:
         return "given in a study: it cannot be written on the command line"
-    return " or ".join(words[k] if k in words else _described(k) for k in typing.get_args(kind) or [kind])
+    parts = typing.get_args(kind)
+    if not parts and kind not in words:
+        return "None" if kind is type(None) else "given in a study"
+    return " or ".join(_described(part) for part in parts) or words[kind]
 
 
 def varied_fields(experiments: Sequence[Experiment]) -> list[str]:

@@ -16,13 +16,15 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+import polars as pl
 
 from jaxemerge.runner.checkpoint import INTERVAL
+from jaxemerge.runner.kept import all_rows, kept, wanted
 from jaxemerge.runner.provenance import provenance
 from jaxemerge.runner.signals import StopRequest
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.store import Store
-from jaxemerge.runner.study import Job, common, kept_items, run_chunk
+from jaxemerge.runner.study import Job, common, run_chunk
 from jaxemerge.runner.table import results_table
 from jaxemerge.runner.train import Evaluation, Progress, train_chunk
 from jaxemerge.training import Members, Paused, Plan, Seed, fitted_plan, smaller_plan
@@ -184,7 +186,7 @@ def run_group(
         share = len(part.seeds) / len(chunk)  # so that the times of cells add up
         seconds = round(share * (time.monotonic() - began), 3)
         same = {"plan": group.plan.record, "provenance": circumstances, "earlier": []}
-        return {"seconds": seconds, **same}
+        return {"seconds": seconds, "chance": float(group.experiment.task.chance), **same}
 
     who = jax.tree.map(lambda *x: np.concatenate(x), *(part.members for part in cells))
     last: Paused | None = None
@@ -193,9 +195,11 @@ def run_group(
         if progress.evaluation is not None:
             evaluations.append(progress.evaluation)
         yield progress
-        if keep_items and snapshot is not None and progress.step == group.experiment.steps:
-            last = snapshot.paused(len(chunk))
-        if snapshot is None or progress.step == group.experiment.steps:
+        if snapshot is None:
+            continue
+        if progress.step == group.experiment.steps:
+            if any(wanted(part.job.experiment, keep_items) for part in cells):
+                last = snapshot.paused(len(chunk))
             continue
         if progress.step:
             paused = snapshot.paused(len(chunk))
@@ -207,10 +211,13 @@ def run_group(
     for part, keep in zip(cells, keeps, strict=True):
         cell = part.job.experiment
         seen = [part.own(evaluation) for evaluation in evaluations]
-        rows = results_table(cell, part.seeds, seen, part.job.columns)
-        params = part.own(last).state.params if last else None
-        items = kept_items(part.job, part.seeds, params, seen[-1]) if params else None
-        store.write(cell.cell, part.seeds, rows, record(part), items)
+        more: dict[str, pl.DataFrame] = {}
+        if last and wanted(cell, keep_items):
+            params = part.own(last).state.params
+            end = cell, part.seeds, params, seen[-1], group.plan.layout
+            more = kept(*end, keep_items=keep_items, stop=stop)
+        rows = all_rows(results_table(cell, part.seeds, seen, part.job.columns), more, part.job.columns)
+        store.write(cell.cell, part.seeds, rows, record(part), more)
         keep.clear()
     if stop:
         stop.raise_if_asked()

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxemerge.devices import Layout, over_seeds, self_test, use_host_cores
-from jaxemerge.evaluation import SetScores, Sheet, scores, sheet
+from jaxemerge.evaluation import Passed, SetScores, Sheet, sampled, scores, sheet
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.tasks import check_task
 from jaxemerge.training import (
@@ -188,17 +188,32 @@ class Population:
         experiment: what was trained.
         params: final weights as NumPy arrays, leading axis S in the order of ``experiment.seeds``.
         evaluations: scores of all seeds at every evaluation step.
+        passed: what came of sampling, where the experiment's ``pass_until`` asks for it.
     """
 
     experiment: Experiment
     params: Params
     evaluations: tuple[Evaluation, ...]
+    passed: Passed | None = None
 
     def frame(self) -> pl.DataFrame:
         """The results schema: one row per seed, evaluation step, split and metric. Needs Polars."""
+        from jaxemerge.runner.kept import all_rows
+        from jaxemerge.runner.store import PASSES
         from jaxemerge.runner.table import results_table
 
-        return results_table(self.experiment, self.experiment.seeds, self.evaluations)
+        rows = results_table(self.experiment, self.experiment.seeds, self.evaluations)
+        counts = self.passes()
+        return rows if counts is None else all_rows(rows, {PASSES: counts})
+
+    def passes(self) -> pl.DataFrame | None:
+        """Counts of sampling, one row per seed and item; None where nothing was sampled. Needs Polars."""
+        from jaxemerge.runner.passes import passes_table
+
+        if self.passed is None:
+            return None
+        last = self.evaluations[-1]
+        return passes_table(self.experiment, self.experiment.seeds, last.step, last.diverged, self.passed)
 
 
 def train(experiment: Experiment, *, chunk: int = 0) -> Population:
@@ -232,7 +247,12 @@ def train(experiment: Experiment, *, chunk: int = 0) -> Population:
             left = left[plan.chunk :]
     params, evaluations = zip(*parts, strict=True)
     together = tuple(_joined(step) for step in zip(*evaluations, strict=True))
-    return Population(experiment, jax.tree.map(_concatenated, *params), together)
+    weights = jax.tree.map(_concatenated, *params)
+    passed = None
+    if experiment.pass_until is not None:
+        work = experiment.task, experiment.model, weights, experiment.seeds
+        passed = sampled(*work, experiment.pass_until)
+    return Population(experiment, weights, together, passed)
 
 
 def _trained(experiment: Experiment, plan: Plan, seeds: Sequence[Seed]) -> tuple[Params, list[Evaluation]]:

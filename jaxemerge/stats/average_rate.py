@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .growth_curves import Array
 
+NEARLY_ALL = 0.9  # share of units that pass
 Unit = Literal["samples", "items", "seeds"]
 
 
@@ -39,8 +41,10 @@ def average_counts(units: Units, by: Unit) -> tuple[Array, Array]:
 
     Its rate is the average rate. Units that are all there are, by = "samples", leave the variance of the
     sampling of each. Units that others could stand for, by = "items" or "seeds", differ in their rates by a
-    variance rho p (1 - p), rho estimated from all scales together: where no unit passes its own scale shows
-    no difference, and many samples of few units would be worth too much. Not whole numbers.
+    variance estimated from all scales together: where no unit passes its own scale shows no difference, and
+    many samples of few units would be worth too much. It goes as rho p (1 - p), or as tau^2 (p ln p)^2, that
+    of units whose F = ln(-ln P) has the standard deviation tau at every scale: the second where nearly all
+    units pass wherever any does, and the scales agree more on it than on the first. Not whole numbers.
     """
     there = units.samples > 0
     number = np.maximum(there.sum(axis=-2), 1)
@@ -52,15 +56,38 @@ def average_counts(units: Units, by: Unit) -> tuple[Array, Array]:
     seen = (spread > 0) & (within > 0)
     alone = np.divide(within, spread, out=number / np.maximum(total, 1), where=seen)
     if by == "samples":
-        rho = np.zeros((*mean.shape[:-1], 1))
+        rho = np.zeros(mean.shape)
     else:
         away = np.where(there, rate - mean[..., None, :], 0.0)
         between = (away**2).sum(axis=-2) / np.maximum(number - 1, 1)
-        excess = np.sum(np.where(seen, between - within, 0.0), axis=-1, keepdims=True)
-        base = np.sum(np.where(seen, spread, 0.0), axis=-1, keepdims=True)
-        rho = np.clip(np.divide(excess, base, out=np.zeros(base.shape), where=base > 0), 0.0, 1.0)
+        excess = np.where(seen, between - within, 0.0)
+        passing = (units.passes > 0).sum(axis=-2) >= NEARLY_ALL * number
+        rho = _shared(mean, excess, seen, total, np.all(passing | ~seen, axis=-1))
     worth = np.where(total > 0, number / (rho + (1 - rho) * np.minimum(alone, 1.0)), 0.0)
     return mean * worth, worth
+
+
+def _shared(
+    mean: Array, excess: Array, seen: NDArray[np.bool_], total: Array, passing: NDArray[np.bool_]
+) -> Array:
+    """The part of p (1 - p) by which the rates of units differ, [..., N], between 0 and 1."""
+    smooth = np.clip(mean, 0.5 / (total + 1), 1 - 0.5 / (total + 1))
+    base, bent = smooth * (1 - smooth), (smooth * np.log(smooth)) ** 2
+    alike = excess.sum(axis=-1) / np.maximum(np.where(seen, base, 0.0).sum(axis=-1), 1e-300)
+    number = np.maximum(seen.sum(axis=-1), 1)
+    squares = np.where(seen, excess / bent, 0.0).sum(axis=-1) / number
+    steady = ~passing | (_scatter(excess, base, seen) <= _scatter(excess, bent, seen))
+    found = np.where(steady[..., None], alike[..., None], squares[..., None] * bent / base)
+    return np.clip(found, 0.0, 1.0)
+
+
+def _scatter(excess: Array, shape: Array, seen: NDArray[np.bool_]) -> Array:
+    """Variance over the scales of ln(excess / shape), where there is an excess."""
+    there = seen & (excess > 0)
+    logs = np.where(there, np.log(np.where(there, excess / shape, 1.0)), 0.0)
+    number = np.maximum(there.sum(axis=-1), 1)
+    mean = logs.sum(axis=-1) / number
+    return (np.where(there, logs - mean[..., None], 0.0) ** 2).sum(axis=-1) / number
 
 
 def _sampling_variance(units: Units, rate: Array) -> Array:

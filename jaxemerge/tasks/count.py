@@ -92,6 +92,16 @@ class Count(Task):
     def max_length(self) -> int:
         return self.train_length + 5
 
+    @property
+    def chance(self) -> float:
+        """Of the shortest test length, numbers drawn at random."""
+        return float(self.numbers) ** -min(self.test_lengths)
+
+    @property
+    def best_loss(self) -> float:
+        """A prompt has one answer."""
+        return 0.0
+
     def sample(self, key: Key) -> Example:
         length_key, first_key = jax.random.split(key)
         length = jax.random.randint(length_key, (), 1, self.train_length + 1)

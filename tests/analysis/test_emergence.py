@@ -174,6 +174,25 @@ def test_tokens_right_by_themselves_give_the_model():
         assert row["exact"] == pytest.approx(row["exact_model"])
         assert row["exact_fitted"] == pytest.approx(truth ** row["length"], rel=1e-2)
         assert row["wrong"] == pytest.approx(row["length"] * (1 - truth))
+    untold = model.with_columns(trials=pl.lit(None, pl.Int32))
+    assert (
+        per_token(untold)
+        .drop("p_fitted", "exact_fitted", "wrong_fitted")
+        .equals(table.drop("p_fitted", "exact_fitted", "wrong_fitted"))
+    )
+
+
+def test_answers_may_have_other_tokens_than_their_length():
+    """Three tokens to a unit of length, as digits with hints have: L is that of the trials."""
+    frame = population_frame([(1, 64), (2, 64)], 5, (10, 20), (0, 7), diverged=0)
+    tripled = frame.with_columns(
+        trials=pl.when(metric="token_accuracy").then(3 * pl.col("trials")).otherwise("trials"),
+        value=pl.when(metric="exact_match").then(0.9 ** (3 * pl.col("length"))).otherwise("value"),
+    )
+    table = per_token(tripled)
+    assert table["tokens"].to_list() == [30, 60, 30, 60]
+    assert table["p_fitted"].to_list() == pytest.approx([0.9] * 4, rel=1e-4)
+    assert per_token(tripled.filter(length=10).with_columns(length=None))["tokens"].to_list() == [30, 30]
 
 
 def test_errors_that_come_together_leave_exact_match_above_the_model(frame):
@@ -221,8 +240,8 @@ def test_asking_for_more_makes_it_more_sudden():
         (lambda f: resolution(f, length=60, confidence=95), "confidence=95 must lie"),
         (lambda f: induced(f, length=60, groups=(92,)), r"groups=\(92,\): groups of 1 to 91 items"),
         (
-            lambda f: per_token(f.with_columns(length=pl.lit(None, pl.Int32))),
-            "final results are there twice|need tests of known length",
+            lambda f: per_token(f.filter(length=60).with_columns(length=None, trials=None)),
+            "exact_match and token_accuracy need trials, or tests of known length: p\\^L has an L",
         ),
     ],
 )

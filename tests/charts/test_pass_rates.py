@@ -8,7 +8,14 @@ import pytest
 import vl_convert
 
 from jaxemerge import charts
-from jaxemerge.analysis import emergence_scores, metric_means, resolution, smaller_tests
+from jaxemerge.analysis import (
+    emergence_scores,
+    induced,
+    metric_means,
+    per_token,
+    resolution,
+    smaller_tests,
+)
 from jaxemerge.stats import fit_task_scaling, predict_from_loss, success_interval
 from synthetic import population_frame
 
@@ -153,3 +160,41 @@ def test_resolution_shows_the_limits(frame):
         assert row["zero"] == (known["value"] == 0)
     assert data(right, spec)["zero"].to_list() == pytest.approx(smaller["zero"].to_list(), rel=1e-4, abs=1e-9)
     assert "95% limit of a seed" in texts(chart)
+
+
+def test_models_of_tokens_lie_over_what_was_measured(frame):
+    both = population_frame([(1, 64), (2, 64), (4, 64)], 7, (30, 60), (0, 7))
+    table = per_token(both)
+    chart = charts.per_token_models(table, "depth")
+    spec = chart.to_dict()
+    for panel, measured, models in zip(
+        spec["hconcat"],
+        ("exact", "wrong"),
+        (["exact_fitted", "exact_model"], ["wrong_fitted"]),
+        strict=True,
+    ):
+        line, dot = (data(layer, spec, panel) for layer in panel["layer"])
+        assert dot["tokens"].to_list() == table["tokens"].to_list()
+        assert dot["value"].to_list() == pytest.approx(table[measured].to_list(), rel=1e-4)
+        for model, part in zip(models, line.partition_by("model", maintain_order=True), strict=True):
+            assert part["value"].to_list() == pytest.approx(table[model].to_list(), rel=1e-4, abs=1e-9)
+    assert "tokens of the answer" in texts(chart)
+    one = charts.per_token_models(per_token(frame), "depth")  # of one length: against scale
+    assert "depth (layers)" in texts(one)
+    assert "tokens of the answer" not in texts(one)
+
+
+def test_sharper_versions_are_told_apart(frame):
+    table = induced(frame, length=60, thresholds=(0.5, 0.9), groups=(1, 2))
+    chart = charts.induced_versions(table, "depth")
+    spec = chart.to_dict()
+    versions = [["token accuracy", "at least 0.5", "at least 0.9"], ["all of 1", "all of 2"]]
+    for panel, names in zip(spec["hconcat"], versions, strict=True):
+        drawn = data(panel["layer"][0], spec, panel)
+        assert drawn["version"].unique(maintain_order=True).to_list() == names
+    left = data(spec["hconcat"][0]["layer"][0], spec, spec["hconcat"][0])
+    expected = table.filter(~pl.col("metric").str.starts_with("all"))["value"].to_list()
+    assert left["value"].to_list() == pytest.approx(expected, rel=1e-4)
+    texts(chart)
+    few = charts.induced_versions(table.filter(metric="token_accuracy"), "depth")
+    assert len(few.to_dict()["hconcat"]) == 1

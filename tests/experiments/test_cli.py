@@ -17,9 +17,12 @@ from rich.console import Console
 import run
 import train
 from jaxemerge import crossed, paired
+from jaxemerge.analysis import rescore
 from jaxemerge.devices import DeviceError
+from jaxemerge.evaluation.metrics import EXACT_MATCH
 from jaxemerge.models import total_parameters
 from jaxemerge.runner.display import Display
+from jaxemerge.runner.opening import open_store
 from jaxemerge.runner.study import jobs
 from jaxemerge.runner.together import together
 from jaxemerge.training import search
@@ -197,13 +200,33 @@ def test_the_studies_are_the_papers_cells():
 def test_every_study_has_a_quick_version_with_three_scales_and_a_header(name):
     cells = STUDIES[name].cells(quick=True)
     # Laws of the loss come from many cells, shares of successes from many seeds, their sources from one cell.
-    least, seeds = {"compute_optimal": (3, 4), "init_or_data": (1, 100)}.get(name, (3, 16))
+    others = {"compute_optimal": (3, 4), "init_or_data": (1, 100), "pass_until_scaling": (4, 12)}
+    least, seeds = others.get(name, (3, 16))
     assert len(cells) >= least
     assert all(len(cell.seeds) >= seeds for cell in cells)
     header = STUDIES[name].__doc__
     assert "python experiments/run.py" in header
     for word in ("Cost", "Finds"):
         assert word in header
+
+
+@pytest.mark.slow
+def test_items_and_passes_are_kept_through_the_command_line(capsys, tmp_path):
+    """One cell of the study that samples, cut down; the others are missing, so that no report is written."""
+    small = ["steps=3", "batch=2", "evaluations=1", "pass_until.cap=9", "pass_until.items=2"]
+    changes = [part for text in small for part in ("--set", text)]
+    command = ["pass_until_scaling", "--quick", "--cells", "1", "--seeds", "2", "--no-cache", *changes]
+    assert run.main([*command, "--keep-items", "--out", str(tmp_path / "it")]) == 0
+    capsys.readouterr()
+    store = open_store(tmp_path / "it")
+    items, passes = store.items(), store.passes()
+    assert items.select("init_seed", "item").n_unique() == 2 * 51  # answers of 10 numbers up to 60
+    again = rescore(items, EXACT_MATCH).sort("init_seed")["value"].to_list()
+    rows = store.results().filter(metric="exact_match", step=3).sort("init_seed")
+    assert rows["value"].to_list() == pytest.approx(again)
+    assert passes.select("init_seed", "item").rows() == [(0, 0), (0, 50), (1, 0), (1, 50)]
+    assert (passes["samples"] <= 9).all()
+    assert store.records()[0]["chance"] == pytest.approx(60.0**-10)
 
 
 @pytest.fixture(scope="module")

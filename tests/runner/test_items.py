@@ -85,7 +85,7 @@ def test_the_store_keeps_them(tmp_path: Any, tiny: Any, population: Any, items: 
     with pytest.raises(StoreError, match="holds no items: train the study with --keep-items"):
         without.items()
     made = create_store(tmp_path / "with", "tiny", [tiny])
-    made.write(tiny.cell, tiny.seeds, rows, RECORD, items)
+    made.write(tiny.cell, tiny.seeds, rows, RECORD, {"items": items})
     again = open_store(tmp_path / "with")
     assert again.items().equals(items)
     assert again.results().equals(rows)

@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 from scipy.stats import chi2
 
 from jaxemerge.stats import fit_task_scaling
+from jaxemerge.stats.average_rate import average_counts, units_of
 
 # The series of Hu et al. (2023), in parameters.
 SERIES = np.array([0.036, 0.109, 0.241, 0.499, 0.892, 1.542, 2.45]) * 1e9
@@ -252,6 +253,22 @@ def test_seeds_are_the_unit_that_is_drawn_again():
             hits.append(ends.low <= ALPHA <= ends.high)
     assert np.mean(inside) >= 0.87
     assert np.mean(narrow) <= 0.5
+
+
+@pytest.mark.parametrize("kind", ["beta", "shifted"])
+def test_averages_are_worth_what_seeds_differ_by(kind):
+    """The variance of the mean over 20 seeds, against that of 400 such means; rates from 2e-3 to 0.5."""
+    rng = np.random.default_rng(5)
+    p = law(C, ALPHA)[1:]
+    rates = rng.beta(2 * p, 2 * (1 - p), size=(400, 20, 6))
+    if kind == "shifted":
+        rates = np.exp(-np.exp(np.log(-np.log(p)) + 0.3 * rng.standard_normal((400, 20, 6))))
+    passes = rng.binomial(10**5, rates).astype(float)
+    found, worth = average_counts(units_of(passes, np.full(passes.shape, 1e5), None), "seeds")
+    mean = found / worth
+    said = (mean * (1 - mean) / worth).mean(axis=0)
+    assert np.all(said / mean.var(axis=0) > 0.6)
+    assert np.all(said / mean.var(axis=0) < 1.7)
 
 
 def test_the_key_decides_the_bootstrap():

@@ -110,3 +110,40 @@ def test_is_a_plain_value() -> None:
     assert hash(Count(13, 5, (6, 7))) == hash(Count(13, 5, (6, 7)))
     assert Count().name == "count"
     assert (Count().begin, Count().separator, Count().end, Count().pad) == (150, 151, 152, 153)
+
+
+def test_wrong_answers_by_hand() -> None:
+    """Numbers 0 to 4: one too high, one too low, both modulo 5, and backwards."""
+    one = Count(5, 3, (3,)).evaluation_sets()[0]
+    assert one.tokens[:, 4:7].tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
+    assert one.distractors is not None
+    assert one.distractors[:, :, 4:7].tolist() == [
+        [[1, 2, 3], [4, 0, 1], [2, 1, 0]],
+        [[2, 3, 4], [0, 1, 2], [3, 2, 1]],
+        [[3, 4, 0], [1, 2, 3], [4, 3, 2]],
+    ]
+    rest = np.r_[0:4, 7]
+    assert (one.distractors[:, :, rest] == one.tokens[:, None, rest]).all()
+    assert one.distractors.dtype == np.int32
+
+
+def test_single_numbers_cannot_be_turned_round() -> None:
+    single = Count(5, 3, (1,)).evaluation_sets()[0].distractors
+    assert single is not None
+    assert single[:, :, 4].tolist() == [[1, 4], [2, 0], [3, 1], [4, 2], [0, 3]]
+    assert Count(1, 1, (1,)).evaluation_sets()[0].distractors is None
+
+
+def test_chance_and_best_loss() -> None:
+    """Of all texts of two numbers out of five one is right; a prompt decides what is learnt of it."""
+    task = Count(5, 3, (3, 2))
+    assert task.chance == pytest.approx(1 / 25)
+    assert task.best_loss == 0
+    draw = jax.jit(jax.vmap(task.sample))(jax.random.split(jax.random.key(0), 300))
+    learnt: dict[Any, set[Any]] = {}
+    for tokens, weights, length in zip(*map(np.asarray, draw), strict=True):
+        inside = np.arange(len(tokens)) < length
+        prompt = tuple(tokens[inside & (weights == 0)].tolist())
+        learnt.setdefault(prompt, set()).add(tuple(tokens[inside & (weights > 0)].tolist()))
+    assert max(map(len, learnt.values())) == 1
+    assert len(learnt) > 10

@@ -1,0 +1,72 @@
+"""What else is kept of a trained population, beside its scores: single items, and passes of its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from jaxemerge.devices import Layout
+from jaxemerge.evaluation import evaluate, sampled
+from jaxemerge.runner.items import items_table
+from jaxemerge.runner.passes import passes_table, rate_rows
+from jaxemerge.runner.signals import StopRequest
+from jaxemerge.runner.spec import Experiment
+from jaxemerge.runner.store import ITEMS, PASSES
+from jaxemerge.runner.train import Evaluation
+from jaxemerge.training import Seed
+from jaxemerge.types import Params
+
+
+def wanted(experiment: Experiment, keep_items: bool) -> bool:
+    """Whether anything is kept at the end of an experiment's training."""
+    return keep_items or experiment.pass_until is not None
+
+
+def kept(
+    experiment: Experiment,
+    seeds: Sequence[Seed],
+    params: Params,
+    evaluation: Evaluation,
+    layout: Layout,
+    *,
+    keep_items: bool,
+    stop: StopRequest | None = None,
+) -> dict[str, pl.DataFrame]:
+    """What is kept of a cell's seeds, from their weights and their evaluation at the same step.
+
+    Args:
+        experiment: the cell; its ``pass_until`` asks for passes.
+        seeds: the S members.
+        params: their weights.
+        evaluation: of these weights.
+        layout: how they are spread over devices.
+        keep_items: whether what every seed makes of every item is kept.
+        stop: obeyed between batches of samples.
+
+    Raises:
+        StoppedError: ``stop`` was asked to; nothing is kept then.
+    """
+    work = experiment.task, experiment.model, params
+    seen = evaluate(*work, layout=layout, written=keep_items) if wanted(experiment, keep_items) else None
+    who = experiment, seeds, evaluation.step, evaluation.diverged
+    found = {}
+    if seen and keep_items:
+        found[ITEMS] = items_table(*who, seen)
+    if seen and experiment.pass_until is not None:
+        between = stop.raise_if_asked if stop is not None else _go_on
+        passed = sampled(*work, seeds, experiment.pass_until, layout=layout, seen=seen, between=between)
+        found[PASSES] = passes_table(*who, passed)
+    return found
+
+
+def _go_on() -> None:
+    pass
+
+
+def all_rows(
+    rows: pl.DataFrame, more: Mapping[str, pl.DataFrame], extra: Mapping[str, Any] | None = None
+) -> pl.DataFrame:
+    """Rows of results and the pass rates of what was kept; ``extra`` as in ``results_table``."""
+    return pl.concat([rows, rate_rows(more[PASSES], extra)]) if PASSES in more else rows
