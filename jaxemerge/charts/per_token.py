@@ -10,6 +10,7 @@ import polars as pl
 from .scale import scale_axis
 from .theme import PAGE, SCORE_TICKS, in_order, inline, sequential, themed
 
+MANY = 12  # lengths that have ticks of their own
 MODELS = {"one p of the cell": [1, 0], "token accuracy of each seed": [5, 3]}
 
 
@@ -37,7 +38,10 @@ def _models(
 ) -> alt.LayerChart | alt.FacetChart:
     several = table["tokens"].n_unique() > 1
     labels = in_order(table, "label")
-    place = alt.X("tokens:Q", title="L, tokens of the answer", axis=alt.Axis(tickMinStep=1, grid=False))
+    lengths = sorted(table["tokens"].unique())
+    axis = alt.Axis(grid=False, **({"values": lengths} if len(lengths) <= MANY else {}))
+    scaled = alt.Scale(zero=False, nice=False, padding=14)
+    place = alt.X("tokens:Q", title="L, tokens of the answer", axis=axis, scale=scaled)
     x = place if several else scale_axis(sorted(table["scale"].unique()), scale)
     y: dict[str, Any] = {"title": None}
     y["scale"] = alt.Scale(domain=domain) if domain else alt.Scale(zero=True)
