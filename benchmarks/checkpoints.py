@@ -71,7 +71,7 @@ def measure(experiment: Experiment, saves: int) -> timing.Result:
         "peak_bytes": before,
         "kept_bytes": kept,
     }
-    name = f"{experiment.model.depth}x{experiment.model.width}"
+    name = "x".join(map(str, experiment.learner.sizes.values()))
     device = timing.device_name(first.platform, first.device_kind, jax.local_device_count())
     median = statistics.median(seconds)
     return timing.Result("checkpoints", device, name, "save", len(seeds), median, "seconds", more)

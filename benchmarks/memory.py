@@ -65,7 +65,7 @@ def measure(name: str, experiment: Experiment) -> timing.Result:
         "planned_over_peak": planned / seen,
         "chunk": group.plan.chunk,
         "chunks": len(group.chunks),
-        "precision": experiment.model.dtype,
+        "precision": getattr(experiment.model, "dtype", "float32"),
     }
     return timing.Result("memory", device, name, "peak", len(experiment.seeds), seen, "bytes", more)
 

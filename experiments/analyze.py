@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.console import Console
 
-from jaxemerge.analysis import is_share, main_metric, read_results
+from jaxemerge.analysis import main_metric, read_results
 from jaxemerge.report import write_report
 from options import COLUMNS, threshold_of
-from terminal import print_diverged, print_summary, print_values, say
+from terminal import print_diverged, print_scores, say
 
 
 def analyze(options: argparse.Namespace, console: Console) -> int:
@@ -34,10 +34,7 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
         metric=metric,
         details=[("file", str(options.folder)), ("columns", said or "as named in the file")],
     )
-    if metric is not None and is_share(results, metric):
-        print_summary(console, results, threshold, metric)
-    elif metric is not None:
-        print_values(console, results, metric)
+    print_scores(console, results, metric, threshold)
     print_diverged(console, results)
     say(console, f"Report: {path}")
     return 0

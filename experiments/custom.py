@@ -1,4 +1,4 @@
-"""A task from the user's own file or module, by the words of ``--task``."""
+"""Tasks, objectives and models from the user's own files, by the words of ``--task`` and ``--model``."""
 
 from __future__ import annotations
 
@@ -6,72 +6,141 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+from jaxemerge.models import Model, flax_model, is_flax_module
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.tasks import BUILT_IN, Task
+from jaxemerge.training import Objective
+
+
+@dataclass(frozen=True)
+class Option:
+    """What an option of the command line may name.
+
+    Attributes:
+        flag: the option.
+        where: what was given: ``path/to/file.py:NAME``, ``module:NAME`` or a built-in name.
+        what: what is asked for, in words.
+        built_in: by name.
+        serves: whether a value, or what a class makes, is that.
+    """
+
+    flag: str
+    where: str
+    what: str
+    built_in: Mapping[str, Any]
+    serves: Callable[[Any], bool]
+
+    def error(self, reason: str) -> ValueError:
+        """The option with what is wrong about it."""
+        return ValueError(f"{self.flag} {self.where}: {reason}")
 
 
 def with_task(cells: Sequence[Experiment], where: str) -> list[Experiment]:
     """The cells with another task in its default form, and contexts that hold that task's examples.
 
+    An objective takes the place of task and model.
+
     Args:
         cells: what is to be trained otherwise.
-        where: ``path/to/file.py:CLASS``, ``module:CLASS`` or the name of a built-in task.
+        where: ``path/to/file.py:NAME``, ``module:NAME`` or the name of a built-in task.
 
     Raises:
         ValueError: there is no such task, or it cannot be made; an error in the user's code is told with its
             file and line.
     """
-    kind = task_class(where)
-    try:
-        task = kind()
-        longest = task.max_length
-    except ValueError as error:  # what the task says of its own fields
-        raise ValueError(f"--task {where}: {error}") from error
-    except Exception as error:
-        raise ValueError(
-            f"--task {where}: {located(error, sys.modules[kind.__module__].__file__)}"
-        ) from error
+    built_in = {kind.__name__: kind for kind in BUILT_IN}
+    option = Option("--task", where, "Task or Objective", built_in, lambda each: _is(each, Task, Objective))
+    task = made(option)
+    if _is(task, Objective):
+        return [replace(cell, task=task, model=None) for cell in cells]
+    longest = told(option, type(task), lambda: task.max_length)
     return [replace(cell, task=task, context=max(cell.context, longest)) for cell in cells]
 
 
-def task_class(where: str) -> type[Task]:
-    """The class that the words of ``--task`` name.
+def with_model(cells: Sequence[Experiment], where: str) -> list[Experiment]:
+    """The cells with a model of the user's own: a Model or a Flax module, each a class or already made.
+
+    Raises:
+        ValueError: as in ``with_task``.
+    """
+    option = Option("--model", where, "Model or Flax module", {}, _is_model)
+    model = made(option)
+    return [replace(cell, model=model) for cell in cells]
+
+
+def _is_model(value: Any) -> bool:
+    return _is(value, Model) or is_flax_module(value)
+
+
+def _is(value: Any, *kinds: type) -> bool:
+    """Whether a value is of one of these kinds, or a class of them."""
+    return not {*kinds}.isdisjoint((value if isinstance(value, type) else type(value)).__mro__)
+
+
+def made(option: Option) -> Any:
+    """What an option names; of classes one with all fields at their defaults.
+
+    Raises:
+        ValueError: there is none, or it cannot be made.
+    """
+    found = named(option)
+    if not isinstance(found, type):
+        return found
+    kind = told(option, found, lambda: flax_model(found)) if is_flax_module(found) else found
+    return told(option, found, kind)
+
+
+def told(option: Option, kind: type, make: Callable[[], Any]) -> Any:
+    """What the user's code returns.
+
+    Raises:
+        ValueError: it fails; where the error is no ValueError its line is told.
+    """
+    try:
+        return make()
+    except ValueError as error:  # what a task says of its own fields
+        raise option.error(str(error)) from error
+    except Exception as error:
+        raise option.error(located(error, sys.modules[kind.__module__].__file__)) from error
+
+
+def named(option: Option) -> Any:
+    """The class or value that the words of an option name.
 
     Raises:
         ValueError: there is none.
     """
-    place, colon, name = where.rpartition(":")
+    place, colon, name = option.where.rpartition(":")
     if not colon:
-        built_in = {kind.__name__: kind for kind in BUILT_IN}
-        if where not in built_in:
-            raise ValueError(
-                f"--task {where}: write FILE.py:CLASS, MODULE:CLASS or one of {', '.join(built_in)}"
-            )
-        return built_in[where]
-    module = from_file(where, Path(place)) if place.endswith(".py") else from_module(where, place)
+        if option.where not in option.built_in:
+            others = f" or one of {', '.join(option.built_in)}" if option.built_in else ""
+            forms = "FILE.py:CLASS, MODULE:CLASS" if others else "FILE.py:CLASS or MODULE:CLASS"
+            raise option.error(f"write {forms}{others}")
+        return option.built_in[option.where]
+    module = from_file(option, Path(place)) if place.endswith(".py") else from_module(option, place)
     found = getattr(module, name, None)
-    if not (isinstance(found, type) and issubclass(found, Task)):
-        there = [key for key, each in vars(module).items() if is_own_task(each, module)]
-        raise ValueError(
-            f"--task {where}: {place} has no Task of this name: it has {', '.join(there) or 'none'}"
-        )
+    if found is None or not option.serves(found):
+        there = [key for key, each in vars(module).items() if is_own(option, each, module)]
+        raise option.error(f"{place} has no {option.what} of this name: it has {', '.join(there) or 'none'}")
     return found
 
 
-def is_own_task(value: object, module: ModuleType) -> bool:
-    """Whether a module defines this subclass of Task itself."""
-    return isinstance(value, type) and issubclass(value, Task) and value.__module__ == module.__name__
+def is_own(option: Option, value: Any, module: ModuleType) -> bool:
+    """Whether a module defines this class or value itself."""
+    kind = value if isinstance(value, type) else type(value)
+    return option.serves(value) and kind.__module__ == module.__name__
 
 
-def from_file(where: str, path: Path) -> ModuleType:
+def from_file(option: Option, path: Path) -> ModuleType:
     """Runs a file as a module; what lies beside it can be imported by it, as where Python runs it itself."""
     if not path.is_file():
-        raise ValueError(f"--task {where}: {path} is no file")
+        raise option.error(f"{path} is no file")
     name = f"custom_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -82,11 +151,12 @@ def from_file(where: str, path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise ValueError(f"--task {where}: {located(error, str(path))}") from error
+        del sys.modules[name]
+        raise option.error(located(error, str(path))) from error
     return module
 
 
-def from_module(where: str, name: str) -> ModuleType:
+def from_module(option: Option, name: str) -> ModuleType:
     """Imports a module by its name, from the current folder too."""
     sys.path.insert(0, "")
     try:
@@ -94,7 +164,7 @@ def from_module(where: str, name: str) -> ModuleType:
     except Exception as error:
         missing = isinstance(error, ModuleNotFoundError) and name.startswith(error.name or " ")
         reason = f"no module {name} here" if missing else located(error, None)
-        raise ValueError(f"--task {where}: {reason}") from error
+        raise option.error(reason) from error
 
 
 def located(error: Exception, path: str | None) -> str:

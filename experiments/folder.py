@@ -1,4 +1,4 @@
-"""What is done with results that are there: status, report, verify."""
+"""What is done with results that are there: status, report, verify, export."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import argparse
 import polars as pl
 from rich.console import Console
 
+from jaxemerge.analysis import main_metric
+from jaxemerge.exports import write_members
 from jaxemerge.report import report_damage, write_report
 from jaxemerge.runner.opening import open_store
 from jaxemerge.runner.provenance import described
 from jaxemerge.runner.store import Store
-from options import required_folder, threshold_of
+from options import parse_seeds, required_folder, selected_names, threshold_of
 from studies import MEASURED
 from studies.finding import Finding
-from terminal import print_diverged, print_status, print_summary, say
+from terminal import print_diverged, print_scores, print_status, say
 
 FAILED = 1  # exit code
 
@@ -26,6 +28,8 @@ def on_folder(options: argparse.Namespace, console: Console) -> int:
         return status(store, console)
     if options.command == "verify":
         return verify(store, console)
+    if options.command == "export":
+        return export(store, options, console)
     return report(store, options, console)
 
 
@@ -45,7 +49,7 @@ def report(store: Store, options: argparse.Namespace, console: Console) -> int:
         passes=store.passes(),
         chance=max(record.get("chance", 0.0) for record in records),
     )
-    print_summary(console, results, threshold)
+    print_scores(console, results, main_metric(results), threshold)
     print_diverged(console, results)
     for each in found:
         say(console, each.line)
@@ -80,4 +84,31 @@ def verify(store: Store, console: Console) -> int:
 def status(store: Store, console: Console) -> int:
     """Prints how far every cell is."""
     print_status(console, store)
+    return 0
+
+
+def export(store: Store, options: argparse.Namespace, console: Console) -> int:
+    """Writes the members of cells whose weights were kept, each cell into a folder of its own."""
+    if options.out is None:
+        raise ValueError("export: name a folder to write to, with --out")
+    names = selected_names(list(store.cells), options.cells)
+    asked = set(parse_seeds(options.seeds)) if options.seeds is not None else None
+    results, written, threshold = store.results(), 0, threshold_of(options, store.study)
+    for name in names:
+        kept = [seed for seed in store.kept_weights(name) if asked is None or seed in asked]
+        if not kept:
+            continue
+        mine = pl.struct("init_seed", "data_seed").is_in(
+            [{"init_seed": init, "data_seed": data} for init, data in kept]
+        )
+        rows = results.filter(pl.col("cell") == name).filter(mine)
+        members = ((seed, arrays) for seed, arrays in store.weights(name) if seed in set(kept))
+        circumstances = [record["provenance"] for record in store.records() if record["cell"] == name]
+        fields = {**store.cells[name], "study": store.study}
+        write_members(options.out / name, fields, members, rows, circumstances, threshold=threshold)
+        say(console, f"{options.out / name}: {len(kept)} members")
+        written += len(kept)
+    if not written:
+        which = "these seeds" if asked else "any seeds"
+        raise ValueError(f"{store.folder} holds no weights of {which}: train them with --keep-weights")
     return 0

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from custom import with_task
+from custom import with_model, with_task
 from jaxemerge.runner.checkpoint import INTERVAL
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.sweep import distinct, override, parse
@@ -18,7 +18,7 @@ from jaxemerge.training import Seed, crossed, paired
 from studies import DEFAULT, STUDIES
 
 RESOURCES = ("partition", "time", "gpus", "cpus", "job_memory", "parallel", "sbatch")
-ON_A_FOLDER = ("status", "report", "verify")
+ON_A_FOLDER = ("status", "report", "verify", "export")
 ANALYZE = "analyze"
 SUCCESS = 0.2  # exact match of a success, where a study does not say
 # What columns of a file may be named for; of all of them jaxemerge.analysis.read_results says more.
@@ -35,6 +35,7 @@ COLUMNS = {
     "metric": "names of the metrics",
     "trials": "items behind a score, a column or a number",
 }
+TOO = ("task", "model")  # options of studies, too
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,7 +56,7 @@ def parser(description: str | None) -> Parser:
         "command",
         nargs="?",
         default=DEFAULT,
-        metavar="STUDY|list|status|report|verify|analyze",
+        metavar="STUDY|list|status|report|verify|export|analyze",
         help=f"a study's name (default {DEFAULT}), or one of the commands above",
     )
     top.add_argument(
@@ -63,7 +64,7 @@ def parser(description: str | None) -> Parser:
         nargs="?",
         type=Path,
         metavar="DIR|FILE",
-        help="results folder, for status, report and verify; anyone's results, for analyze",
+        help="results folder, for status, report, verify and export; anyone's results, for analyze",
     )
     top.add_argument("--quick", action="store_true", help="the study's small version, for a laptop")
     top.add_argument(
@@ -82,7 +83,14 @@ def parser(description: str | None) -> Parser:
         "--task",
         metavar="WHERE",
         help="train another task in the study's cells: FILE.py:CLASS, MODULE:CLASS, or the name of a "
-        "built-in one; the context grows where its examples need it (analyze: column of the tests)",
+        "built-in one; the context grows where its examples need it; or an Objective, which needs no model "
+        "(analyze: column of the tests)",
+    )
+    top.add_argument(
+        "--model",
+        metavar="WHERE",
+        help="train a model of your own in the study's cells: FILE.py:CLASS or MODULE:CLASS, a Model or a "
+        "Flax module (analyze: column of the models)",
     )
     top.add_argument(
         "--set",
@@ -139,6 +147,9 @@ def parser(description: str | None) -> Parser:
         help="keep what every seed makes of every item in the end, to score it anew under other metrics",
     )
     top.add_argument(
+        "--keep-weights", action="store_true", help="keep the final weights of every seed, for export"
+    )
+    top.add_argument(
         "--overwrite", action="store_true", help="remove what the results folder holds of a study first"
     )
     top.add_argument(
@@ -172,7 +183,7 @@ def parser(description: str | None) -> Parser:
     add_launch_options(top)
     columns = top.add_argument_group("columns of a file, for analyze (default: those of these names)")
     for name, words in COLUMNS.items():
-        if name != "task":  # an option of studies too, and there already
+        if name not in TOO:
             columns.add_argument(f"--{name}", metavar="COLUMN", help=words)
     columns.add_argument(
         "--score", metavar="METRIC", help="what the report describes (default: the first share)"
@@ -221,7 +232,7 @@ def check_options(options: argparse.Namespace) -> None:
         raise ValueError(
             f"{options.folder}: only {', '.join(ON_A_FOLDER)} take a folder; choose one with --out"
         )
-    names = [name for name in (*COLUMNS, "score") if name != "task"]
+    names = [name for name in (*COLUMNS, "score") if name not in TOO]
     given = [f"--{name}" for name in names if getattr(options, name) is not None]
     if given and options.command != ANALYZE:
         raise ValueError(f"{', '.join(given)}: only {ANALYZE} reads columns of a file")
@@ -256,7 +267,11 @@ def chosen_cells(options: argparse.Namespace) -> tuple[Experiment, ...]:
         raise ValueError(f"unknown study {options.command!r}: must be one of {', '.join(STUDIES)}")
     cells = STUDIES[options.command].cells(quick=options.quick)
     if options.task:
-        cells = [replace(cell, study=study_name(options)) for cell in with_task(cells, options.task)]
+        cells = with_task(cells, options.task)
+    if options.model:
+        cells = with_model(cells, options.model)
+    if options.task or options.model:
+        cells = [replace(cell, study=study_name(options)) for cell in cells]
     changed = [override(cell, dict(parse(cell, text) for text in options.changes)) for cell in cells]
     if options.seeds is not None:
         seeds = parse_seeds(options.seeds)
@@ -270,10 +285,15 @@ def selected(cells: Sequence[Experiment], which: str | None) -> tuple[Experiment
     Raises:
         ValueError: a part of the text fits no cell.
     """
+    chosen = selected_names([cell.cell for cell in cells], which)
+    return tuple(cell for cell in cells if cell.cell in chosen)
+
+
+def selected_names(names: Sequence[str], which: str | None) -> list[str]:
+    """The same, of names of cells."""
     if which is None:
-        return tuple(cells)
+        return list(names)
     chosen: set[str] = set()
-    names = [cell.cell for cell in cells]
     for part in which.split(","):
         first, colon, last = part.partition(":")
         if first.isdigit() and (last.isdigit() or not colon):
@@ -283,12 +303,13 @@ def selected(cells: Sequence[Experiment], which: str | None) -> tuple[Experiment
         if not found:
             raise ValueError(f"--cells {which}: {part!r} is none of the {len(names)} cells that --plan shows")
         chosen.update(found)
-    return tuple(cell for cell in cells if cell.cell in chosen)
+    return [name for name in names if name in chosen]
 
 
 def study_name(options: argparse.Namespace) -> str:
-    """The study's name, with that of the task that it is to train instead of its own."""
-    return options.command + (f"_{options.task.rpartition(':')[2]}" if options.task else "")
+    """The study's name, with those of the task and model that it is to train instead of its own."""
+    others = [where.rpartition(":")[2] for where in (options.task, options.model) if where]
+    return "_".join([options.command, *others])
 
 
 def threshold_of(options: argparse.Namespace, study: str = "") -> float:

@@ -10,6 +10,8 @@ python experiments/run.py list                  all studies
 python experiments/run.py status DIR            what is finished in a results folder
 python experiments/run.py report DIR            write its report again
 python experiments/run.py verify DIR            check every file of it against its digest
+python experiments/run.py export DIR --out FOLDER       its members, if they were trained with --keep-weights
+python experiments/run.py --model my_model.py:MyModel --set model.width=48      a model of your own
 python experiments/run.py count_fixed_depth --launch slurm --partition gpu --gpus 1 --time 4:00:00
                                                 a job per cell, queued again until it is done
 python experiments/run.py analyze FILE --scale parameters --seed seed --value acc     anyone's results

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jaxemerge.analysis import final_values, summarise
+from jaxemerge.analysis import final_values, is_share, summarise
 from jaxemerge.analysis.findings import divergences
 from jaxemerge.analysis.schema import MEMBER
 from jaxemerge.charts.theme import metric_name
@@ -153,6 +153,14 @@ def print_diverged(console: Console, results: pl.DataFrame) -> None:
             console,
             f"{lost} of {members.height} seeds diverged; they count as failures.{divergences(results)}",
         )
+
+
+def print_scores(console: Console, results: pl.DataFrame, metric: str | None, threshold: float) -> None:
+    """Success and its size where a metric is a share of items, else means; nothing where there is none."""
+    if metric is not None and is_share(results, metric):
+        print_summary(console, results, threshold, metric)
+    elif metric is not None:
+        print_values(console, results, metric)
 
 
 def print_summary(

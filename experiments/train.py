@@ -14,7 +14,7 @@ from rich.console import Console
 
 from folder import FAILED, report
 from jaxemerge.devices import cache_folder, keep_compiled, use_host_cores
-from jaxemerge.runner.display import Display
+from jaxemerge.runner.display import Display, quantity
 from jaxemerge.runner.estimate import assumed_rate, estimates
 from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.metrics import ChunkMetrics
@@ -27,7 +27,7 @@ from jaxemerge.runner.study import Job, current, jobs
 from jaxemerge.runner.together import Chunk, Group, parts, run_group, together
 from jaxemerge.runner.trackers import tracker
 from jaxemerge.runner.train import Progress, prepare, shrunk
-from jaxemerge.training import Seed, is_out_of_memory
+from jaxemerge.training import Seed, cost_of, is_out_of_memory
 from options import chosen_cells, parse_memory, results_folder, selected, study_name, threshold_of
 from terminal import plan_table, print_missing, say
 
@@ -57,9 +57,13 @@ def study(
         )  # refuses what is not installed, before anything is written
     for cell in cells:
         prepare(cell)
+        if options.keep_items:
+            cell.language()  # refuses what has no items
     jobs(cells, None, **given)  # refuses what cannot fit, before anything is written
     store = opened(folder, whole, options, console, processes)
     todo = jobs(cells, store, **given, search=options.search or None)
+    if options.keep_weights and todo and processes.first:
+        say(console, f"Final weights are kept: {quantity(weight_bytes(todo))}B in {folder}.")
     stop.raise_if_asked()
     if todo:
         train(todo, store, options, console, stop, processes)
@@ -67,6 +71,11 @@ def study(
         say(console, f"All {len(cells)} cells are finished in {folder}: nothing to train.")
     stop.raise_if_asked()
     return conclude(whole, store, options, console, stop, processes)
+
+
+def weight_bytes(todo: Sequence[Job]) -> int:
+    """Of all seeds that are left."""
+    return sum(4 * cost_of(job.experiment).total_parameters * len(job.experiment.seeds) for job in todo)
 
 
 def plan(
@@ -81,7 +90,7 @@ def plan(
     if not processes.first:
         return 0
     kept = open_store(folder) if (folder / "study.json").is_file() else None
-    rate = options.rate or assumed_rate(cells[0].model.dtype)
+    rate = options.rate or assumed_rate(getattr(cells[0].model, "dtype", "float32"))
     todo = jobs(cells, kept, **given, search=options.search)
     order = [cell.cell for cell in given["study"]]
     plan_table(console, estimates(cells, todo, rate), rate, order, given=options.rate is not None)
@@ -167,7 +176,7 @@ def train(
     try:
         with Display(console, together(todo), threshold, label=processes.label) as display:
             care = {"stop": stop, "interval": options.checkpoint, "say": display.line}
-            care |= {"keep_items": options.keep_items}
+            care |= {"keep_items": options.keep_items, "keep_weights": options.keep_weights}
             follow = followed(store, options, display.line)
             train_free(todo, store, display, care, options.patience, processes.share, follow)
     except (StoppedError, KeyboardInterrupt):

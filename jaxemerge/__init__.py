@@ -11,8 +11,14 @@ from importlib.metadata import version as _version
 from .devices import self_test as self_test
 from .devices import use_host_cores as use_host_cores
 from .evaluation import PassUntil as PassUntil
+from .exports import Trained as Trained
+from .exports import export as export
+from .exports import load as load
+from .models import Model as Model
 from .models import Transformer as Transformer
+from .models import check_model as check_model
 from .models import families as families
+from .models import flax_model as flax_model
 from .models import llama as llama
 from .models import neox as neox
 from .runner.spec import Experiment as Experiment
@@ -34,7 +40,10 @@ from .tasks import Task as Task
 from .tasks import TaskMixture as TaskMixture
 from .tasks import check_task as check_task
 from .training import AdamW as AdamW
+from .training import Objective as Objective
+from .training import check_objective as check_objective
 from .training import crossed as crossed
+from .training import pair as pair
 from .training import paired as paired
 
 try:

@@ -19,13 +19,15 @@ ROOT = Path(jaxemerge.__file__).parent
 BELOW: dict[str, set[str]] = {
     "types": set(),
     "devices": set(),
+    "code": set(),
     "files": set(),
     "stats": set(),
-    "tasks": {"types", "devices"},
-    "models": {"types", "devices"},
-    "training": {"types", "devices", "files", "tasks", "models"},
+    "tasks": {"types", "devices", "code"},
+    "models": {"types", "devices", "code"},
+    "training": {"types", "devices", "code", "files", "tasks", "models"},
     "evaluation": {"types", "devices", "tasks", "models"},
-    "runner": {"types", "devices", "files", "tasks", "models", "training", "evaluation"},
+    "runner": {"types", "devices", "code", "files", "tasks", "models", "training", "evaluation"},
+    "exports": {"types", "files", "tasks", "models", "training", "evaluation", "runner", "analysis"},
     "analysis": {"stats", "evaluation"},  # of evaluation only what metrics are
     "charts": {"analysis", "stats"},
     "report": {"files", "charts", "analysis", "stats"},
@@ -37,6 +39,7 @@ PUBLIC = {
     "training",
     "evaluation",
     "runner",
+    "exports",
 }  # what `import jaxemerge` may load
 
 
@@ -147,7 +150,18 @@ except ModuleNotFoundError:
 else:
     raise SystemExit("the block does not hold")
 """
-HEAVY = ("polars", "altair", "vl_convert", "jinja2", "jaxtyping", "diptest", "orbax", "scipy", "statsmodels")
+HEAVY = (
+    "polars",
+    "altair",
+    "safetensors",
+    "vl_convert",
+    "jinja2",
+    "jaxtyping",
+    "diptest",
+    "orbax",
+    "scipy",
+    "statsmodels",
+)
 
 TRAIN = """
 import jaxemerge as je

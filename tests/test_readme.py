@@ -17,9 +17,15 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
+def block(words):
+    """The one block of Python with these words."""
+    [code] = [each for each in blocks("python") if words in each]
+    return code
+
+
 @pytest.mark.slow
 def test_the_custom_task_is_short_runs_and_is_learnt(capsys):
-    code, *_ = blocks("python")
+    code = block("class Reverse")
     body = [line for line in code.splitlines() if line.strip()]
     assert len(body) <= 30
     names = {}
@@ -30,8 +36,39 @@ def test_the_custom_task_is_short_runs_and_is_learnt(capsys):
     assert final["value"].mean() > 0.9
 
 
+@pytest.mark.slow
+def test_the_custom_model_is_short_runs_and_is_learnt(capsys):
+    code = block("class Recurrent")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 25
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert "keeps the contract" in capsys.readouterr().out
+    final = names["results"].filter(
+        pl.col("metric") == "exact_match", pl.col("step") == 300, pl.col("length") == 3
+    )
+    assert len(final) == 4
+    assert final["value"].mean() > 0.9
+
+
+@pytest.mark.slow
+def test_the_autoencoders_are_short_run_and_learn():
+    code = block("class Autoencoder")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 25
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    first, last = (
+        names["autoencoders"].filter(pl.col("metric") == "error", pl.col("step") == step)["value"]
+        for step in (0, 1000)
+    )
+    assert len(last) == 8
+    assert last.max() < 0.3 * first.min()
+    clear = names["autoencoders"].filter(pl.col("metric") == "clear", pl.col("step") == 1000)
+    assert set(clear["trials"]) == {297}
+    assert clear["value"].min() > 0.2
+
+
 def test_the_statistics_run_alone(capsys):
-    _, code, *_ = blocks("python")
+    code = block("fit_success_curve")
     names = {}
     exec(compile(code, "README.md", "exec"), names)
     assert capsys.readouterr().out.startswith("True 0.5")
@@ -40,7 +77,7 @@ def test_the_statistics_run_alone(capsys):
 
 @pytest.mark.slow
 def test_seeds_write_and_are_scored_anew(capsys):
-    _, _, code, _ = blocks("python")
+    code = block("evaluate(*who)")
     names = {}
     exec(compile(code, "README.md", "exec"), names)
     assert "exact_match" in capsys.readouterr().out
@@ -49,7 +86,7 @@ def test_seeds_write_and_are_scored_anew(capsys):
 
 
 def test_the_law_is_found():
-    *_, code = blocks("python")
+    code = block("fit_chinchilla")
     names = {}
     exec(compile(code, "README.md", "exec"), names)
     law = names["law"]

@@ -29,7 +29,7 @@ SCORES = {
     "token_accuracy": "token accuracy (share of answer tokens)",
     "answer_nll": "answer loss (nats per token)",
     "pass_rate": "pass rate (share of sampled answers)",
-    "train_loss": "training loss (nats per token)",
+    "train_loss": "training loss",  # nats per token, but of an objective of the user's own
     "grad_norm": "gradient norm",
 }
 

@@ -13,13 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.models import apply
 from jaxemerge.models.likelihood import negative_log_likelihood, shift
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int
 
-    from jaxemerge.models import Transformer
+    from jaxemerge.models import Model
     from jaxemerge.tasks import Task
     from jaxemerge.types import Params
 
@@ -117,12 +116,13 @@ def item_scores(
     )
 
 
-def scores(model: Transformer, vocabulary: int, items: Sheet, params: Params) -> SetScores:
+def scores(model: Model, vocabulary: int, items: Sheet, params: Params) -> SetScores:
     """Scores one seed on all evaluation sets, block by block."""
 
     def block(tokens_and_scored: tuple[Array, Array]) -> ItemScores:
         tokens_EL, scored_EL = tokens_and_scored
-        return item_scores(apply(model, vocabulary, params, tokens_EL), tokens_EL, scored_EL)
+        logits_ELV = model.apply(vocabulary, params, tokens_EL, jnp.zeros_like(tokens_EL))
+        return item_scores(logits_ELV, tokens_EL, scored_EL)
 
     each = jax.lax.map(block, (jnp.asarray(items.tokens), jnp.asarray(items.scored)))
     flat = jax.tree.map(jnp.ravel, each)

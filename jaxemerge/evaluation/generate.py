@@ -18,13 +18,12 @@ import numpy as np
 from jaxemerge.devices import Layout, over_seeds
 from jaxemerge.evaluation.prompts import Prompts
 from jaxemerge.evaluation.sampling import GREEDY, Sampling, pick
-from jaxemerge.models.cache import Cache, cache_bytes, extend, read
 from jaxemerge.tasks import Task
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int, UInt32
 
-    from jaxemerge.models import Transformer
+    from jaxemerge.models import Model
     from jaxemerge.types import Key, Params
 
 CacheType = Literal["float32", "bfloat16"]
@@ -97,7 +96,7 @@ class Manner:
 
 def generate(
     task: Task,
-    model: Transformer,
+    model: Model,
     params: Params,
     seeds: Sequence[tuple[int, int]],
     items: Prompts,
@@ -184,9 +183,9 @@ def default_layout(n_seeds: int) -> Layout:
     return Layout(devices, min(16, -(-n_seeds // len(devices))))
 
 
-def default_rows(model: Transformer, items: Prompts, cache: CacheType | None, layout: Layout) -> int:
+def default_rows(model: Model, items: Prompts, cache: CacheType | None, layout: Layout) -> int:
     """A power of two: as many texts of a seed as are good for the device and fit into the cache's budget."""
-    fit = _CACHE_BUDGET // cache_bytes(model, items.tokens.shape[1], cache)
+    fit = _CACHE_BUDGET // model.cache_bytes(items.tokens.shape[1], cache)
     most = _MOST_ROWS.get(layout.devices[0].platform, _MOST_ROWS_ELSEWHERE)
     return 1 << max(0, min(most, fit).bit_length() - 1)
 
@@ -225,7 +224,7 @@ def _filled(values: np.ndarray, size: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def writer(task: Task, model: Transformer, layout: Layout, manner: Manner) -> Callable[..., Any]:
+def writer(task: Task, model: Model, layout: Layout, manner: Manner) -> Callable[..., Any]:
     """The program (params, Request, Texts, key) -> (tokens [S, U, m, L], accepted [S, U, m])."""
     return over_seeds(functools.partial(write, task, model, manner), layout, mapped=2, shared=2)
 
@@ -237,17 +236,17 @@ class _State(NamedTuple):
         position: the next to be decided.
         text: tokens so far.
         going: whether a text is still being written.
-        cache: of the positions before the last token.
+        cache: what the model keeps of the positions before the last token.
     """
 
     position: Int[Array, ""]
     text: Int[Array, "L R"]
     going: Bool[Array, " R"]
-    cache: Cache
+    cache: Any
 
 
 def write(
-    task: Task, model: Transformer, manner: Manner, params: Params, asked: Request, texts: Texts, key: Key
+    task: Task, model: Model, manner: Manner, params: Params, asked: Request, texts: Texts, key: Key
 ) -> tuple[Int[Array, "U m L"], Bool[Array, "U m"]]:
     """The texts of one seed."""
     u, m, vocabulary = asked.item.shape[0], manner.samples, task.vocabulary
@@ -256,7 +255,7 @@ def write(
     rows = _Rows(*(jnp.repeat(x[asked.item], m, axis=0).T for x in texts[:3]))
     later_LR = jnp.cumsum(rows.writes[::-1], axis=0)[::-1] - rows.writes  # places still to be written
     uniform_LR = _uniforms(key, asked, texts, manner, length)
-    logits_UV, cache = read(model, vocabulary, params, given_UL[:, : manner.start], manner.cache)
+    logits_UV, cache = model.read(vocabulary, params, given_UL[:, : manner.start], manner.cache)
     going_R = jnp.repeat(asked.wanted, m)
     nothing_LR = jnp.where(rows.writes, -1, rows.tokens)  # and so it stays where all have ended
     state = _State(jnp.asarray(manner.start), nothing_LR, going_R, cache.repeated(m))
@@ -266,7 +265,7 @@ def write(
     def body(state: _State) -> _State:
         last = state.position - 1
         token_R = jnp.maximum(state.text[last], 0)
-        logits_RV, cache = extend(model, vocabulary, params, state.cache, token_R, last)
+        logits_RV, cache = model.extend(vocabulary, params, state.cache, token_R, last)
         return step(logits_RV, state._replace(cache=cache))
 
     for room in _stages(manner.start, length - 1):

@@ -17,14 +17,13 @@ from jaxemerge.evaluation.forced import in_blocks, item_scores
 from jaxemerge.evaluation.generate import default_layout, generate, placed_params
 from jaxemerge.evaluation.metrics import Items
 from jaxemerge.evaluation.prompts import Prompts, prompts
-from jaxemerge.models import apply
 from jaxemerge.models.likelihood import shift
 from jaxemerge.tasks import EvaluationSet, Task
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int
 
-    from jaxemerge.models import Transformer
+    from jaxemerge.models import Model
     from jaxemerge.types import Params
 
 
@@ -60,7 +59,7 @@ class _Values(NamedTuple):
 
 def evaluate(
     task: Task,
-    model: Transformer,
+    model: Model,
     params: Params,
     *,
     layout: Layout | None = None,
@@ -149,10 +148,11 @@ def _in_order(values: Float[np.ndarray, "S E L"], scored: Bool[np.ndarray, "E L"
 
 
 @functools.lru_cache(maxsize=32)
-def _scorer(task: Task, model: Transformer, layout: Layout, each: bool) -> Callable[..., Any]:
+def _scorer(task: Task, model: Model, layout: Layout, each: bool) -> Callable[..., Any]:
     def one(params: Params, tokens: Array, scored: Array) -> _Values:
         def block(texts: tuple[Array, Array]) -> _Values:
-            return _values(apply(model, task.vocabulary, params, texts[0]), *texts, each)
+            logits_ELV = model.apply(task.vocabulary, params, texts[0], jnp.zeros_like(texts[0]))
+            return _values(logits_ELV, *texts, each)
 
         values: _Values = jax.lax.map(block, (tokens, scored))
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), values)
@@ -171,7 +171,7 @@ def _values(
     return _Values(*base, brier_E, jnp.sum(log_ELV * hot_ELV, axis=-1) if each else None)
 
 
-def _edits(task: Task, model: Transformer, params: Params, asked: Prompts, layout: Layout) -> np.ndarray:
+def _edits(task: Task, model: Model, params: Params, asked: Prompts, layout: Layout) -> np.ndarray:
     seeds = [(0, 0)] * jax.tree.leaves(params)[0].shape[0]  # greedy: nothing is drawn
     texts = generate(task, model, params, seeds, asked, layout=layout).tokens[:, :, 0]
     return answer_edits(texts, asked, task.end)

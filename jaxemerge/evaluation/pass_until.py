@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from jaxemerge.devices import Layout
     from jaxemerge.evaluation.prompts import Prompts
-    from jaxemerge.models import Transformer
+    from jaxemerge.models import Model
     from jaxemerge.types import Key, Params
 
 _GROWTH = 4  # a batch is this many times the one before
@@ -61,7 +61,7 @@ class PassCounts:
 
 def estimate(
     task: Task,
-    model: Transformer,
+    model: Model,
     params: Params,
     seeds: Sequence[tuple[int, int]],
     items: Prompts,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
     from jaxemerge.devices import Layout
-    from jaxemerge.models import Transformer
+    from jaxemerge.models import Model
     from jaxemerge.tasks import EvaluationSet, Task
     from jaxemerge.types import Params
 
@@ -100,7 +100,7 @@ class Passed(NamedTuple):
 
 def sampled(
     task: Task,
-    model: Transformer,
+    model: Model,
     params: Params,
     seeds: Sequence[tuple[int, int]],
     asked: PassUntil,

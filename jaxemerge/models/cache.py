@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxemerge.models.transformer import decoder
-
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
 
-    from jaxemerge.models.transformer import Transformer
-    from jaxemerge.types import Params
+    from jaxemerge.models.transformer import Decoder, Transformer
 
 
 class Cache(NamedTuple):
@@ -46,49 +43,36 @@ class Cache(NamedTuple):
         return jax.tree.map(lambda x: jnp.repeat(x, times, axis=0), self)
 
 
-def read(
-    spec: Transformer, vocabulary: int, params: Params, tokens: Int[Array, "B L"], dtype: Any = None
-) -> tuple[Float[Array, "B V"], Cache]:
+def read(model: Decoder, tokens: Int[Array, "B L"], dtype: Any) -> tuple[Float[Array, "B V"], Cache]:
     """Reads the beginnings of texts, all of one length.
 
     Args:
-        spec: the model.
-        vocabulary: number of token ids.
-        params: its weights.
+        model: with its weights.
         tokens: at least one position.
-        dtype: precision of the cache; default that of the computation.
+        dtype: precision of the cache.
 
     Returns:
         Float32 logits of the token that comes next, and the cache of these positions.
     """
     batch, length = tokens.shape
-    model = decoder(spec, vocabulary, params)
-    kept = dtype or spec.compute_dtype
     keys, values = [], []
     x_PD = model.embed(tokens.reshape(-1))
     for block in model.blocks:
         attention_PD, k_BHLK, v_BHLK = block.attention.read(block.attention_norm(x_PD), length)
         x_PD = block.after(x_PD, attention_PD)
-        keys.append(k_BHLK.astype(kept))
-        values.append(v_BHLK.astype(kept))
+        keys.append(k_BHLK.astype(dtype))
+        values.append(v_BHLK.astype(dtype))
     last_BD = x_PD.reshape(batch, length, -1)[:, -1]
     return model.predict(last_BD), Cache(tuple(keys), tuple(values))
 
 
 def extend(
-    spec: Transformer,
-    vocabulary: int,
-    params: Params,
-    cache: Cache,
-    tokens: Int[Array, " B"],
-    position: Int[Array, ""] | int,
+    model: Decoder, cache: Cache, tokens: Int[Array, " B"], position: Int[Array, ""] | int
 ) -> tuple[Float[Array, "B V"], Cache]:
     """Reads one more token of every text.
 
     Args:
-        spec: the model.
-        vocabulary: number of token ids.
-        params: its weights.
+        model: with its weights.
         cache: of the positions before, with room for one more.
         tokens: one of each text.
         position: where they stand, the same for all; may be traced.
@@ -96,7 +80,6 @@ def extend(
     Returns:
         Float32 logits of the token that comes next, and the cache with this position.
     """
-    model = decoder(spec, vocabulary, params)
     keys, values = [], []
     x_BD = model.embed(tokens)
     for block, k_BHLK, v_BHLK in zip(model.blocks, cache.keys, cache.values, strict=True):

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxemerge.models import cache, flops
+from jaxemerge.models.base import Model
 from jaxemerge.models.layers import Block, Norm, embedding, project
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Transformer:
+class Transformer(Model):
     """What a decoder-only transformer is made of; frozen, hashable, JSON-serialisable.
 
     Attributes:
@@ -110,6 +112,55 @@ class Transformer:
     def compute_dtype(self) -> Any:
         """The JAX dtype of the computation."""
         return jnp.dtype(self.dtype)
+
+    @property
+    def label(self) -> str:
+        """Depth and width."""
+        return f"depth{self.depth}-width{self.width}"
+
+    def init(self, vocabulary: int, key: Key) -> Params:
+        """Initial float32 weights."""
+        return init(self, vocabulary, key)
+
+    def apply(
+        self, vocabulary: int, params: Params, tokens: Int[Array, "B L"], segments: Int[Array, "B L"]
+    ) -> Float[Array, "B L V"]:
+        """Float32 logits of the next token; attention crosses examples, whatever ``segments`` say."""
+        del segments
+        return apply(self, vocabulary, params, tokens)
+
+    def read(
+        self, vocabulary: int, params: Params, tokens: Int[Array, "B L"], dtype: Any = None
+    ) -> tuple[Float[Array, "B V"], cache.Cache]:
+        """Logits after the beginnings of texts, and their keys and values, in ``dtype``."""
+        return cache.read(decoder(self, vocabulary, params), tokens, dtype or self.compute_dtype)
+
+    def extend(
+        self, vocabulary: int, params: Params, cache_: Any, tokens: Int[Array, " B"], position: Any
+    ) -> tuple[Float[Array, "B V"], cache.Cache]:
+        """Logits after one more token, and its keys and values beside the others."""
+        return cache.extend(decoder(self, vocabulary, params), cache_, tokens, position)
+
+    def cache_bytes(self, length: int, dtype: Any = None) -> int:
+        """Bytes of the keys and values of one text."""
+        return cache.cache_bytes(self, length, dtype)
+
+    def non_embedding_parameters(self, vocabulary: int) -> int:
+        """By formula, whatever the vocabulary."""
+        del vocabulary
+        return flops.non_embedding_parameters(self)
+
+    def total_parameters(self, vocabulary: int) -> int:
+        """By formula."""
+        return flops.total_parameters(self, vocabulary)
+
+    def training_flops_per_token(self, vocabulary: int, context: int) -> float:
+        """By formula."""
+        return flops.training_flops_per_token(self, vocabulary, context)
+
+    def activation_bytes(self, vocabulary: int, batch: int, context: int) -> int:
+        """By formula."""
+        return flops.activation_bytes(self, vocabulary, batch, context)
 
 
 def neox(depth: int, width: int, heads: int, **changes: Any) -> Transformer:

@@ -113,10 +113,11 @@ def _training(frame: pl.DataFrame, metrics: set[str]) -> Iterator[Figure]:
     if "train_loss" not in metrics or frame["step"].n_unique() == 1:
         return
     losses = frame.filter(pl.col("metric") == "train_loss")
+    unit = "" if losses["tokens"].null_count() == losses.height else ", in nats per token"
     yield figure(
         "training_loss",
         "Does the training loss tell the seeds apart?",
-        "Training loss of the same seeds, in nats per token; a diverged seed counts as an infinite loss. "
+        f"Training loss of the same seeds{unit}; a diverged seed counts as an infinite loss. "
         + findings.loss_sentence(learning_curves(losses, "train_loss")),
         charts.learning_curves(losses, "train_loss"),
     )

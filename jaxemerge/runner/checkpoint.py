@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 KEPT = 2
 _FILE_BYTES = 8192  # on disk of the two files of an array, besides its content
+_METRIC = "metric."  # before the names of an objective's metrics
 INTERVAL = 300.0  # seconds between two checkpoints
 
 
@@ -239,11 +240,15 @@ def _info(arrays: Mapping[str, Any]) -> DispatchInfo:
 def _of_evaluation(evaluation: Evaluation) -> dict[str, Any]:
     fields = evaluation._asdict()
     del fields["step"]
-    return {**fields.pop("scores")._asdict(), **fields}
+    scores = fields.pop("scores")
+    if not isinstance(scores, dict):
+        return {**scores._asdict(), **fields}
+    return {**{f"{_METRIC}{name}": values for name, values in scores.items()}, **fields}
 
 
 def _evaluation(step: int, arrays: Mapping[str, Any]) -> Evaluation:
-    scores = SetScores(*(arrays[name] for name in SetScores._fields))
+    own = {k.removeprefix(_METRIC): values for k, values in arrays.items() if k.startswith(_METRIC)}
+    scores = own if "exact" not in arrays else SetScores(*(arrays[name] for name in SetScores._fields))
     return Evaluation(step, scores, arrays["train_loss"], arrays["gradient_norm"], arrays["diverged"])
 
 

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from jaxemerge.evaluation import sheet
+from jaxemerge.runner.scores import successes
 
 if TYPE_CHECKING:
     from jaxemerge.runner.together import Group
@@ -81,7 +81,6 @@ class Display:
         self._label = f"{label}, seeds {number + 1}/{len(group.chunks)}" if len(group.chunks) > 1 else label
         self._step, self._mark = 0, time.monotonic()
         self._status = self._successes = ""
-        self._items = sheet(group.experiment.task)
         if self._bars:
             self._chunk = self._bars.add_task(self._label, total=group.experiment.steps, left="compiling")
         elif not self._label_of_process:
@@ -105,7 +104,8 @@ class Display:
         elif now - self._last_line >= _PLAIN_INTERVAL or seen.step == self._group.experiment.steps:
             self._last_line = now
             progress = f"{self._done() / self._total:.0%}, {self._left()}".rstrip(", ")
-            self.line(" | ".join([f"{self._label}: {self._status}", self._successes, progress]))
+            parts = [f"{self._label}: {self._status}", self._successes, progress]
+            self.line(" | ".join(filter(None, parts)))
 
     def finish_chunk(self) -> None:
         """The current chunk's results are stored."""
@@ -140,10 +140,8 @@ class Display:
     def _status_text(self, seen: Seen) -> str:
         experiment = self._group.experiment
         parts = [f"step {seen.step}/{experiment.steps}"]
-        if self._rate:
-            per_token = self._group.flops_per_step / (
-                self._group.plan.chunk * experiment.batch * experiment.context
-            )
+        if self._rate and experiment.tokens_per_step:
+            per_token = self._group.flops_per_step / (self._group.plan.chunk * experiment.tokens_per_step)
             parts.append(f"{quantity(self._rate / per_token)} tokens/s")
         # A diverged seed's loss counts as infinite: it must not make the others look better.
         losses = np.where(np.isnan(seen.loss), np.inf, seen.loss)
@@ -152,13 +150,16 @@ class Display:
         return " | ".join(parts)
 
     def _success_text(self, evaluation: Evaluation) -> str:
-        """How many seeds are above the threshold, for each test length."""
-        shares = evaluation.scores.exact / self._items.items
-        successes = ((shares >= self._threshold) & ~evaluation.diverged[:, None]).sum(axis=0)
-        sets = zip(self._items.splits, self._items.lengths, strict=True)
-        names = "/".join(split if length is None else str(length) for split, length in sets)
-        counts = "/".join(map(str, successes))
-        return f"exact match >= {self._threshold:g} at length {names}: {counts} of {len(shares)} seeds"
+        """How many seeds are above the threshold, for each test length, or each share of an objective."""
+        tests = successes(self._group.experiment, evaluation.scores)
+        if not tests:
+            return ""
+        reached = [((one.values >= self._threshold) & ~evaluation.diverged).sum() for one in tests]
+        counts = f"{'/'.join(map(str, reached))} of {len(evaluation.diverged)} seeds"
+        if self._group.experiment.model is None:
+            return f"{'/'.join(one.metric for one in tests)} >= {self._threshold:g}: {counts}"
+        names = "/".join(one.split if one.length is None else str(one.length) for one in tests)
+        return f"exact match >= {self._threshold:g} at length {names}: {counts}"
 
 
 def duration(seconds: float) -> str:

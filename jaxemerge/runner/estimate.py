@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxemerge.devices import compiled
-from jaxemerge.models import non_embedding_parameters, total_parameters
+from jaxemerge.training import cost_of
 
 if TYPE_CHECKING:
     from jaxemerge.runner.spec import Experiment
@@ -62,13 +62,13 @@ def estimates(experiments: Sequence[Experiment], todo: Sequence[Job], rate: floa
 
 
 def _estimate(experiment: Experiment, job: Job | None, rate: float) -> Estimate:
-    flops = job.flops if job else 0.0
+    flops, cost = job.flops if job else 0.0, cost_of(experiment)
     return Estimate(
         experiment=experiment,
         seeds=len(job.experiment.seeds) if job else 0,
         plan=job.plan if job else None,
-        parameters=non_embedding_parameters(experiment.model),
-        total_parameters=total_parameters(experiment.model, experiment.task.vocabulary),
+        parameters=cost.parameters,
+        total_parameters=cost.total_parameters,
         flops=flops,
         bytes=job.plan.bytes if job else 0,
         seconds=flops / rate,

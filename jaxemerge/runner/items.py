@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from jaxemerge.models import training_flops_per_token
 from jaxemerge.runner.table import cell_columns
+from jaxemerge.training import cost_of
 
 if TYPE_CHECKING:
     from jaxtyping import Bool
@@ -40,8 +40,6 @@ def items_table(
     """
     n_seeds, n_items = seen.items.exact.shape
     pairs = np.repeat(np.asarray(seeds, np.int64), n_items, axis=0)
-    tokens = step * experiment.batch * experiment.context
-    per_token = training_flops_per_token(experiment.model, experiment.task.vocabulary, experiment.context)
     of_item = {"split": seen.split, "length": seen.length, "item": seen.number, "answers": seen.items.answers}
     kept = {name: getattr(seen.items, name) for name in ("exact", "right", "nll", "brier", "edits")}
     lists = {name: getattr(seen.items, name) for name in ("choices", "log_probabilities")}
@@ -57,8 +55,8 @@ def items_table(
     named = {
         **cell_columns(experiment),
         "step": step,
-        "tokens": tokens,
-        "flops": tokens * per_token,
+        "tokens": step * experiment.batch * experiment.context,
+        "flops": step * cost_of(experiment).flops,
         "vocabulary": seen.vocabulary,
         "chance": seen.chance,
     }

@@ -48,13 +48,15 @@ def kept(
     Raises:
         StoppedError: ``stop`` was asked to; nothing is kept then.
     """
-    work = experiment.task, experiment.model, params
-    seen = evaluate(*work, layout=layout, written=keep_items) if wanted(experiment, keep_items) else None
+    found: dict[str, pl.DataFrame] = {}
+    if not wanted(experiment, keep_items):
+        return found
+    work = *experiment.language(), params
+    seen = evaluate(*work, layout=layout, written=keep_items)
     who = experiment, seeds, evaluation.step, evaluation.diverged
-    found = {}
-    if seen and keep_items:
+    if keep_items:
         found[ITEMS] = items_table(*who, seen)
-    if seen and experiment.pass_until is not None:
+    if experiment.pass_until is not None:
         between = stop.raise_if_asked if stop is not None else _go_on
         passed = sampled(*work, seeds, experiment.pass_until, layout=layout, seen=seen, between=between)
         found[PASSES] = passes_table(*who, passed)

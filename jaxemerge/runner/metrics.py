@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxemerge.evaluation import Sheet, sheet
 from jaxemerge.files import remove_partial, write_bytes
+from jaxemerge.runner.scores import measured, successes
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.trackers import Tracker
 from jaxemerge.runner.train import Evaluation, Progress
@@ -53,7 +53,6 @@ class ChunkMetrics:
         self._path, self._experiment, self._seeds = path, experiment, seeds
         self._threshold, self._say = threshold, say
         self._makers, self._trackers = trackers, list[Tracker]()
-        self._items = sheet(experiment.task)
         self._began = time.monotonic()
         self._mark: tuple[int, float] | None = None  # step and seconds of the previous evaluation
         self._earlier = -1.0  # seconds before this process; negative until the first progress was seen
@@ -70,7 +69,7 @@ class ChunkMetrics:
             "cell": self._experiment.cell,
             "chunk": self._path.stem,
             "members": _members(self._seeds),
-            **summary(self._experiment, seen.evaluation, self._items, self._threshold),
+            **summary(self._experiment, seen.evaluation, self._threshold),
             "seconds": round(seconds, 3),
             "seed_steps_per_second": self._rate(seen.step, seconds),
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -129,32 +128,42 @@ class ChunkMetrics:
                 self._say(f"Going on without a tracker: {_words(error)}")
 
 
-def summary(experiment: Experiment, evaluation: Evaluation, items: Sheet, threshold: float) -> dict[str, Any]:
+def summary(experiment: Experiment, evaluation: Evaluation, threshold: float) -> dict[str, Any]:
     """Numbers of a chunk at one evaluation; what is not finite is null.
 
-    A diverged seed counts as a seed, with an exact match of 0 and an infinite loss.
+    A diverged seed counts as a seed, with an exact match of 0 and an infinite loss. Of an objective the
+    tests are its shares, by their own names, and its numbers are medians.
     """
     lost = evaluation.diverged
     losses = np.where(lost | np.isnan(evaluation.train_loss), np.inf, evaluation.train_loss)
     low, middle, high = np.quantile(losses, (0.1, 0.5, 0.9), method="nearest")
-    shares = np.where(lost[:, None], 0.0, evaluation.scores.exact / items.items)
+    tests, per_step = successes(experiment, evaluation.scores), experiment.tokens_per_step
+    shares = [np.where(lost, 0.0, test.values) for test in tests]
     return {
         "seeds": len(lost),
         "diverged": int(lost.sum()),
         "step": evaluation.step,
-        "tokens": evaluation.step * experiment.batch * experiment.context,
+        "tokens": None if per_step is None else evaluation.step * per_step,
         "loss": {"low": _finite(low), "median": _finite(middle), "high": _finite(high)},
         "threshold": threshold,
         "tests": [
             {
-                "split": split,
-                "length": length,
-                "exact_match": float(of.mean()),
+                "split": test.split,
+                "length": test.length,
+                test.metric: float(of.mean()),
                 "successes": int((of >= threshold).sum()),
             }
-            for split, length, of in zip(items.splits, items.lengths, shares.T, strict=True)
+            for test, of in zip(tests, shares, strict=True)
         ],
+        **({"values": _medians(experiment, evaluation)} if experiment.model is None else {}),
     }
+
+
+def _medians(experiment: Experiment, evaluation: Evaluation) -> dict[str, float | None]:
+    """Of the seeds that have not diverged, for every metric that is no share."""
+    others = [one for one in measured(experiment, evaluation.scores) if one.trials is None]
+    left = ~evaluation.diverged
+    return {one.metric: _finite(float(np.median(one.values[left]))) for one in others if left.any()}
 
 
 def flat(line: Mapping[str, Any]) -> dict[str, float]:
@@ -169,8 +178,11 @@ def _flat(line: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield f"loss/{name}", value
     for test in line["tests"]:
         what = test["split"] if test["length"] is None else f"{test['split']}/length{test['length']}"
-        yield f"exact_match/{what}", test["exact_match"]
+        for name in test.keys() - {"split", "length", "successes"}:
+            yield f"{name}/{what}", test[name]
         yield f"successes/{what}", test["successes"] / line["seeds"]
+    for name, value in line.get("values", {}).items():
+        yield f"{name}/test", value
 
 
 def _members(seeds: Sequence[Seed]) -> str:

@@ -170,6 +170,9 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
         before, after = old.get(name), new.get(name)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             found += _differences(before, after, f"{prefix}{name}.")
+        elif before != after and prefix == "code.":
+            change = "has changed" if before and after else "is new" if after else "is no longer used"
+            found.append(f"code of {name} {change}")
         elif before != after:
             found.append(f"{prefix}{name} is {before} there and {after} here")
     return found

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from jaxemerge.models import training_flops_per_token
 from jaxemerge.runner.table import SCHEMA, cell_columns
+from jaxemerge.training import cost_of
 
 if TYPE_CHECKING:
     from jaxtyping import Bool
@@ -39,13 +39,11 @@ def passes_table(
     """
     n_seeds, n_items = seen.counts.passes.shape
     pairs = np.repeat(np.asarray(seeds, np.int64), n_items, axis=0)
-    tokens = step * experiment.batch * experiment.context
-    per_token = training_flops_per_token(experiment.model, experiment.task.vocabulary, experiment.context)
     named = {
         **cell_columns(experiment),
         "step": step,
-        "tokens": tokens,
-        "flops": tokens * per_token,
+        "tokens": step * experiment.batch * experiment.context,
+        "flops": step * cost_of(experiment).flops,
         "r": seen.counts.r,
     }
     of_item = {"split": seen.split, "length": seen.length, "item": seen.number, "answers": seen.answers}

@@ -98,6 +98,13 @@ def described(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return [
         ("Chunks started", f"{times[0]} to {times[-1]} (UTC)"),
         ("Took", f"{seconds / 60:.1f} minutes with compilation and scoring"),
+        *described_circumstances(found),
+    ]
+
+
+def described_circumstances(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What provenances say, their times aside, as labels and texts for people."""
+    return [
         ("Device", _joined(f"{one['devices']} x {one['device']} ({one['processor']})" for one in found)),
         ("Versions", _joined(_versions(one) for one in found)),
         ("Code", _joined(_commit(one["git"]) for one in found)),

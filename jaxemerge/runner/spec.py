@@ -8,14 +8,15 @@ import json
 import math
 import re
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxemerge.code import digests, is_own
 from jaxemerge.evaluation import PassUntil
-from jaxemerge.models import Transformer
+from jaxemerge.models import Model, Transformer
 from jaxemerge.tasks import BUILT_IN, Task
-from jaxemerge.training import AdamW, Members, Seed, check_seeds, members, paired
+from jaxemerge.training import AdamW, Members, Objective, Seed, check_seeds, members, paired
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # a task's name is part of the name of a folder
 _LABELS = ("study", "family", "seeds")  # name a run without changing what a seed of it does
@@ -26,12 +27,12 @@ class Experiment:
     """One model on one task, trained from many seeds; a *cell* of a study when seeds are set aside.
 
     Attributes:
-        task: what is learnt.
-        model: what learns.
+        task: what is learnt; or an objective of one's own, which needs no model.
+        model: what learns; None for an objective.
         optimizer: how it learns.
         steps: training steps.
-        batch: context windows per step and seed.
-        context: tokens per window; must hold the task's longest example.
+        batch: context windows per step and seed; 1 for an objective, which draws its own data.
+        context: tokens per window; must hold the task's longest example; 1 for an objective.
         seeds: (init_seed, data_seed) of each member; see ``paired`` and ``crossed``.
         evaluations: steps at which every seed is scored. An integer asks for so many, spaced evenly
             in log(step) over the last 99 % of training. Step 0 and the last are always among them.
@@ -43,8 +44,8 @@ class Experiment:
         ValueError: a field is out of range; the message says its value and what is allowed.
     """
 
-    task: Task
-    model: Transformer
+    task: Task | Objective
+    model: Model | None = None
     optimizer: AdamW = field(default_factory=AdamW)
     steps: int = 1_000
     batch: int = 32
@@ -67,14 +68,24 @@ class Experiment:
             raise ValueError(
                 f"task name {self.task.name!r}: must be letters, digits, or any of _.+- but for the first"
             )
-        if self.context < self.task.max_length:
+        self._check_model()
+        self._check_evaluations()
+
+    def _check_model(self) -> None:
+        if not isinstance(self.task, Task):
+            if self.model is not None:
+                raise ValueError(f"model: {self.task.name} is an objective and is trained without a model")
+            object.__setattr__(self, "batch", 1)
+            object.__setattr__(self, "context", 1)
+        elif self.model is None:
+            raise ValueError(f"model=None: {self.task.name} is a task and needs a model that learns it")
+        elif self.context < self.task.max_length:
             raise ValueError(
                 f"context={self.context} is shorter than the longest example of {self.task.name}: "
                 f"it must be at least {self.task.max_length} tokens"
             )
-        self._check_evaluations()
         if self.pass_until is not None:
-            self.pass_until.chosen(self.task.evaluation_sets())
+            self.pass_until.chosen(self.language()[0].evaluation_sets())
 
     def _check_evaluations(self) -> None:
         if isinstance(self.evaluations, int):
@@ -104,6 +115,31 @@ class Experiment:
         return members(seeds, own.learning_rate, own.weight_decay, self.steps * own.horizon)
 
     @property
+    def learner(self) -> Model | Objective:
+        """What has a size: the model, or the objective."""
+        return typing.cast(Objective, self.task) if self.model is None else self.model
+
+    @property
+    def tokens_per_step(self) -> int | None:
+        """Tokens that one seed sees in a step; None for an objective."""
+        return None if self.model is None else self.batch * self.context
+
+    @property
+    def chance(self) -> float:
+        """Probability of an exact answer by guessing; 0 for an objective."""
+        return 0.0 if self.model is None else float(self.language()[0].chance)
+
+    def language(self) -> tuple[Task, Model]:
+        """Task and model.
+
+        Raises:
+            ValueError: this is an objective.
+        """
+        if self.model is None:
+            raise ValueError(f"{self.task.name} is an objective: it has no items, and writes no texts")
+        return typing.cast(Task, self.task), self.model
+
+    @property
     def cell(self) -> str:
         """Stable, readable id of this experiment without its seeds and labels."""
         fields = {k: v for k, v in self.to_dict().items() if k not in _LABELS}
@@ -112,38 +148,58 @@ class Experiment:
         if self.pass_until is None:
             del fields["pass_until"]
         digest = hashlib.sha256(_canonical(fields).encode()).hexdigest()[:8]
-        return f"{self.task.name}-depth{self.model.depth}-width{self.model.width}-{digest}"
+        return "-".join(filter(None, [self.task.name, self.learner.label, digest]))
 
     def with_seeds(self, seeds: Iterable[Seed]) -> Experiment:
         """The same cell with other seeds."""
         return dataclasses.replace(self, seeds=tuple(seeds))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain nested dict; the task, and tasks within it, carry their class name as ``kind``."""
-        return {**dataclasses.asdict(self), "task": _task_fields(self.task)}
+        """Plain nested dict; the task, tasks within it and models of one's own carry their class as ``kind``.
+
+        The code of one's own classes is in it by the digests of its files.
+        """
+        fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        fields |= {"task": _fields(self.task), "optimizer": dataclasses.asdict(self.optimizer)}
+        if self.pass_until is not None:
+            fields["pass_until"] = dataclasses.asdict(self.pass_until)
+        if self.model is not None:
+            fields["model"] = _fields(self.model)
+            if not is_own(type(self.model)):  # there is one kind
+                del fields["model"]["kind"]
+        code = dict(sorted(pair for kind in _kinds((self.task, self.model)) for pair in digests(kind)))
+        return {**fields, "code": code} if code else fields
 
     def to_json(self) -> str:
         """The experiment as JSON; ``from_json`` gives back an equal one."""
         return _canonical(self.to_dict())
 
     @classmethod
-    def from_json(cls, text: str, tasks: Iterable[type[Task]] = BUILT_IN) -> Experiment:
+    def from_json(
+        cls, text: str, tasks: Iterable[type[Any]] = BUILT_IN, models: Iterable[type[Model]] = ()
+    ) -> Experiment:
         """Reads what ``to_json`` wrote.
 
         Args:
             text: JSON of one experiment.
-            tasks: task classes it may name; give your own here.
+            tasks: classes of tasks and objectives it may name; give your own here.
+            models: classes of models of your own.
 
         Raises:
-            ValueError: the task's class is not among ``tasks``, or a field is unknown or out of range.
+            ValueError: a class is not among them, or a field is unknown or out of range.
         """
         fields = json.loads(text)
+        fields.pop("code", None)
         kinds = {kind.__name__: kind for kind in tasks}
+        model = fields["model"]
+        if model is not None:
+            others = {kind.__name__: kind for kind in models}
+            model = _value(model, others, "model") if "kind" in model else _build(Transformer, model)
         return cls(
             **{
                 **fields,
                 "task": _value(fields["task"], kinds),
-                "model": _build(Transformer, fields["model"]),
+                "model": model,
                 "optimizer": _build(AdamW, fields["optimizer"]),
                 "pass_until": _build(PassUntil, asked) if (asked := fields.get("pass_until")) else None,
                 "seeds": tuple(map(tuple, fields["seeds"])),
@@ -151,24 +207,38 @@ class Experiment:
         )
 
 
-def _task_fields(value: Any) -> Any:
-    """A field of a task, or a task, as plain values."""
-    if isinstance(value, Task):
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(typing.cast(Any, value))}
-        return {"kind": type(value).__name__, **{name: _task_fields(each) for name, each in fields.items()}}
-    return tuple(map(_task_fields, value)) if isinstance(value, tuple) else value
+def _fields(value: Any) -> Any:
+    """A task, model or objective, or a field of one, as plain values; functions by their names."""
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: _fields(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"kind": type(value).__name__, **fields}
+    if isinstance(value, tuple):
+        return tuple(map(_fields, value))
+    return value.__qualname__ if callable(value) else value
 
 
-def _value(plain: Any, kinds: Mapping[str, type[Task]]) -> Any:
-    """What ``_task_fields`` made plain."""
+def _kinds(values: Iterable[Any]) -> Iterator[Any]:
+    """Classes and functions that a task, model or objective is made of."""
+    for value in values:
+        if dataclasses.is_dataclass(value):
+            yield type(value)
+            yield from _kinds(getattr(value, field.name) for field in dataclasses.fields(value))
+        elif isinstance(value, tuple):
+            yield from _kinds(value)
+        elif callable(value):
+            yield value
+
+
+def _value(plain: Any, kinds: Mapping[str, type[Any]], what: str = "task") -> Any:
+    """What ``_fields`` made plain."""
     if isinstance(plain, list):
-        return tuple(_value(each, kinds) for each in plain)
+        return tuple(_value(each, kinds, what) for each in plain)
     if not isinstance(plain, dict):
         return plain
     name = plain["kind"]
     if name not in kinds:
-        raise ValueError(f"task {name!r} is unknown: must be one of {', '.join(sorted(kinds))}")
-    return _build(kinds[name], {k: _value(v, kinds) for k, v in plain.items() if k != "kind"})
+        raise ValueError(f"{what} {name!r} is unknown: must be one of {', '.join(sorted(kinds)) or 'none'}")
+    return _build(kinds[name], {k: _value(v, kinds, what) for k, v in plain.items() if k != "kind"})
 
 
 def _build(kind: type[Any], fields: Mapping[str, Any]) -> Any:

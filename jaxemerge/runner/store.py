@@ -6,6 +6,7 @@
                                         digest of its rows; rows without it are not used
     DIR/cells/CELL/items/PART.parquet   where asked for, a row per seed and item of that chunk
     DIR/cells/CELL/passes/PART.parquet  of an experiment with pass_until, its counts per seed and item
+    DIR/cells/CELL/weights/PART.safetensors     where asked for, the final weights of that chunk's seeds
     DIR/cells/CELL/checkpoints/         of chunks that are being trained
     DIR/cells/CELL/metrics/             numbers along the training, see ``metrics``; nothing is read from them
 
@@ -25,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from jaxemerge.files import (
@@ -41,9 +43,11 @@ from jaxemerge.files import (
 from jaxemerge.runner.checkpoint import INTERVAL, Checkpoints
 from jaxemerge.runner.lock import LockedError, holder, locked, refuse_others
 from jaxemerge.runner.table import SCHEMA
+from jaxemerge.runner.weights import read_weights, write_weights
 from jaxemerge.training import Seed
 
-ITEMS, PASSES = KINDS = ("items", "passes")  # what may be kept of a chunk besides its rows
+# What may be kept of a chunk besides its rows.
+ITEMS, PASSES, WEIGHTS = KINDS = ("items", "passes", "weights")
 
 
 class StoreError(ValueError):
@@ -98,8 +102,9 @@ class Store:
         rows: pl.DataFrame,
         record: Mapping[str, Any],
         more: Mapping[str, pl.DataFrame] | None = None,
+        weights: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Adds a finished chunk: its rows, the record of how they came about, and ``more`` by its kind.
+        """Adds a finished chunk: rows, the record of how they came about, ``more`` by its kind, weights.
 
         Raises:
             StoreError: a process that took this one for dead has finished some of its seeds.
@@ -116,6 +121,11 @@ class Store:
             make_folder(file.parent)
             _write(file, frame)
             fields[kind] = digest(file)
+        if weights is not None:
+            file = _file_of(WEIGHTS, rows_file)
+            make_folder(file.parent)
+            write_weights(file, weights, {"cell": cell, "seeds": fields["seeds"]})
+            fields[WEIGHTS] = digest(file)
         write_sealed(rows_file.with_suffix(".json"), fields)
 
     def results(self) -> pl.DataFrame:
@@ -148,6 +158,28 @@ class Store:
         """
         parts = self._kept(PASSES)
         return pl.concat(parts, how="diagonal") if parts else None
+
+    def kept_weights(self, cell: str) -> list[Seed]:
+        """The seeds of a cell whose weights were kept."""
+        kept = [record for record in self._records(cell) if WEIGHTS in record]
+        return [(init, data) for record in kept for init, data in record["seeds"]]
+
+    def weights(self, cell: str) -> Iterator[tuple[Seed, dict[str, np.ndarray]]]:
+        """Final weights of a cell's seeds, by name, as far as they were kept.
+
+        Raises:
+            StoreError: a file is damaged.
+        """
+        for path, record in zip(self._record_files(cell), self._records(cell), strict=True):
+            if WEIGHTS in record:
+                file = _file_of(WEIGHTS, path)
+                try:
+                    check_digest(file, record[WEIGHTS])
+                    arrays, _ = read_weights(file)
+                except DamagedError as error:
+                    raise StoreError(f"{error}; train the study again to mend it") from error
+                for i, (init, data) in enumerate(record["seeds"]):
+                    yield (init, data), {name: array[i] for name, array in arrays.items()}
 
     def _kept(self, kind: str) -> list[pl.DataFrame]:
         """What is there of a kind, by finished chunks."""
@@ -284,7 +316,8 @@ def _write(path: Path, frame: pl.DataFrame) -> None:
 
 def _file_of(kind: str, record_file: Path) -> Path:
     """Where a kind of what a chunk keeps is, beside its other files."""
-    return record_file.parent / kind / f"{record_file.stem}.parquet"
+    ending = "safetensors" if kind == WEIGHTS else "parquet"
+    return record_file.parent / kind / f"{record_file.stem}.{ending}"
 
 
 def _checked(path: Path, expected: str) -> pl.DataFrame:

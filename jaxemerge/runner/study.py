@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
-from jaxemerge.models import training_flops_per_token
 from jaxemerge.runner.checkpoint import INTERVAL, Checkpoint
 from jaxemerge.runner.kept import all_rows, kept, wanted
 from jaxemerge.runner.provenance import changes, provenance, settings
@@ -21,12 +21,14 @@ from jaxemerge.runner.store import Store, StoreError
 from jaxemerge.runner.sweep import flat_fields, varied_fields
 from jaxemerge.runner.table import SCHEMA, results_table
 from jaxemerge.runner.train import Evaluation, Progress, chunked, train_chunk
+from jaxemerge.runner.weights import named
 from jaxemerge.training import (
     Members,
     Paused,
     Plan,
     Program,
     Seed,
+    cost_of,
     fixed_part,
     make_plan,
     resumed_plan,
@@ -58,9 +60,10 @@ class Job:
     @property
     def label(self) -> str:
         """The cell in words: its size and what is swept."""
-        model = self.experiment.model
+        sizes = self.experiment.learner.sizes
         swept = [f"{name} {value}" for name, value in self.columns.items()]
-        return ", ".join([f"depth {model.depth}", f"width {model.width}", *swept])
+        shown = [f"{name} {size}" for name, size in sizes.items() if size is not None]
+        return ", ".join([*shown, *swept] or [self.experiment.task.name])
 
     @property
     def chunks(self) -> list[tuple[Seed, ...]]:
@@ -104,8 +107,7 @@ class Job:
 
 def training_flops(experiment: Experiment) -> float:
     """FLOPs to train one seed."""
-    per_token = training_flops_per_token(experiment.model, experiment.task.vocabulary, experiment.context)
-    return per_token * experiment.steps * experiment.batch * experiment.context
+    return cost_of(experiment).flops * experiment.steps
 
 
 def jobs(
@@ -275,6 +277,7 @@ def run_chunk(
     interval: float = INTERVAL,
     say: Callable[[str], None] = lambda line: None,
     keep_items: bool = False,
+    keep_weights: bool = False,
 ) -> Iterator[Progress]:
     """Trains one chunk, from its latest checkpoint if there is one, and stores its rows when it is finished.
 
@@ -286,6 +289,7 @@ def run_chunk(
         interval: seconds between two checkpoints.
         say: told of damaged checkpoints, and where training goes on.
         keep_items: whether what every seed makes of every item in the end is kept as well.
+        keep_weights: whether the final weights are kept as well.
 
     Raises:
         StoppedError: ``stop`` was asked to.
@@ -307,13 +311,14 @@ def run_chunk(
         seconds = round(spent + time.monotonic() - began, 3)
         return {
             "seconds": seconds,
-            "chance": float(job.experiment.task.chance),
+            "chance": job.experiment.chance,
             "plan": job.plan.record,
             "provenance": circumstances,
             "earlier": _earlier(saved, circumstances),
         }
 
     more: dict[str, pl.DataFrame] = {}
+    weights: dict[str, np.ndarray] | None = None
     running = train_chunk(
         *(job.experiment, job.plan, job.experiment.members_of(seeds)),
         pause=lambda: keep.due or bool(stop),
@@ -326,17 +331,18 @@ def run_chunk(
         if snapshot is None:
             continue
         if progress.step == job.experiment.steps:
-            if wanted(job.experiment, keep_items):
+            if keep_weights or wanted(job.experiment, keep_items):
                 params = snapshot.paused(len(seeds)).state.params
                 end = job.experiment, seeds, params, evaluations[-1], job.plan.layout
                 more = kept(*end, keep_items=keep_items, stop=stop)
+                weights = named(params) if keep_weights else None
             continue
         if progress.step:
             keep.save(snapshot.paused(len(seeds)), seeds, evaluations, {"cell": cell, **record()})
         if stop:
             stop.raise_if_asked()
     rows = all_rows(results_table(job.experiment, seeds, evaluations, job.columns), more, job.columns)
-    store.write(cell, seeds, rows, record(), more)
+    store.write(cell, seeds, rows, record(), more, weights)
     store.clear(cell)
     if stop:
         stop.raise_if_asked()

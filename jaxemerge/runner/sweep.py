@@ -64,6 +64,8 @@ def parse(experiment: Experiment, assignment: str) -> tuple[str, Any]:
     name, equals, text = assignment.partition("=")
     if not equals:
         raise ValueError(f"{assignment!r}: write FIELD=VALUE, for example model.depth=6")
+    if experiment.model is None and name in ("batch", "context"):
+        raise ValueError(f"{name}: {experiment.task.name} is an objective, which draws its own data")
     owner: Any = experiment
     *path, last = name.split(".")
     for i, part in enumerate(path):
@@ -156,7 +158,8 @@ def varied_fields(experiments: Sequence[Experiment]) -> list[str]:
 def flat_fields(experiment: Experiment) -> dict[str, Any]:
     """All fields by their dotted names, labels and seeds aside."""
     fields = experiment.to_dict()
-    return _flat({name: value for name, value in fields.items() if name not in ("seeds", "study", "family")})
+    others = ("seeds", "study", "family", "code")
+    return _flat({name: value for name, value in fields.items() if name not in others})
 
 
 def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from jaxemerge.evaluation import Sheet, sheet
-from jaxemerge.models import non_embedding_parameters, training_flops_per_token
+from jaxemerge.runner.scores import measured
+from jaxemerge.training import cost_of
 
 if TYPE_CHECKING:
     from jaxemerge.runner.spec import Experiment
@@ -50,7 +50,8 @@ def results_table(
     ``parameters`` leaves out embeddings; ``flops`` and ``tokens`` count training so far. Proportions
     carry in ``trials`` the number of items (``exact_match``) or tokens (``token_accuracy``) behind
     them. ``answer_nll`` is nats per scored token, null where it is not finite. A diverged seed has
-    failed: its proportions are 0 from then on, and its other values null.
+    failed: its proportions are 0 from then on, and its other values null. Of an objective ``tokens`` is
+    null: what it trains on is its own.
 
     Args:
         experiment: the cell.
@@ -58,36 +59,27 @@ def results_table(
         evaluations: what to tabulate.
         extra: further columns, for example a swept learning rate.
     """
-    items = sheet(experiment.task)
-    blocks = [block for evaluation in evaluations for block in _blocks(items, evaluation, len(seeds))]
+    blocks = [block for evaluation in evaluations for block in _blocks(experiment, evaluation, len(seeds))]
     columns = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     pairs = np.tile(np.asarray(seeds, np.int64), (len(blocks), 1))
-    per_step = experiment.batch * experiment.context
-    per_token = training_flops_per_token(experiment.model, experiment.task.vocabulary, experiment.context)
+    per_step = pl.lit(experiment.tokens_per_step)
     frame = pl.DataFrame({**columns, "init_seed": pairs[:, 0], "data_seed": pairs[:, 1]})
     fixed = {**cell_columns(experiment), **(extra or {})}
     return frame.with_columns(
         *(pl.lit(value).alias(name) for name, value in fixed.items()),
         tokens=pl.col("step") * per_step,
-        flops=pl.col("step") * (per_step * per_token),
+        flops=pl.col("step") * cost_of(experiment).flops,
         length=pl.col("length").replace(-1, None),
         trials=pl.col("trials").replace(-1, None),
         value=pl.when(pl.col("value").is_finite()).then("value"),
     ).select(*(pl.col(n).cast(t) for n, t in SCHEMA.items()), *(extra or {}))
 
 
-def _blocks(items: Sheet, evaluation: Evaluation, n_seeds: int) -> Iterator[dict[str, np.ndarray]]:
+def _blocks(experiment: Experiment, evaluation: Evaluation, n_seeds: int) -> Iterator[dict[str, np.ndarray]]:
     """Columns of S rows each, one block per metric and split; -1 stands for null."""
-    scored = evaluation.scores
-    for i, (split, length) in enumerate(zip(items.splits, items.lengths, strict=True)):
-        n_items, n_answers = int(items.items[i]), int(items.answers[i])
-        for metric, value, trials in (
-            ("exact_match", scored.exact[:, i] / n_items, n_items),
-            ("token_accuracy", scored.right[:, i] / n_answers, n_answers),
-            ("answer_nll", scored.nll[:, i].astype(np.float64) / n_answers, -1),
-        ):
-            where = (split, -1 if length is None else length, metric, trials)
-            yield _block(evaluation, value, *where, n_seeds)
+    for split, length, metric, trials, values in measured(experiment, evaluation.scores):
+        where = (split, -1 if length is None else length, metric, -1 if trials is None else trials)
+        yield _block(evaluation, values, *where, n_seeds)
     for metric, value in (("train_loss", evaluation.train_loss), ("grad_norm", evaluation.gradient_norm)):
         yield _block(evaluation, value, "train", -1, metric, -1, n_seeds)
 
@@ -99,9 +91,8 @@ def cell_columns(experiment: Experiment) -> dict[str, Any]:
         "cell": experiment.cell,
         "task": experiment.task.name,
         "family": experiment.family,
-        "depth": experiment.model.depth,
-        "width": experiment.model.width,
-        "parameters": non_embedding_parameters(experiment.model),
+        **experiment.learner.sizes,
+        "parameters": cost_of(experiment).parameters,
     }
 
 

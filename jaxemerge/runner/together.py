@@ -27,6 +27,7 @@ from jaxemerge.runner.store import Store
 from jaxemerge.runner.study import Job, common, run_chunk
 from jaxemerge.runner.table import results_table
 from jaxemerge.runner.train import Evaluation, Progress, train_chunk
+from jaxemerge.runner.weights import named
 from jaxemerge.training import Members, Paused, Plan, Seed, fitted_plan, smaller_plan
 
 _Seen = TypeVar("_Seen", Paused, Evaluation, Progress)
@@ -168,6 +169,7 @@ def run_group(
     interval: float = INTERVAL,
     say: Callable[[str], None] = lambda line: None,
     keep_items: bool = False,
+    keep_weights: bool = False,
 ) -> Iterator[Progress]:
     """Trains one chunk of a group, and stores the rows of every cell in it when it is finished.
 
@@ -175,7 +177,8 @@ def run_group(
     """
     if len(group.jobs) == 1:
         seeds = tuple(seed for _, seed in chunk)
-        care: dict[str, Any] = {"stop": stop, "interval": interval, "say": say, "keep_items": keep_items}
+        care: dict[str, Any] = {"stop": stop, "interval": interval, "say": say}
+        care |= {"keep_items": keep_items, "keep_weights": keep_weights}
         yield from run_chunk(group.jobs[0], seeds, store, **care)
         return
     cells = parts(group, chunk)
@@ -186,7 +189,7 @@ def run_group(
         share = len(part.seeds) / len(chunk)  # so that the times of cells add up
         seconds = round(share * (time.monotonic() - began), 3)
         same = {"plan": group.plan.record, "provenance": circumstances, "earlier": []}
-        return {"seconds": seconds, "chance": float(group.experiment.task.chance), **same}
+        return {"seconds": seconds, "chance": group.experiment.chance, **same}
 
     who = jax.tree.map(lambda *x: np.concatenate(x), *(part.members for part in cells))
     last: Paused | None = None
@@ -198,7 +201,7 @@ def run_group(
         if snapshot is None:
             continue
         if progress.step == group.experiment.steps:
-            if any(wanted(part.job.experiment, keep_items) for part in cells):
+            if keep_weights or any(wanted(part.job.experiment, keep_items) for part in cells):
                 last = snapshot.paused(len(chunk))
             continue
         if progress.step:
@@ -212,12 +215,13 @@ def run_group(
         cell = part.job.experiment
         seen = [part.own(evaluation) for evaluation in evaluations]
         more: dict[str, pl.DataFrame] = {}
-        if last and wanted(cell, keep_items):
-            params = part.own(last).state.params
+        params = part.own(last).state.params if last else None
+        if params:
             end = cell, part.seeds, params, seen[-1], group.plan.layout
             more = kept(*end, keep_items=keep_items, stop=stop)
         rows = all_rows(results_table(cell, part.seeds, seen, part.job.columns), more, part.job.columns)
-        store.write(cell.cell, part.seeds, rows, record(part), more)
+        weights = named(params) if keep_weights and params else None
+        store.write(cell.cell, part.seeds, rows, record(part), more, weights)
         keep.clear()
     if stop:
         stop.raise_if_asked()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.devices import Layout, over_seeds, self_test, use_host_cores
-from jaxemerge.evaluation import Passed, SetScores, Sheet, sampled, scores, sheet
+from jaxemerge.code import is_own
+from jaxemerge.devices import self_test, use_host_cores
+from jaxemerge.evaluation import Passed, sampled
+from jaxemerge.models import check_model
+from jaxemerge.runner.scores import Scores, scorer
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.tasks import check_task
 from jaxemerge.training import (
@@ -21,6 +23,7 @@ from jaxemerge.training import (
     Plan,
     Seed,
     Snapshot,
+    check_objective,
     is_out_of_memory,
     make_plan,
     program,
@@ -34,9 +37,8 @@ if TYPE_CHECKING:
     import polars as pl
     from jaxtyping import Bool, Float
 
-    from jaxemerge.models import Transformer
     from jaxemerge.tasks import Task
-    from jaxemerge.training import Members, Program
+    from jaxemerge.training import Members, Objective, Program
     from jaxemerge.types import Params
 
 _Item = TypeVar("_Item")
@@ -48,13 +50,13 @@ class Evaluation(NamedTuple):
 
     Attributes:
         step: updates made before it.
-        scores: sums over the items of each evaluation set, [S, M].
+        scores: sums over the items of each evaluation set, [S, M]; of an objective its metrics, [S].
         train_loss, gradient_norm: see ``jaxemerge.training.Snapshot``.
         diverged: whether a loss or gradient was ever not finite up to this step.
     """
 
     step: int
-    scores: SetScores
+    scores: Scores
     train_loss: Float[np.ndarray, " S"]
     gradient_norm: Float[np.ndarray, " S"]
     diverged: Bool[np.ndarray, " S"]
@@ -72,14 +74,6 @@ class Progress(NamedTuple):
     step: int
     loss: Float[np.ndarray, " S"]
     evaluation: Evaluation | None
-
-
-@functools.lru_cache(maxsize=32)
-def scorer(task: Task, model: Transformer, layout: Layout) -> tuple[Sheet, Callable[[Params], SetScores]]:
-    """A task's evaluation sheet, and the program that scores a population on it."""
-    items = sheet(task)
-    one = functools.partial(scores, model, task.vocabulary, items)
-    return items, over_seeds(one, layout)
 
 
 def train_chunk(
@@ -108,7 +102,7 @@ def train_chunk(
     """
     n = len(who.init_seed)
     population: Members = _filled(who, plan.chunk)
-    _, score = scorer(experiment.task, experiment.model, plan.layout)
+    score = scorer(experiment.task, experiment.model, plan.layout)
     built = program(experiment, plan.layout)
     snapshots = train_population(
         built,
@@ -138,11 +132,11 @@ def _paused(paused: Paused, size: int) -> Paused:
 class _Scored(NamedTuple):
     """What is asked of the device at an evaluation step, before the next dispatch takes the weights."""
 
-    scores: SetScores
+    scores: Scores
     diverged: Any
 
 
-def _scored(snapshot: Snapshot, score: Callable[[Params], SetScores]) -> _Scored | None:
+def _scored(snapshot: Snapshot, score: Callable[[Params], Scores]) -> _Scored | None:
     if not snapshot.due:
         return None
     return _Scored(score(snapshot.state.params), jnp.copy(snapshot.state.diverged))
@@ -227,7 +221,7 @@ def train(experiment: Experiment, *, chunk: int = 0) -> Population:
         Population, its seeds in the order of ``experiment.seeds``.
 
     Raises:
-        ValueError: the task breaks its contract; the message says how.
+        ValueError: the task, model or objective breaks its contract; the message says how.
         DeviceError: the devices at hand return wrong numbers, or one seed is too much for their memory.
     """
     use_host_cores()
@@ -250,7 +244,7 @@ def train(experiment: Experiment, *, chunk: int = 0) -> Population:
     weights = jax.tree.map(_concatenated, *params)
     passed = None
     if experiment.pass_until is not None:
-        work = experiment.task, experiment.model, weights, experiment.seeds
+        work = *experiment.language(), weights, experiment.seeds
         passed = sampled(*work, experiment.pass_until)
     return Population(experiment, weights, together, passed)
 
@@ -273,11 +267,21 @@ def shrunk(plan: Plan) -> str:
 
 
 def prepare(experiment: Experiment) -> None:
-    """Refuses devices and tasks that would give wrong results."""
+    """Refuses devices, tasks, models and objectives that would give wrong results."""
     self_test()
-    problems = check_task(experiment.task)
+    task, model = experiment.task, experiment.model
+    if model is None:
+        _refuse(f"objective {task.name}", check_objective(cast("Objective", task)))
+        return
+    known = cast("Task", task)
+    _refuse(f"task {task.name}", check_task(known))
+    if is_own(type(model)):
+        _refuse(f"model {type(model).__name__}", check_model(model, known.vocabulary, experiment.context))
+
+
+def _refuse(what: str, problems: Sequence[str]) -> None:
     if problems:
-        raise ValueError(f"task {experiment.task.name}: {'; '.join(problems)}")
+        raise ValueError(f"{what}: {'; '.join(problems)}")
 
 
 def chunked(seeds: Sequence[Seed], size: int) -> list[tuple[Seed, ...]]:

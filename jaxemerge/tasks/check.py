@@ -10,7 +10,6 @@ import dataclasses
 import json
 import math
 import re
-import traceback
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxemerge.code import told
 from jaxemerge.tasks.base import EvaluationSet, Example, Task
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _signature(task: Task) -> Iterator[str]:
     try:
         example = jax.eval_shape(task.sample, jax.random.key(0))
     except Exception as error:  # whatever the author's code raises is the finding
-        yield f"sample(key) fails under jax.jit: {_told(task, error)}"
+        yield f"sample(key) fails under jax.jit: {told(error, [type(task)])}"
         return
     if not isinstance(example, Example):
         yield f"sample returns {type(example).__name__}: return Example(tokens, weights, length)"
@@ -119,15 +119,6 @@ def _signature(task: Task) -> Iterator[str]:
             yield f"sample's {name} have shape {array.shape}: pad to {shape}, as max_length says"
         elif not jnp.issubdtype(array.dtype, kind):
             yield f"sample's {name} are {array.dtype}: use {word}"
-
-
-def _told(task: Task, error: Exception) -> str:
-    """An error of the author's code in one line, with the line of that code in which it arose."""
-    methods = (type(task).sample, type(task).evaluation_sets)
-    files = {method.__code__.co_filename for method in methods if hasattr(method, "__code__")}
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
-    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}{place}"
 
 
 def _examples(task: Task) -> Iterator[str]:
@@ -175,7 +166,7 @@ def _evaluation(task: Task) -> Iterator[str]:
     try:
         sets = task.evaluation_sets()
     except Exception as error:  # whatever the author's code raises is the finding
-        yield f"evaluation_sets() fails: {_told(task, error)}"
+        yield f"evaluation_sets() fails: {told(error, [type(task)])}"
         return
     if not isinstance(sets, tuple) or not sets or not all(isinstance(s, EvaluationSet) for s in sets):
         yield "evaluation_sets() must return a tuple of one or more EvaluationSet"

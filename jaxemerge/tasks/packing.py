@@ -19,10 +19,17 @@ if TYPE_CHECKING:
 
 
 class Batch(NamedTuple):
-    """Full context windows; ``weights`` are those of each token as a prediction target."""
+    """Full context windows.
+
+    Attributes:
+        tokens: token ids.
+        weights: of each token as a prediction target.
+        segments: which example of its window each token belongs to, counted from 0.
+    """
 
     tokens: Int[Array, "*B L"]
     weights: Float[Array, "*B L"]
+    segments: Int[Array, "*B L"]
 
 
 def pack_window(task: Task, key: Key, context: int) -> Batch:
@@ -37,7 +44,7 @@ def pack_window(task: Task, key: Key, context: int) -> Batch:
         context: window length in tokens, at least ``task.max_length``.
 
     Returns:
-        Batch of tokens [L] and weights [L].
+        Batch of tokens, weights and segments, each [L].
     """
     n_examples = -(-context // task.min_length)
     examples = jax.vmap(task.sample)(jax.random.split(key, n_examples))
@@ -47,9 +54,10 @@ def pack_window(task: Task, key: Key, context: int) -> Batch:
     index = jnp.searchsorted(ends, position, side="right", method="compare_all")
     offset = position - starts[index]
     whole = ends[index] <= context
-    return Batch(examples.tokens[index, offset], jnp.where(whole, examples.weights[index, offset], 0.0))
+    weights = jnp.where(whole, examples.weights[index, offset], 0.0)
+    return Batch(examples.tokens[index, offset], weights, index.astype(jnp.int32))
 
 
 def pack_batch(task: Task, key: Key, batch: int, context: int) -> Batch:
-    """``batch`` independent windows: tokens [B, L], weights [B, L]."""
+    """``batch`` independent windows: tokens, weights and segments, each [B, L]."""
     return jax.vmap(lambda k: pack_window(task, k, context))(jax.random.split(key, batch))

@@ -1,5 +1,10 @@
 """How one seed is trained, and how hundreds are at once."""
 
+from .check import check_objective as check_objective
+from .objective import Objective as Objective
+from .objective import cost_of as cost_of
+from .objective import init_shapes as init_shapes
+from .objective import pair as pair
 from .optimizer import AdamW as AdamW
 from .plan import Plan as Plan
 from .plan import fitted_plan as fitted_plan

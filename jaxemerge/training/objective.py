@@ -1,18 +1,191 @@
-"""What is minimised: the weighted mean of the negative log-likelihood of the next token."""
+"""What is minimised? The loss of a model on a task, or two functions of the user's own."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 
+from jaxemerge.models import cost as traced
 from jaxemerge.models.likelihood import negative_log_likelihood, shift
+from jaxemerge.tasks import Task, pack_batch
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
 
+    from jaxemerge.models import Model
+    from jaxemerge.training.step import Recipe
+    from jaxemerge.types import Key, Params
 
-def loss(
+
+class Cost(NamedTuple):
+    """What training one seed takes.
+
+    Attributes:
+        parameters: non-embedding weights.
+        total_parameters: all weights.
+        flops: floating-point operations of one step.
+        activation_bytes: memory of a step beside weights and moments.
+    """
+
+    parameters: int
+    total_parameters: int
+    flops: float
+    activation_bytes: int
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """Whatever else can be trained from many seeds; subclass it as a frozen dataclass of plain fields.
+
+    It takes the place of task and model in an ``Experiment``. Data are drawn within the loss, or are arrays
+    that it closes over. ``check_objective(objective)`` says whether one keeps this contract; ``pair`` makes
+    one of two functions.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name in results and reports; by default the class name in snake case."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)  # a frozen dataclass has one of its own
+
+    @abstractmethod
+    def init(self, key: Key) -> Params:
+        """Initial weights, any tree of floats: a pure function of the key of the member's ``init_seed``."""
+
+    @abstractmethod
+    def loss(self, params: Params, key: Key) -> Float[Array, ""]:
+        """What a step minimises, one number.
+
+        Args:
+            params: weights of one member.
+            key: of its ``data_seed`` and the step.
+        """
+
+    def score(self, params: Params) -> Mapping[str, Any]:
+        """How good a member is, at evaluation steps: a number per metric, or one bool per item of a test.
+
+        Bools become the share of items that are True, with their number behind it: a score that can be a
+        success, as ``exact_match``.
+        """
+        del params
+        return {}
+
+    @property
+    def label(self) -> str:
+        """What cells are called besides their name: depth and width where there are such fields."""
+        return "-".join(f"{name}{size}" for name, size in self.sizes.items() if size is not None)
+
+    @property
+    def sizes(self) -> dict[str, int | None]:
+        """Depth and width, for the results' columns; None where there is no such field."""
+        return {name: getattr(self, name, None) for name in ("depth", "width")}
+
+    def cost(self) -> Cost:
+        """Weights, operations in matrix products (or else two per weight) and memory, by tracing one step."""
+        key = jax.random.key(0)
+        shapes = jax.eval_shape(self.init, key)
+        size = traced.size(shapes)
+        flops = max(traced.products(jax.value_and_grad(self.loss), shapes, key), 2.0 * size)
+        kept = traced.step_bytes(lambda params: self.loss(params, key), shapes)
+        return Cost(size, size, flops, kept)
+
+
+@dataclass(frozen=True)
+class Pair(Objective):
+    """Plain functions: of initial weights, loss and scores; see ``pair``."""
+
+    functions: tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any] | None]
+    called: str
+
+    @property
+    def name(self) -> str:
+        return self.called
+
+    def init(self, key: Key) -> Params:
+        return cast("Params", self.functions[0](key))
+
+    def loss(self, params: Params, key: Key) -> Float[Array, ""]:
+        return cast("Array", self.functions[1](params, key))
+
+    def score(self, params: Params) -> Mapping[str, Any]:
+        scored = self.functions[2]
+        return cast("Mapping[str, Any]", scored(params)) if scored else {}
+
+
+def pair(
+    init: Callable[[Key], Params],
+    loss: Callable[[Params, Key], Any],
+    score: Callable[[Params], Mapping[str, Any]] | None = None,
+    *,
+    name: str = "objective",
+) -> Objective:
+    """An objective from plain functions; see the methods of ``Objective`` for what each is given."""
+    return Pair((init, loss, score), name)
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """The objective of a model that learns a task."""
+
+    task: Task
+    model: Model
+    batch: int
+    context: int
+
+    def init(self, key: Key) -> Params:
+        """Initial weights of the model."""
+        return self.model.init(self.task.vocabulary, key)
+
+    def loss(self, params: Params, key: Key) -> Float[Array, ""]:
+        """Mean loss of a fresh batch, in nats per weighted token."""
+        batch = pack_batch(self.task, key, self.batch, self.context)
+        logits = self.model.apply(self.task.vocabulary, params, batch.tokens, batch.segments)
+        return mean_loss(logits, batch.tokens, batch.weights)
+
+    def cost(self) -> Cost:
+        """As the model says."""
+        model, vocabulary = self.model, self.task.vocabulary
+        per_token = model.training_flops_per_token(vocabulary, self.context)
+        return Cost(
+            model.non_embedding_parameters(vocabulary),
+            model.total_parameters(vocabulary),
+            per_token * self.batch * self.context,
+            model.activation_bytes(vocabulary, self.batch, self.context),
+        )
+
+
+def objective_of(recipe: Recipe) -> Objective | NextToken:
+    """What a recipe's training minimises."""
+    if recipe.model is None:
+        return cast("Objective", recipe.task)
+    return NextToken(cast("Task", recipe.task), recipe.model, recipe.batch, recipe.context)
+
+
+def cost_of(recipe: Recipe) -> Cost:
+    """What training one seed of a recipe takes."""
+    return _cost(objective_of(recipe))
+
+
+def init_shapes(recipe: Recipe) -> Params:
+    """Shapes and dtypes of one member's weights, without drawing them."""
+    return jax.eval_shape(objective_of(recipe).init, jax.random.key(0))
+
+
+@functools.lru_cache(maxsize=256)  # tracing takes a while
+def _cost(objective: Objective | NextToken) -> Cost:
+    return objective.cost()
+
+
+def mean_loss(
     logits: Float[Array, "B L V"], tokens: Int[Array, "B L"], weights: Float[Array, "B L"]
 ) -> Float[Array, ""]:
     """Weighted mean over a batch, in nats per weighted token.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from jaxemerge.devices import DeviceError, Layout
-from jaxemerge.models.flops import activation_bytes, state_bytes, training_flops_per_token
+from jaxemerge.training.objective import cost_of
 
 if TYPE_CHECKING:
     from jaxemerge.training.step import Recipe
@@ -242,8 +242,7 @@ def _dispatch(recipe: Recipe, platform: str, seeds_per_device: int) -> int:
     # On host cores as for a chunk of the usual size where it is smaller: then a seed's losses are added up
     # in the same order alone as among those of other cells. Side by side they are rounded otherwise anyhow.
     seeds = max(seeds_per_device, _HOST_CHUNK) if platform == "cpu" else seeds_per_device
-    per_token = training_flops_per_token(recipe.model, recipe.task.vocabulary, recipe.context)
-    work = per_token * recipe.batch * recipe.context * seeds
+    work = max(cost_of(recipe).flops, 1.0) * seeds
     return int(min(max(_NOMINAL_FLOPS.get(platform, 1e14) * _DISPATCH_SECONDS / work, 1), 500))
 
 
@@ -252,9 +251,9 @@ def cell_bytes(recipe: Recipe) -> tuple[int, int]:
 
     A step works on a copy of the seed's state, which is then put back in its place.
     """
-    vocabulary = recipe.task.vocabulary
-    state = state_bytes(recipe.model, vocabulary)
-    return state, state + activation_bytes(recipe.model, vocabulary, recipe.batch, recipe.context)
+    cost = cost_of(recipe)
+    state = 3 * 4 * cost.total_parameters
+    return state, state + cost.activation_bytes
 
 
 def device_memory(device: jax.Device) -> int:

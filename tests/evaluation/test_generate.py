@@ -211,13 +211,13 @@ def test_stops_when_all_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """The program reads no token after the last text has ended: counted as it runs."""
     read = []
     module = importlib.import_module("jaxemerge.evaluation.generate")
-    plain = module.extend
+    plain = Transformer.extend
 
     def counting(*arguments: Any) -> Any:
         jax.debug.callback(lambda position: read.append(int(position)), arguments[-1])
         return plain(*arguments)
 
-    monkeypatch.setattr(module, "extend", counting)
+    monkeypatch.setattr(Transformer, "extend", counting)
     asked = module.request(np.array([SEEDS[1]], np.uint32), np.arange(9), 0, 9)
     one = jax.tree.map(lambda leaf: leaf[0], (trained_one(), asked))
     manner = module.Manner(ITEMS.start)

@@ -67,7 +67,7 @@ def fails(arguments, capsys):
         (["--memory", "0GB"], "--memory 0GB: write 4GB or 500MB"),
         (["--memory", "1GB"], "memory=1 GB is too little: one seed needs about 1 GB"),
         (["--fast"], "unrecognized arguments: --fast"),
-        (["count_quick", "somewhere"], "somewhere: only status, report, verify take a folder"),
+        (["count_quick", "somewhere"], "somewhere: only status, report, verify, export take a folder"),
         (["report"], "report: name a results folder"),
         (["status", "no/such"], "no/such: no such folder"),
     ],

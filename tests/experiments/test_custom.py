@@ -111,8 +111,8 @@ def changed(old: str, new: str) -> str:
         ),
         ("no.py:Twice", OWN, "--task no.py:Twice: no.py is no file"),
         ("no_such.part:Twice", OWN, "--task no_such.part:Twice: no module no_such.part here"),
-        ("own.py:Thrice", OWN, "--task own.py:Thrice: own.py has no Task of this name: it has Twice"),
-        ("own:dataclass", OWN, "--task own:dataclass: own has no Task of this name: it has Twice"),
+        ("own.py:Thrice", OWN, "own.py:Thrice: own.py has no Task or Objective of this name: it has Twice"),
+        ("own:dataclass", OWN, "own:dataclass: own has no Task or Objective of this name: it has Twice"),
         ("own.py:Twice", changed("class Twice", "clas Twice"), "own.py, line 9: SyntaxError: invalid syntax"),
         (
             "own.py:Twice",

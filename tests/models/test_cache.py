@@ -11,7 +11,7 @@ import pytest
 
 from jaxemerge.devices import compiled
 from jaxemerge.models import Transformer, apply, host, init, llama, neox
-from jaxemerge.models.cache import Cache, cache_bytes, extend, read
+from jaxemerge.models.cache import Cache, cache_bytes
 
 VOCABULARY, BATCH, LENGTH, START = 11, 3, 13, 4
 TOLERANCE = 5e-6  # largest difference over largest logit, in float32; 1e-6 seen
@@ -42,8 +42,8 @@ def weights(spec: Transformer) -> Any:
 def step_by_step(spec: Transformer, tokens: np.ndarray, dtype: Any = None, room: int = LENGTH) -> np.ndarray:
     """Logits after each position from the last of the beginning on."""
     params = weights(spec)
-    start = compiled(lambda p, t: read(spec, VOCABULARY, p, t, dtype))
-    more = compiled(lambda p, c, t, i: extend(spec, VOCABULARY, p, c, t, i))
+    start = compiled(lambda p, t: spec.read(VOCABULARY, p, t, dtype))
+    more = compiled(lambda p, c, t, i: spec.extend(VOCABULARY, p, c, t, i))
     logits, cache = start(params, tokens[:, :START])
     seen, cache = [logits], cache.longer(room)
     for position in range(START, LENGTH):
@@ -104,14 +104,14 @@ def test_cache_in_bfloat16() -> None:
 
 def test_model_in_bfloat16() -> None:
     spec = neox(2, 24, 3, dtype="bfloat16", **BASE)
-    cache = read(spec, VOCABULARY, weights(spec), tokens_of()[:, :START])[1]
+    cache = spec.read(VOCABULARY, weights(spec), tokens_of()[:, :START])[1]
     assert {leaf.dtype for leaf in jax.tree.leaves(cache)} == {jax.numpy.dtype("bfloat16")}
     assert distance(step_by_step(spec, tokens_of()), whole(spec, tokens_of())) < 0.04
 
 
 def test_copies_and_bytes() -> None:
     spec = SPECS["neox"]
-    cache: Cache = read(spec, VOCABULARY, weights(spec), tokens_of()[:, :START])[1]
+    cache: Cache = spec.read(VOCABULARY, weights(spec), tokens_of()[:, :START])[1]
     assert cache.length == START
     assert sum(leaf.nbytes for leaf in jax.tree.leaves(cache)) == BATCH * cache_bytes(spec, START)
     assert 2 * cache_bytes(spec, 7, "bfloat16") == cache_bytes(spec, 7)

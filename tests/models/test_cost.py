@@ -25,7 +25,7 @@ from jaxemerge.models import (
     training_flops_per_token,
 )
 from jaxemerge.models.transformer import parameter_shapes
-from jaxemerge.training.objective import loss
+from jaxemerge.training.objective import mean_loss as loss
 
 COUNT_VOCABULARY = 154
 FAMILIES = (

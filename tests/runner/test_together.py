@@ -9,12 +9,16 @@ import pytest
 
 from jaxemerge import paired
 from jaxemerge.analysis import rescore
+from jaxemerge.devices import compiled
+from jaxemerge.evaluation import scores, sheet
 from jaxemerge.evaluation.metrics import ANSWER_NLL
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.signals import StoppedError
 from jaxemerge.runner.study import jobs, run_chunk
 from jaxemerge.runner.sweep import override
 from jaxemerge.runner.together import run_group, together
+from jaxemerge.runner.weights import unnamed
+from jaxemerge.training import init_shapes
 
 KEY = ["cell", "init_seed", "step", "length", "metric"]
 RATES = (3e-3, 1e-2, 3e-2)
@@ -125,10 +129,10 @@ def test_a_group_after_its_first_chunks_and_a_smaller_one(grid):
     assert less.chunks == [((0, (7, 7)), (1, (5, 5)))]
 
 
-def test_items_are_kept_of_each_cell(grid, tmp_path):
+def test_items_and_weights_are_kept_of_each_cell(grid, tmp_path):
     """In chunks of one cell and of several; scored anew they are the rows of results."""
     store = create_store(tmp_path, "grid", grid)
-    train_all(grid, store, keep_items=True)
+    train_all(grid, store, keep_items=True, keep_weights=True)
     rows = store.results().filter(pl.col("metric") == "answer_nll", pl.col("step") == grid[0].steps)
     again = rescore(store.items(), ANSWER_NLL)
     keys = ["cell", "init_seed", "data_seed", "split", "length"]
@@ -136,6 +140,15 @@ def test_items_are_kept_of_each_cell(grid, tmp_path):
     assert both.height == rows.height == again.height > 0
     assert both["cell"].n_unique() == len(grid)
     np.testing.assert_allclose(both["value_again"], both["value"], rtol=1e-4)
+    items, shapes = sheet(grid[0].task), init_shapes(grid[0])
+    score = compiled(lambda params: scores(grid[0].model, grid[0].task.vocabulary, items, params).nll)
+    for cell in grid:
+        kept = dict(store.weights(cell.cell))
+        assert set(kept) == set(cell.seeds)
+        for (init, data), arrays in kept.items():
+            mine = {"cell": cell.cell, "init_seed": init, "data_seed": data}
+            own = rows.filter(**mine).sort("length")["value"]
+            np.testing.assert_allclose(score(unnamed(arrays, shapes)) / items.answers, own, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("chunk", "cells"), [(2, [1, 1, 1, 1, 1]), (4, [2, 2, 1]), (6, [3, 2])])

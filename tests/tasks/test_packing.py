@@ -60,7 +60,7 @@ batch = jax.jit(pack_batch, static_argnums=(0, 2, 3))
 
 
 def seen(task: Task, seed: int, context: int) -> tuple[list[int], list[float]]:
-    tokens, weights = window(task, jax.random.key(seed), context)
+    tokens, weights, _ = window(task, jax.random.key(seed), context)
     assert tokens.shape == weights.shape == (context,)
     return tokens.tolist(), weights.tolist()
 
@@ -108,7 +108,7 @@ def test_no_padding_and_no_loss_on_prompts() -> None:
 
 def test_batch_is_windows_of_their_own_keys() -> None:
     task, key = TASKS[0], jax.random.key(11)
-    tokens, weights = map(np.asarray, batch(task, key, 5, 61))
+    tokens, weights, _ = map(np.asarray, batch(task, key, 5, 61))
     assert tokens.shape == weights.shape == (5, 61)
     assert len({row.tobytes() for row in tokens}) == 5
     for row, learnt, one in zip(tokens, weights, jax.random.split(key, 5), strict=True):
@@ -126,3 +126,12 @@ def test_windows_map_over_keys() -> None:
         assert np.array_equal(together.tokens[i], alone[0])
         assert np.array_equal(together.weights[i], alone[1])
     assert not np.array_equal(together.tokens[0], together.tokens[1])
+
+
+def test_segments_count_the_examples_of_a_window() -> None:
+    """Every example of Echo ends with the same token, which stands nowhere else."""
+    task = Echo()
+    tokens, _, segments = map(np.asarray, batch(task, jax.random.key(3), 5, 61))
+    ended = np.cumsum(tokens == task.letters, axis=1)
+    assert np.array_equal(segments, np.pad(ended[:, :-1], ((0, 0), (1, 0))))
+    assert segments.max() > 3

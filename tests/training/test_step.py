@@ -15,7 +15,7 @@ import pytest
 
 from jaxemerge.models import apply
 from jaxemerge.training import AdamW
-from jaxemerge.training.objective import loss
+from jaxemerge.training.objective import mean_loss as loss
 from jaxemerge.training.step import training_batch
 from small_cell import CELL, built, distance, of, run, settled
 

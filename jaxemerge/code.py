@@ -1,0 +1,99 @@
+"""Code that is not the library's: where did it fail, and is it still the same?"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+_DIGITS = 12  # of a file's digest
+
+
+def is_own(kind: Any) -> bool:
+    """Whether a class or function is the user's own: defined outside the library."""
+    return is_own_module(kind.__module__)
+
+
+def is_own_module(name: str) -> bool:
+    """Whether a module is none of the library's."""
+    return name.partition(".")[0] != __name__.partition(".")[0]
+
+
+def told(error: Exception, kinds: Iterable[Any]) -> str:
+    """An error of the user's code in one line, with the line of that code in which it arose.
+
+    Args:
+        error: what was raised.
+        kinds: classes and functions of the user.
+    """
+    files = {path for kind in kinds for path in _places(kind)}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}{place}"
+
+
+def _places(kind: Any) -> Iterator[str]:
+    """Files of a function, or of the methods of a class and its bases, but for installed ones."""
+    bases = kind.__mro__ if isinstance(kind, type) else ()
+    values = [each for base in bases if is_own(base) for each in vars(base).values()]
+    for each in values if bases else (kind,):
+        code = getattr(getattr(each, "__wrapped__", each), "__code__", None)
+        if code is not None and not _is_installed(Path(code.co_filename)):
+            yield code.co_filename
+
+
+@functools.cache
+def digests(kind: Any) -> tuple[tuple[str, str], ...]:
+    """Name and digest of the file that defines a class or function, and of those beside it that it imports.
+
+    Empty for what is the library's, or has no file, as in a notebook. Files are read once: later changes
+    are changes to code that this process does not run.
+    """
+    module = sys.modules.get(kind.__module__)
+    path = _file(module) if module else None
+    if module is None or path is None or not is_own(kind):
+        return ()
+    files = sorted(_with_imports(module, path.parent, set()))
+    return tuple(
+        (str(each.relative_to(path.parent)), hashlib.sha256(each.read_bytes()).hexdigest()[:_DIGITS])
+        for each in files
+    )
+
+
+def _with_imports(module: ModuleType, folder: Path, seen: set[Path]) -> set[Path]:
+    """Files of a module and of all that it imports from a folder and below, but for installed packages."""
+    path = _file(module)
+    if path is None or path in seen or not path.is_relative_to(folder) or _is_installed(path):
+        return seen
+    seen.add(path)
+    for name in _imported(path, module.__package__ or ""):
+        other = sys.modules.get(name)
+        if other is not None and is_own_module(name):
+            _with_imports(other, folder, seen)
+    return seen
+
+
+def _is_installed(path: Path) -> bool:
+    return any(path.is_relative_to(place) for place in map(Path, {sys.prefix, sys.base_prefix}))
+
+
+def _imported(path: Path, package: str) -> Iterator[str]:
+    """Full names of the modules that a file may import, and of what it takes from them."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            base = ".".join(filter(None, [above, node.module]))
+            yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
+
+
+def _file(module: ModuleType) -> Path | None:
+    found = getattr(module, "__file__", None)
+    return Path(found).resolve() if found and found.endswith(".py") and Path(found).is_file() else None

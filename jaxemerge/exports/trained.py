@@ -1,0 +1,116 @@
+"""What was exported, as members that write and are scored again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from jaxemerge.evaluation import evaluate, generate, prompts
+from jaxemerge.files import DamagedError, check_digest, read_sealed
+from jaxemerge.models import flax_model, is_flax_module
+from jaxemerge.runner.spec import Experiment
+from jaxemerge.runner.weights import read_weights, unnamed
+from jaxemerge.tasks import BUILT_IN
+from jaxemerge.training import init_shapes
+
+if TYPE_CHECKING:
+    from jaxemerge.evaluation import Evaluated, Prompts, Written
+    from jaxemerge.types import Params
+
+CONFIG = "config.json"
+FORMAT = 1
+_FILE = re.compile(r"seed-\d+(-\d+)?\.safetensors")
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """Members of a population with their weights.
+
+    Attributes:
+        experiment: what was trained, with exactly these seeds.
+        params: weights as NumPy arrays, leading axis S in the order of ``experiment.seeds``.
+    """
+
+    experiment: Experiment
+    params: Params
+
+    def generate(self, items: Prompts | None = None, **how: Any) -> Written:
+        """What every member writes, by default of all items of its task; see ``evaluation.generate``.
+
+        Raises:
+            ValueError: it learnt an objective, and writes nothing.
+        """
+        task, model = self.experiment.language()
+        asked = prompts(task.evaluation_sets()) if items is None else items
+        return generate(task, model, self.params, self.experiment.seeds, asked, **how)
+
+    def evaluate(self, **how: Any) -> Evaluated:
+        """How every member does on every item of its task; see ``evaluation.evaluate``.
+
+        Raises:
+            ValueError: it learnt an objective, and has no items.
+        """
+        return evaluate(*self.experiment.language(), self.params, **how)
+
+
+def load(path: Path | str, *, tasks: Iterable[type[Any]] = BUILT_IN, models: Iterable[Any] = ()) -> Trained:
+    """Reads what ``export`` wrote: a folder with all its members, or the file of one of them.
+
+    Nothing that stands in the files is run: the classes of tasks and models of your own are to be given.
+
+    Args:
+        path: the folder, or a file ``*.safetensors`` of it.
+        tasks: classes of tasks and objectives that it may name; give your own here.
+        models: classes of models of your own, or Flax modules.
+
+    Raises:
+        ValueError: there is nothing, it is damaged or not from ``export``, names another class, or the
+            weights are not those of its model.
+    """
+    place = Path(path)
+    files = [place] if place.is_file() else _members(place)
+    found = [_member(file) for file in files]
+    first = found[0][1]["experiment"]
+    seeds = [about["experiment"]["seeds"][0] for _, about in found]
+    own = [flax_model(each) if is_flax_module(each) else each for each in models]
+    experiment = Experiment.from_json(json.dumps({**first, "seeds": seeds}), tasks, own)
+    shapes = init_shapes(experiment)
+    members = [_checked(file, arrays, shapes) for file, (arrays, _) in zip(files, found, strict=True)]
+    return Trained(experiment, jax.tree.map(lambda *leaves: np.stack(leaves), *members))
+
+
+def _members(folder: Path) -> list[Path]:
+    """The files of an exported folder, each checked against its digest."""
+    if not (folder / CONFIG).is_file():
+        raise DamagedError(f"{folder} is no export: there is no {CONFIG} in it")
+    config = read_sealed(folder / CONFIG)
+    if config.get("format") != FORMAT:
+        raise DamagedError(
+            f"{folder} is an export of format {config.get('format')}; this version reads {FORMAT}"
+        )
+    for name, digest in config["members"].items():
+        if not _FILE.fullmatch(name):
+            raise DamagedError(f"{folder}: {CONFIG} names a member {name!r}, which is no name of its file")
+        check_digest(folder / name, digest)
+    return [folder / name for name in config["members"]]
+
+
+def _member(path: Path) -> tuple[Mapping[str, np.ndarray], dict[str, Any]]:
+    arrays, about = read_weights(path)
+    if len(about.get("experiment", {}).get("seeds", ())) != 1:
+        raise DamagedError(f"{path} holds no single member: export them with run.py export")
+    return arrays, about
+
+
+def _checked(path: Path, arrays: Mapping[str, np.ndarray], shapes: Params) -> Params:
+    try:
+        return unnamed(arrays, shapes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

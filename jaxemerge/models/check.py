@@ -1,0 +1,158 @@
+"""Does a model keep the contract? One call tells its author what to fix.
+
+>>> check_model(neox(1, 16, 2), vocabulary=11)
+()
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxemerge.code import told
+from jaxemerge.devices import compiled
+from jaxemerge.models.base import Model, plain_fields
+
+if TYPE_CHECKING:
+    from jaxemerge.types import Key
+
+_ROWS = 2
+_LONGEST = 64  # positions that are tried
+
+
+def check_model(model: Model, vocabulary: int, length: int = 16) -> tuple[str, ...]:
+    """Lists every way in which a model breaks its contract.
+
+    Draws weights twice, compiled as in training, and changes tokens and segments to see what follows.
+
+    Args:
+        model: an instance of a Model subclass.
+        vocabulary: number of token ids of the task that it is to learn.
+        length: positions of a window; at most 64 of them are tried.
+
+    Returns:
+        One sentence per problem, each saying what was seen and what to do; empty if there is none.
+    """
+    problems = tuple(_declaration(model)) or tuple(_weights(model, vocabulary))
+    return problems or tuple(_predictions(model, vocabulary, min(length, _LONGEST)))
+
+
+def _declaration(model: Model) -> Iterator[str]:
+    name = type(model).__name__
+    if not isinstance(model, Model):
+        yield f"{name} is no Model: subclass jaxemerge.Model, or make one with jaxemerge.flax_model"
+        return
+    try:
+        hash(model)
+        fields = plain_fields(model)
+    except TypeError:
+        yield f"{name} is not hashable: use @dataclass(frozen=True), and tuples for lists"
+        return
+    for field, value in fields.items():
+        if not is_plain(value):
+            yield (
+                f"field {field} holds {value!r}, which cannot be written into a results folder: use numbers, "
+                "text, True, False, None and tuples of these"
+            )
+
+
+def is_plain(value: Any) -> bool:
+    """Whether JSON can hold a field, and give it back."""
+    if isinstance(value, tuple):
+        return all(map(is_plain, value))
+    if type(value) not in (int, float, str, bool, type(None)):
+        return False
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:  # infinite, or no number
+        return False
+    return True
+
+
+def _own(model: Model) -> list[Any]:
+    """What the user has written."""
+    return [type(model), *filter(None, [getattr(model, "module", None)])]
+
+
+def _weights(model: Model, vocabulary: int) -> Iterator[str]:
+    try:
+        yield from weight_problems(lambda key: model.init(vocabulary, key))
+    except Exception as error:  # whatever the author's code raises is the finding
+        yield f"init(vocabulary={vocabulary}, key) fails: {told(error, _own(model))}"
+
+
+def weight_problems(init: Callable[[Key], Any]) -> Iterator[str]:
+    """What is wrong with initial weights: none, no floats, not finite, or others for the same key."""
+    key = jax.random.key(0)
+    program, again = (jax.jit(lambda key: init(key)).lower(key) for _ in range(2))
+    params = program.compile()(key)
+    if again.as_text() != program.as_text():  # traced anew, hidden randomness shows
+        pairs = zip(jax.tree.leaves(params), jax.tree.leaves(again.compile()(key)), strict=True)
+        if not all(np.array_equal(one, other, equal_nan=True) for one, other in pairs):
+            yield "init gives other weights for the same key: use no randomness but the key"
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    if not leaves:
+        yield "init returns no weights: there is nothing to train"
+    for path, leaf in leaves:
+        name = f"init's weights{jax.tree_util.keystr(path)}"
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            yield f"{name} are {leaf.dtype}: use floats, and keep constants out of the weights"
+        elif not np.all(np.isfinite(np.asarray(leaf, np.float32))):
+            yield f"{name} are not finite: scale them down"
+
+
+def _predictions(model: Model, vocabulary: int, length: int) -> Iterator[str]:
+    params = model.init(vocabulary, jax.random.key(0))
+    tokens = jnp.asarray(np.random.default_rng(0).integers(0, vocabulary, (_ROWS, length)), jnp.int32)
+    segments = jnp.zeros_like(tokens)
+
+    def predict(params: Any, tokens: Any) -> Any:
+        return model.apply(vocabulary, params, tokens, segments)
+
+    try:
+        shape = jax.eval_shape(predict, params, tokens)
+    except Exception as error:  # as above
+        yield f"it fails on {length} tokens under jax.jit: {told(error, _own(model))}"
+        return
+    found = getattr(shape, "shape", None)
+    if found != (_ROWS, length, vocabulary):
+        seen = type(shape).__name__ if found is None else list(found)
+        one = seen[1:] if isinstance(seen, list) and seen[:1] == [_ROWS] else seen
+        yield f"for {length} tokens it returns {one}: return logits [{length}, {vocabulary}]"
+        return
+    if not jnp.issubdtype(shape.dtype, jnp.floating):
+        yield f"its logits are {shape.dtype}: return floats"
+        return
+    run = compiled(predict)
+    if not np.all(np.isfinite(run(params, tokens))):
+        yield "its logits are not finite for initial weights: scale them down, or mind log(0) and 0/0"
+        return
+    yield from _causality(run, _shaken(params), tokens, vocabulary)
+
+
+def _shaken(params: Any) -> Any:
+    """Other weights of the same shapes: with zeros among the initial ones a fault might not show."""
+    leaves, structure = jax.tree.flatten(params)
+    noise = np.random.default_rng(0)
+    moved = [leaf + 0.1 * jnp.asarray(noise.standard_normal(leaf.shape), leaf.dtype) for leaf in leaves]
+    return jax.tree.unflatten(structure, moved)
+
+
+def _causality(run: Any, params: Any, tokens: Any, vocabulary: int) -> Iterator[str]:
+    """Tokens of the second half are changed; predictions of the first half must stay."""
+    if vocabulary < 2 or tokens.shape[1] < 2:
+        return
+    half = tokens.shape[1] // 2
+    before = np.asarray(run(params, tokens), np.float64)[:, :half]
+    after = np.asarray(run(params, tokens.at[:, half:].set((tokens[:, half:] + 1) % vocabulary)), np.float64)
+    scale = np.abs(before).max() + 1e-30
+    if np.abs(after[:, :half] - before).max() > 1e-4 * scale:
+        yield (
+            f"its predictions at the first {half} positions change with later tokens, which it is scored on: "
+            "let each position see no more than itself and those before it"
+        )

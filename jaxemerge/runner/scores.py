@@ -1,0 +1,108 @@
+"""What was measured of a population? The scores of its task or objective, as metrics by name."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxemerge.devices import Layout, over_seeds
+from jaxemerge.evaluation import Sheet, scores, sheet
+from jaxemerge.tasks import Task
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from jaxemerge.evaluation import SetScores
+    from jaxemerge.models import Model
+    from jaxemerge.runner.spec import Experiment
+    from jaxemerge.training import Objective
+    from jaxemerge.types import Params
+
+Scores = Any  # SetScores of a task; of an objective a dict of arrays [S]: numbers, or how many items are True
+
+
+class Measured(NamedTuple):
+    """One metric of S seeds on one test.
+
+    Attributes:
+        split, length: what was tested; length is None where it means nothing.
+        metric: its name.
+        trials: items behind a proportion; None for other numbers.
+        values: [S].
+    """
+
+    split: str
+    length: int | None
+    metric: str
+    trials: int | None
+    values: Float[np.ndarray, " S"]
+
+
+@functools.lru_cache(maxsize=32)
+def scorer(task: Task | Objective, model: Model | None, layout: Layout) -> Callable[[Params], Scores]:
+    """The program that scores a population on a task's evaluation sets, or as an objective says."""
+    if model is None:
+        return over_seeds(functools.partial(_counted, cast("Objective", task)), layout)
+    known = cast("Task", task)
+    return over_seeds(functools.partial(scores, model, known.vocabulary, sheet_of(known)), layout)
+
+
+@functools.lru_cache(maxsize=32)
+def sheet_of(task: Task) -> Sheet:
+    """A task's evaluation sets."""
+    return sheet(task)
+
+
+def _counted(objective: Objective, params: Params) -> dict[str, Any]:
+    """Metrics of one seed; of bools, how many are True."""
+    seen = {name: jnp.asarray(value) for name, value in objective.score(params).items()}
+    return {
+        name: jnp.sum(value, dtype=jnp.int32) if value.dtype == bool else value.astype(jnp.float32)
+        for name, value in seen.items()
+    }
+
+
+@functools.lru_cache(maxsize=32)
+def _trials(objective: Objective) -> Mapping[str, int | None]:
+    """How many bools each metric is made of; None for numbers."""
+    params = jax.eval_shape(objective.init, jax.random.key(0))
+    found = jax.eval_shape(objective.score, params)
+    return {name: math.prod(x.shape) if x.dtype == bool else None for name, x in found.items()}
+
+
+def measured(experiment: Experiment, seen: Scores) -> list[Measured]:
+    """All metrics of an evaluation, test by test."""
+    if experiment.model is None:
+        objective = cast("Objective", experiment.task)
+        return [
+            Measured("test", None, name, trials, seen[name] / (trials or 1))
+            for name, trials in _trials(objective).items()
+        ]
+    return _of_task(sheet_of(cast("Task", experiment.task)), seen)
+
+
+def _of_task(items: Sheet, seen: SetScores) -> list[Measured]:
+    found = []
+    for i, (split, length) in enumerate(zip(items.splits, items.lengths, strict=True)):
+        n_items, n_answers = int(items.items[i]), int(items.answers[i])
+        exact, right, nll = (np.asarray(x)[:, i] for x in seen)
+        found += [
+            Measured(split, length, "exact_match", n_items, exact / n_items),
+            Measured(split, length, "token_accuracy", n_answers, right / n_answers),
+            Measured(split, length, "answer_nll", None, nll.astype(np.float64) / n_answers),
+        ]
+    return found
+
+
+def successes(experiment: Experiment, seen: Scores) -> list[Measured]:
+    """The metrics by which a seed can succeed: exact match on every test, or an objective's shares."""
+    found = measured(experiment, seen)
+    if experiment.model is None:
+        return [one for one in found if one.trials is not None]
+    return [one for one in found if one.metric == "exact_match"]

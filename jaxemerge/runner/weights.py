@@ -1,0 +1,99 @@
+"""How are weights kept? As safetensors: named arrays and nothing else, which no program has to run to read.
+
+A file says what it holds: the metadata carry a digest of names and contents, and whatever else is given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from jaxemerge.files import DamagedError, write_bytes
+
+if TYPE_CHECKING:
+    from jaxemerge.types import Params
+
+_ABOUT, _DIGEST = "jaxemerge", "sha256"
+
+
+def named(params: Params) -> dict[str, np.ndarray]:
+    """Arrays by name: the keys that lead to each, with dots between them.
+
+    Raises:
+        ValueError: two arrays would have the same name.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    found = {_name(path): np.asarray(leaf, order="C") for path, leaf in leaves}
+    if len(found) < len(leaves):
+        raise ValueError("weights: two arrays have the same name; use keys without dots")
+    return found
+
+
+def unnamed(arrays: Mapping[str, np.ndarray], template: Params) -> Params:
+    """A tree of weights like ``template``, whose leaves are arrays or their shapes.
+
+    Raises:
+        ValueError: an array is missing, not known, or of another shape or type.
+    """
+    leaves, structure = jax.tree_util.tree_flatten_with_path(template)
+    expected = {_name(path): leaf for path, leaf in leaves}
+    for name in [*expected, *arrays]:
+        seen, wanted = (_described(found.get(name)) for found in (arrays, expected))
+        if seen != wanted:
+            raise ValueError(f"weights: {name} is {seen}, and the model's is {wanted}")
+    return jax.tree.unflatten(structure, [arrays[name] for name in expected])
+
+
+def _described(array: Any) -> str:
+    return "missing" if array is None else f"{array.dtype}{list(array.shape)}"
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def write_weights(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
+    """Writes arrays and what is to be known about them, whole or not at all."""
+    from safetensors.numpy import save  # not needed to train
+
+    metadata = {_ABOUT: json.dumps(about, allow_nan=False), _DIGEST: _digest(arrays)}
+    write_bytes(path, save(dict(arrays), metadata))
+
+
+def read_weights(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What ``write_weights`` wrote.
+
+    Raises:
+        DamagedError: the file is missing, is no file of safetensors, is not from here, or has changed.
+    """
+    from safetensors import SafetensorError, safe_open  # as above
+
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise DamagedError(f"{path} is missing") from None
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
+        raise DamagedError(f"{path} holds no weights: {' '.join(str(error).split())}") from error
+    if _ABOUT not in metadata:
+        raise DamagedError(f"{path} was not written by jaxemerge: it does not say what it holds")
+    if metadata.get(_DIGEST) != _digest(arrays):
+        raise DamagedError(f"{path} is damaged: its content does not match its digest")
+    return arrays, json.loads(metadata[_ABOUT])
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """Of names, types, shapes and bytes."""
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        found.update(f"{name} {array.dtype}{list(array.shape)} ".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
