@@ -15,14 +15,14 @@ The large version: by formula only (`--plan`), not run.
 Finds, quick version, four seeds per cell; 95 % intervals from bootstraps of seeds within cells, those of
 cosines too long from t tests of the four seeds in pairs, at width 32:
 
-    best size at 2.0e+10 FLOPs: 5,582 [5,236, 6,054]
-    best size at 6.0e+10 FLOPs: 13,436 [11,684, 16,325]
-    best size at 1.8e+11 FLOPs: 23,117 [19,822, 24,925]
-    best size at 5.4e+11 FLOPs: 40,125 [33,729, 46,586]
-    N_opt goes as C to the power, envelope: 0.614 [0.518, 0.725]
-    N_opt goes as C to the power, isoflop: 0.588 [0.533, 0.639]
-    N_opt goes as C to the power, parametric: 0.636 [0.527, 0.683]
-    E of the parametric law: 0.978 [0.873, 1.05]
+    best size at 2.0e+10 FLOPs: 5,582 [5,245, 6,029]
+    best size at 6.0e+10 FLOPs: 13,436 [11,529, 16,178]
+    best size at 1.8e+11 FLOPs: 23,117 [20,023, 24,856]
+    best size at 5.4e+11 FLOPs: 40,125 [33,847, 46,707]
+    N_opt goes as C to the power, envelope: 0.614 [0.523, 0.721]
+    N_opt goes as C to the power, isoflop: 0.588 [0.533, 0.638]
+    N_opt goes as C to the power, parametric: 0.636 [0.526, 0.686]
+    E of the parametric law: 0.978 [0.872, 1.06]
     mean relative error of the prediction of 16 runs of the largest budget: -0.00722
     predictions whose interval holds the loss, of 16 runs of the largest budget: 10
     a cosine 25% too long, change of loss: -0.0178 [-0.0201, -0.0155], p = 0.00015

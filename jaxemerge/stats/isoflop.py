@@ -20,7 +20,6 @@ from .runs import (
     need_scales,
     resampled_weights,
     scale_of,
-    stretched,
 )
 
 Floats = NDArray[np.float64]
@@ -75,7 +74,7 @@ def fit_isoflop(
     (`degrees_of_freedom`) or for the runs less three for each parabola.
 
     Measured (benchmarks/coverage_laws.py), 300 data sets, six budgets of seven sizes: 95 % intervals cover
-    the exponent in 94.3 % with one run each and in 92.7 % with three seeds each.
+    the exponent in 94.3 % with one run each and in 93.3 % with three seeds each.
 
     Args:
         parameters: [n] N of each run, positive.
@@ -126,14 +125,13 @@ def fit_isoflop(
     free = degrees_of_freedom(lines[:, 0], weights, scale) if repeated else len(L) - 3 * len(budgets)
     exponents = line(here[None, 0], budgets, centre)[0]
     law = frontier("isoflop", exponents, lines, centre, confidence, max(free, 1.0))
-    moved = stretched(here, again, law.degrees, confidence)
     if not 0 < law.a.value < 1:
         warnings.warn(f"a={law.a.value:.4g} is outside (0, 1): no plausible exponent", stacklevel=2)
     return IsoFlop(
         law=law,
         budgets=budgets,
-        parameters=estimate(np.exp(here[0]), np.exp(moved[:, 0]), confidence),
-        loss=estimate(here[1], moved[:, 1], confidence),
+        parameters=estimate(np.exp(here[0]), np.exp(again[:, 0]), confidence, law.degrees),
+        loss=estimate(here[1], again[:, 1], confidence, law.degrees),
         curvature=here[2],
         runs=budget,
     )

@@ -35,7 +35,8 @@ class Ladder:
         """Accuracy at N and D, broadcast against each other, with an interval through both steps."""
         losses = np.asarray(self.loss.predict(parameters, tokens).value)
         again = self.loss.replicated(parameters, tokens)
-        return estimate(self.link.accuracy(losses), self.link.replicated(again), self.confidence)
+        degrees = min(self.loss.degrees, self.link.degrees)
+        return estimate(self.link.accuracy(losses), self.link.replicated(again), self.confidence, degrees)
 
 
 def fit_ladder(
@@ -55,6 +56,10 @@ def fit_ladder(
     """Fits the task's loss to (N, D) as `fit_chinchilla` does, and accuracy to the task's loss.
 
     Both steps see the same resamples, so that runs that were lucky in both count as such.
+
+    Measured (benchmarks/coverage_laws.py), 300 data sets: 95 % intervals cover the accuracy at 5 times the
+    size and twice the tokens in 96.7 % with 60 runs, the sigmoid's midpoint in 91.3 % and its steepness in
+    92.3 %; with four seeds at each of 30 scales in 90.7, 93.0 and 93.3 %: a little short.
 
     Args:
         parameters: [n] N of each run, positive.
@@ -82,7 +87,8 @@ def fit_ladder(
     check_confidence(confidence)
     N, D, L = columns(parameters=parameters, tokens=tokens, task_loss=task_loss)
     y = check_accuracy(accuracy, len(L))
-    weights = resampled_weights(scale_of(N, D), bootstraps, key)
+    scale = scale_of(N, D)
+    weights = resampled_weights(scale, bootstraps, key)
     first = fit_chinchilla(
         N,
         D,
@@ -93,5 +99,5 @@ def fit_ladder(
         confidence=confidence,
         key=key,
     )
-    second = link(L, y, weights, form, floor, ceiling, Penalty(float("inf")), confidence)
+    second = link(L, y, scale, weights, form, floor, ceiling, Penalty(float("inf")), confidence)
     return Ladder(first, second, confidence)

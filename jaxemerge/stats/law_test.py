@@ -46,6 +46,10 @@ def likelihood_ratio_test(
     fitted. As other errors stretch the distribution of the statistic (by 1.6 if they are normal), it is found
     by the bootstrap: the fitted values are tested on resamples of the runs, for which they are the truth.
 
+    Measured (benchmarks/law_test.py), 200 data sets of 60 runs with normal errors, at the 5 % level: the true
+    E is rejected in 5.0 %, the true alpha and beta together in 4.0 %, an E that is off by 0.1 in 100 %; by
+    chi-squared (`bootstraps=0`) the true E in 11.0 %, as such errors are other than that density's.
+
     Args:
         law: a fit.
         given: values to test, by name; A, B and E positive.

@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from .interval import Estimate, check_confidence
 from .optimise import Penalty, minimise
-from .runs import columns, estimate, need_runs, resampled_weights, scale_of
+from .runs import columns, estimate, fewest_degrees, need_runs, resampled_weights, scale_of
 
 Floats = NDArray[np.float64]
 Form = Literal["sigmoid", "exponential"]
@@ -45,6 +45,7 @@ class AccuracyLink:
         converged: whether the search ended at a minimum.
         replicates: [R, 4] or [R, 3] the parameters in each resample.
         confidence: of all intervals.
+        degrees: as of `ParametricLoss`.
     """
 
     form: Form
@@ -53,6 +54,7 @@ class AccuracyLink:
     converged: bool
     replicates: Floats
     confidence: float
+    degrees: float
 
     @property
     def values(self) -> Floats:
@@ -62,7 +64,7 @@ class AccuracyLink:
     def predict(self, loss: ArrayLike) -> Estimate:
         """Accuracy at losses [...]; the interval is that of the curve, not of one run."""
         L = np.asarray(loss, np.float64)
-        return estimate(self.accuracy(L), self.replicated(L[None]), self.confidence)
+        return estimate(self.accuracy(L), self.replicated(L[None]), self.confidence, self.degrees)
 
     def accuracy(self, loss: Floats) -> Floats:
         """Accuracy at losses [...]."""
@@ -117,12 +119,13 @@ def fit_sigmoid(
     y = check_accuracy(accuracy, len(L))
     groups = np.arange(len(L)) if scale is None else scale_of(*columns(scale=scale))
     weights = resampled_weights(groups, bootstraps, key)
-    return link(L, y, weights, form, floor, ceiling, Penalty(huber_delta), confidence)
+    return link(L, y, groups, weights, form, floor, ceiling, Penalty(huber_delta), confidence)
 
 
 def link(
     L: Floats,
     y: Floats,
+    scale: NDArray[np.int64],
     weights: Floats,
     form: Form,
     floor: float | None,
@@ -130,7 +133,7 @@ def link(
     penalty: Penalty,
     confidence: float,
 ) -> AccuracyLink:
-    """The fit to checked columns, with [R, n] weights of the resamples."""
+    """The fit to checked columns, with [n] scales of the runs and [R, n] weights of the resamples."""
     if form not in ("sigmoid", "exponential"):
         raise ValueError(f"form={form!r} must be 'sigmoid' or 'exponential'")
     low, high = 0.0 if floor is None else floor, 1.0 if ceiling is None else ceiling
@@ -143,10 +146,10 @@ def link(
     found = minimise(curve, L[:, None], y, starts, penalty=penalty, weights=weights, free=free)
     here, replicates = _natural(form, found.theta), _natural(form, found.replicates)
     names = ("floor", "ceiling", "midpoint", "steepness") if form == "sigmoid" else ("epsilon", "k", "gamma")
-    each = [estimate(v, r, confidence) for v, r in zip(here, replicates.T, strict=True)]
-    return AccuracyLink(
-        form, dict(zip(names, each, strict=True)), found.objective, found.converged, replicates, confidence
-    )
+    degrees = fewest_degrees(replicates, weights, scale)
+    each = [estimate(v, r, confidence, degrees) for v, r in zip(here, replicates.T, strict=True)]
+    named = dict(zip(names, each, strict=True))
+    return AccuracyLink(form, named, found.objective, found.converged, replicates, confidence, degrees)
 
 
 def check_accuracy(accuracy: ArrayLike, runs: int) -> Floats:

@@ -67,6 +67,10 @@ def fit_power_law(
 ) -> PowerLaw:
     """Fits value = E + A / scale^exponent by the sum of Huber penalties of ln(value).
 
+    Measured (benchmarks/coverage_laws.py), 300 data sets of five seeds at each of eight scales: 95 %
+    intervals cover the exponent in 97.7 %, E in 97.7 % and the value at 100 times the largest scale in
+    96.3 %.
+
     Args:
         scale: [n] of each run, positive: parameters, tokens, FLOPs, ...; equal ones are repeats.
         value: [n] positive.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtr, stdtrit
 
 from .bootstrap import generator, percentile_interval
 from .interval import Estimate, Interval
@@ -146,27 +146,37 @@ def degrees_of_freedom(replicates: Floats, weights: Floats, scale: NDArray[np.in
     return float(max(shares.sum() ** 2 / np.sum(shares**2 / (k + 1)) - 2, 1.0))
 
 
-def stretched(value: ArrayLike, replicates: Floats, degrees: float, confidence: float) -> Floats:
-    """Replicates [R, ...] moved away from their value [...] as Student's quantiles lie beyond the normal's.
+def fewest_degrees(replicates: Floats, weights: Floats, scale: NDArray[np.int64]) -> float:
+    """The least degrees of freedom among the parameters [R, P] of a law; inf where whole runs are drawn."""
+    if np.bincount(scale).min() < 2:
+        return float("inf")
+    return min(degrees_of_freedom(column, weights, scale) for column in replicates.T)
 
-    Percentiles of what is returned are an interval that allows for the uncertain variance.
+
+def widened(confidence: float, degrees: float) -> float:
+    """The confidence at which percentiles reach as far as Student's quantiles, if replicates are normal.
 
     References:
         Hesterberg (2015), Am. Stat. 69, p. 371 (expanded percentile interval).
     """
-    place = (1 + confidence) / 2
-    factor = 1.0 if np.isinf(degrees) else stdtrit(degrees, place) / ndtri(place)
-    centre = np.asarray(value, np.float64)
-    return centre + factor * (replicates - centre)
+    if np.isinf(degrees):
+        return confidence
+    level = 2 * ndtr(stdtrit(degrees, (1 + confidence) / 2)) - 1
+    return float(min(level, np.nextafter(1.0, 0.0)))
 
 
-def estimate(value: ArrayLike, replicates: Floats, confidence: float) -> Estimate:
-    """A value [...] with the percentile interval of its replicates [R, ...]; NaN ends if there are none."""
+def estimate(
+    value: ArrayLike, replicates: Floats, confidence: float, degrees: float = float("inf")
+) -> Estimate:
+    """A value [...] with the percentile interval of its replicates [R, ...]; NaN ends if there are none.
+
+    Percentiles are taken further out where the replicates' variance has few `degrees` of freedom.
+    """
     array = np.asarray(value, np.float64)
     if len(replicates) == 0:
         interval = Interval(np.full(array.shape, np.nan), np.full(array.shape, np.nan))
     else:
-        interval = percentile_interval(replicates, confidence)
+        interval = percentile_interval(replicates, widened(confidence, degrees))
     if array.ndim:
         return Estimate(array, interval)
     return Estimate(float(array), Interval(float(interval.low), float(interval.high)))
