@@ -6,17 +6,34 @@
 The cells are those of Zhao et al. (2025), arXiv 2502.17356, with GPT-NeoX-style blocks.
 
 Cost, by formula, not run: 1.3e19 FLOPs for 5 x 250 seeds, 12 hours at 3e14 FLOP/s (``--plan --rate 3e14``).
-Quick, measured: 7 min 12 s on 2 cores that were also busy otherwise.
+Quick, measured: 4 min 25 s on 2 cores that were also busy otherwise, compilation and report included
+(240 s of training, 2026-11-25, AMD EPYC, 2 cores, jax 0.10.2).
 
-Finds, quick version only (width 32, 64, 96 at depth 2; 16 seeds each; measured): at answer length 20,
-trained on at most 10, P(exact match >= 0.2) is 0.06 [0.01, 0.28], 0.56 [0.33, 0.77] and
-0.38 [0.18, 0.61]: width 32 rarely succeeds, and 16 seeds cannot tell width 64 from 96. What the full
-version finds was not measured here.
+Finds, quick version only (width 32, 64, 96 at depth 2; 16 seeds each), trained on answers
+of at most 10, success at an exact match of 0.2, 95 % intervals:
+
+    length 20, width 32, P(success): 0.0625 [0.0111, 0.283]
+    length 20, width 32, mean of successes: 0.619
+    length 20, width 64, P(success): 0.375 [0.185, 0.614]
+    length 20, width 64, mean of successes: 0.484 [0.333, 0.667]
+    length 20, width 96, P(success): 0.438 [0.231, 0.668]
+    length 20, width 96, mean of successes: 0.558 [0.436, 0.698]
+    length 30, width 32, P(success): 0 [0, 0.194]
+    length 30, width 64, P(success): 0.188 [0.0659, 0.43]
+    length 30, width 64, mean of successes: 0.606 [0.273, 0.818]
+    length 30, width 96, P(success): 0.188 [0.0659, 0.43]
+    length 30, width 96, mean of successes: 0.545 [0.273, 0.909]
+
+Width 32 rarely succeeds; 16 seeds cannot tell width 64 from 96. One success alone has no interval.
+What the full version finds was not measured here.
 """
 
 from __future__ import annotations
 
 from jaxemerge import Experiment, families, neox
+from studies.settings import figure as figure
+from studies.settings import findings as findings
+from studies.settings import kept as kept
 from studies.settings import laptop, paper
 
 NAME = "count_fixed_depth"
