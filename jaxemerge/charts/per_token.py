@@ -39,7 +39,8 @@ def _models(
     several = table["tokens"].n_unique() > 1
     labels = in_order(table, "label")
     lengths = sorted(table["tokens"].unique())
-    axis = alt.Axis(grid=False, **({"values": lengths} if len(lengths) <= MANY else {}))
+    ticks: dict[str, Any] = {"values": lengths} if len(lengths) <= MANY else {}
+    axis = alt.Axis(grid=False, **ticks)
     scaled = alt.Scale(zero=False, nice=False, padding=14)
     place = alt.X("tokens:Q", title="L, tokens of the answer", axis=axis, scale=scaled)
     x = place if several else scale_axis(sorted(table["scale"].unique()), scale)
