@@ -75,7 +75,7 @@ def _fields(what: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _recipe(experiment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name in ("steps", "batch", "context"):
+    for name in ("steps", "batch", "context") if experiment["model"] else ("steps",):
         yield name, str(experiment[name])
     for name, value in experiment["optimizer"].items():
         yield f"optimizer.{name}", str(value)
