@@ -29,8 +29,9 @@ from .schema import is_loss, require
 FLOPS_PER_PARAMETER_AND_TOKEN = 6.0
 # Combinations of N and D below which there is no law to speak of.
 FEWEST = 6
-# Runs of more FLOPs than this share of the largest are held out where the law is tried on them.
-HELD_OUT = 0.5
+# Where the law is tried on runs that are held out: those of more FLOPs than this share of the largest, and
+# at least this share of all runs.
+HELD_OUT, LEAST_HELD_OUT = 0.5, 0.1
 # Losses that say least about held-out data come last; a gradient norm is none.
 LAST, NEVER = "train_loss", "grad_norm"
 
@@ -42,10 +43,12 @@ class HeldOut(NamedTuple):
 
     Attributes:
         law: fitted to the smaller.
+        limit: the most FLOPs of these.
         runs: parameters, tokens, flops, loss, predicted, low, high: one row per larger run.
     """
 
     law: ParametricLoss
+    limit: float
     runs: pl.DataFrame
 
 
@@ -245,7 +248,8 @@ def _curves(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
 
 def _held_out(runs: pl.DataFrame, options: dict[str, Any]) -> HeldOut:
     """Fits the runs of less compute and predicts the others."""
-    limit = HELD_OUT * float(runs["flops"].to_numpy().max())
+    flops = runs["flops"].to_numpy()
+    limit = float(min(HELD_OUT * flops.max(), np.quantile(flops, 1 - LEAST_HELD_OUT)))
     small, large = runs.filter(pl.col("flops") <= limit), runs.filter(pl.col("flops") > limit)
     N, D, L = (small[c].to_numpy().astype(np.float64) for c in ("parameters", "tokens", "loss"))
     law = fit_chinchilla(N, D, L, starts="quick", **options)
@@ -253,5 +257,5 @@ def _held_out(runs: pl.DataFrame, options: dict[str, Any]) -> HeldOut:
     ends = {"predicted": found.value, "low": found.interval.low, "high": found.interval.high}
     kept = large.select("parameters", "tokens", "flops", "loss")
     return HeldOut(
-        law, kept.with_columns(*(pl.Series(n, np.asarray(v)) for n, v in ends.items())).fill_nan(None)
+        law, limit, kept.with_columns(*(pl.Series(n, np.asarray(v)) for n, v in ends.items())).fill_nan(None)
     )

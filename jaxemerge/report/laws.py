@@ -9,6 +9,7 @@ import polars as pl
 
 from jaxemerge import charts
 from jaxemerge.analysis import ScalingLaws, has_laws, law_curves, scaling_laws
+from jaxemerge.analysis.laws import HeldOut
 from jaxemerge.charts.laws import APPROACHES
 from jaxemerge.charts.theme import metric_name
 from jaxemerge.stats import Envelope, Estimate, IsoFlop, Ladder, ParametricLoss
@@ -33,7 +34,7 @@ def laws(frame: pl.DataFrame) -> Iterator[Figure]:
     if found.ladder is not None:
         yield _ladder(found.ladder, found)
     if found.held_out is not None:
-        yield _held_out(found, name)
+        yield _held_out(found.held_out, name)
 
 
 def _parametric(law: ParametricLoss, found: ScalingLaws, name: str) -> Figure:
@@ -104,15 +105,15 @@ def _ladder(law: Ladder, found: ScalingLaws) -> Figure:
     )
 
 
-def _held_out(found: ScalingLaws, name: str) -> Figure:
-    runs = found.held_out.runs if found.held_out is not None else pl.DataFrame()
+def _held_out(held: HeldOut, name: str) -> Figure:
+    runs = held.runs
     off = ((runs["predicted"] - runs["loss"]) / runs["loss"]).to_numpy()
     inside = runs.filter(pl.col("loss").is_between(pl.col("low"), pl.col("high"))).height
     return figure(
         "held_out",
         "Would the smaller runs have told of the larger?",
-        f"The law was fitted again without the {runs.height} runs of more than half of the largest budget; "
-        f"these are the {name} that it predicts for them, with 95% intervals of the law, against those "
+        f"The law was fitted again to the runs of at most {held.limit:.2g} FLOPs; here is what it foretells "
+        f"of the {name} of the {runs.height} others, with 95% intervals of the law, against what was "
         f"measured. Predictions are off by {np.abs(off).mean():.1%} on average, {off.mean():+.1%} with their "
         f"sign; the interval holds {inside} of {runs.height}. It leaves out the scatter of runs.",
         charts.predicted_against_held_out(runs),

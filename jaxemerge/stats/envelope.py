@@ -80,7 +80,7 @@ def fit_envelope(
     Student's quantiles are than the normal's, for the seeds that the exponent hangs on.
 
     Measured (benchmarks/coverage_laws.py), 300 data sets: 95 % intervals cover the exponent in 98.0 % with
-    twelve sizes of one run and in 91.3 % with nine sizes of four seeds (95.5 % in 200 data sets more).
+    twelve sizes of one run and in 91.3 % with nine sizes of four seeds (94.9 % in 900 data sets more).
 
     Args:
         curves: one per run; at least four sizes. Runs of one size with other horizons count as one size, of

@@ -112,6 +112,9 @@ def test_published_runs_are_read_and_what_cannot_be_fitted_is_noted():
     found = scaling_laws(frame, bootstraps=0)
     assert found.isoflop is None
     assert found.envelope is None
+    # One run alone has more than half of the largest compute: a tenth of all are held out.
+    assert found.held_out.runs.height == 25
+    assert found.held_out.runs["flops"].min() > found.held_out.limit
     assert found.notes[0].startswith("IsoFLOP profiles: ")
 
 
