@@ -91,6 +91,33 @@ def test_wide_vectors_where_the_cores_have_them(monkeypatch: pytest.MonkeyPatch)
     assert fresh() == {}
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="options of host cores")
+def test_small_operations_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only programs that ask for it get the option, on host cores and where the compiler knows it."""
+    option = {"xla_cpu_enable_concurrency_optimized_scheduler": "False"}
+    fresh, jit, seen = devices._in_order.__wrapped__, jax.jit, list[Any]()
+    assert fresh() == option
+    assert devices.compiled(lambda x: x + 1, in_order=True)(2) == 3
+
+    def noting(function: Any, compiler_options: dict[str, str], **options: Any) -> Any:
+        seen.append(compiler_options)
+        return jit(function, compiler_options=compiler_options, **options)
+
+    monkeypatch.setattr(devices.jax, "jit", noting)
+    devices.compiled(len)
+    devices.compiled(len, in_order=True)
+    assert seen == [dict(compiler_options()), {**compiler_options(), **option}]
+    monkeypatch.setattr(devices.jax, "default_backend", lambda: "gpu")
+    assert fresh() == {}
+    monkeypatch.setattr(devices.jax, "default_backend", lambda: "cpu")
+
+    def unknown(*arguments: Any, **options: Any) -> Any:
+        raise jax.errors.JaxRuntimeError("No such compile option")
+
+    monkeypatch.setattr(devices.jax, "jit", unknown)
+    assert fresh() == {}
+
+
 def test_started_devices_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     before = jax.devices()
     assert len(before) == 2  # tests/conftest.py asked for them

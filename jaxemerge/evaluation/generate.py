@@ -226,7 +226,8 @@ def _filled(values: np.ndarray, size: int) -> np.ndarray:
 @functools.lru_cache(maxsize=64)
 def writer(task: Task, model: Model, layout: Layout, manner: Manner) -> Callable[..., Any]:
     """The program (params, Request, Texts, key) -> (tokens [S, U, m, L], accepted [S, U, m])."""
-    return over_seeds(functools.partial(write, task, model, manner), layout, mapped=2, shared=2)
+    one = functools.partial(write, task, model, manner)
+    return over_seeds(one, layout, mapped=2, shared=2, in_order=True)
 
 
 class _State(NamedTuple):
