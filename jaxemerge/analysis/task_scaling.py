@@ -97,6 +97,10 @@ def task_scaling(
     together, so that the average of the items' laws has the interval of seeds too. Where an item has no pass
     at the scales fitted, its answer loss foretells its rate (`predict_from_loss`).
 
+    Intervals are too narrow with few seeds: of 40 planted populations of 11 seeds and five items of different
+    laws, 95 % intervals held the true rate at the scale foretold in 33 item by item, and in 26 by one law of
+    the average, which an average of different laws does not follow.
+
     Args:
         passes: a row per seed and item, as an experiment with `pass_until` keeps them.
         held_out: how many of the largest scales are foretold.
