@@ -120,7 +120,7 @@ def variance_shares(
 
 def _metrics(frame: pl.DataFrame, split: str | None, length: int | None) -> pl.DataFrame:
     """Outcomes of one cell on one test under every metric, and its final training loss."""
-    tested = frame.filter(pl.col("split") != "train")
+    tested = frame.filter(~pl.col("metric").is_in(["train_loss", "grad_norm"]))
     chosen = final(one_test(tested, "all metrics", split, length))
     losses = frame.filter(pl.col("metric") == "train_loss")
     if losses.is_empty():

@@ -30,7 +30,7 @@ SHORT = {
     "depth_or_width": ["steps=30", "model.depth=1"],
     "init_or_data": ["steps=30", "model.depth=1"],
     "grokking_time": ["steps=60", "evaluations=6"],
-    "parity_width": ["steps=30", "model.width=16", "model.heads=2"],
+    "parity_width": ["steps=30"],
     "pass_until_scaling": ["steps=30", "model.width=16", "pass_until.cap=20", "pass_until.items=2"],
     "compute_optimal": ["steps=30", "model.width=8", "model.heads=1"],
 }
