@@ -111,9 +111,11 @@ def _scores(
     exact = np.where(dead, 0.0, np.round(best[:, None] * progress * trials) / trials)
     nll = np.where(dead, np.nan, -np.log(0.02 + 0.97 * np.maximum(exact, progress * 0.3)))
     test = {"split": "test", "length": length}
+    tokens = trials * (length or 1)
+    right = np.round(np.sqrt(exact) * tokens) / tokens
     return [
         {**test, "metric": "exact_match", "trials": trials, "value": exact},
-        {**test, "metric": "token_accuracy", "trials": trials * (length or 1), "value": np.sqrt(exact)},
+        {**test, "metric": "token_accuracy", "trials": tokens, "value": right},
         {**test, "metric": "answer_nll", "trials": None, "value": nll},
     ]
 
