@@ -42,7 +42,8 @@ def test_a_population_and_single_seeds_are_measured(small: cells.Cell, tmp_path:
         assert r.more["share_of_peak"] == pytest.approx(share)
         assert 0 < r.more["share_of_peak"] < 1
         assert r.more["precision"] == "float32"
-    assert all(r.more["compile_seconds"] > 0 and r.more["peak_bytes"] > 1e7 for r in found[1:])
+    # Compiling is a difference of two times: 0 where the second is the longer one.
+    assert all(r.more["compile_seconds"] >= 0 and r.more["peak_bytes"] > 1e7 for r in found[1:])
 
 
 def result(name: str, rate: float, variant: str = throughput.POPULATION) -> timing.Result:
