@@ -17,6 +17,7 @@ from studies import (
     count_quick,
     depth_or_width,
     grokking_time,
+    induced_emergence,
     init_or_data,
     parity_width,
     pass_until_scaling,
@@ -34,6 +35,7 @@ STUDIES: dict[str, ModuleType] = {
     "grokking_time": grokking_time,
     "parity_width": parity_width,
     "technique_emergence": technique_emergence,
+    "induced_emergence": induced_emergence,
     "compute_optimal": compute_optimal,
     "pass_until_scaling": pass_until_scaling,
 }

@@ -34,7 +34,7 @@ def metric_panel(means: pl.DataFrame, scores: pl.DataFrame, scale: str) -> alt.C
 def _panel(
     rows: pl.DataFrame, name: str, score: float | None, scale: str, width: int
 ) -> alt.LayerChart | alt.FacetChart:
-    title = name.replace("_", " ") + ("" if score is None else f", emergence score {score:.2g}")
+    title = name.replace("_", " ") + ("" if score is None else f", emergence score {score:.3g}")
     title_of_axis = metric_title(name).partition(" (")[2].removesuffix(")") or "mean over seeds"
     unit = not rows.is_empty() and 0 <= rows["low"].min() <= rows["high"].max() <= 1  # type: ignore[operator]
     domain: dict[str, Any] = {"domain": [0, 1]} if unit else {"zero": False}

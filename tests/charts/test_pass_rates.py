@@ -139,7 +139,7 @@ def test_every_metric_has_its_panel_and_score(frame):
     panels = spec["concat"]
     assert len(panels) == 3
     for panel, metric in zip(panels, ("exact_match", "token_accuracy", "answer_nll"), strict=True):
-        assert panel["title"] == f"{metric.replace('_', ' ')}, emergence score {known[metric]:.2g}"
+        assert panel["title"] == f"{metric.replace('_', ' ')}, emergence score {known[metric]:.3g}"
         rows = data(panel["layer"][0], spec, panel)
         expected = means.filter(metric=metric)["value"].to_list()
         assert rows["value"].to_list() == pytest.approx(expected, rel=1e-4)
