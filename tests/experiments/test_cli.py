@@ -200,7 +200,12 @@ def test_the_studies_are_the_papers_cells():
 def test_every_study_has_a_quick_version_with_three_scales_and_a_header(name):
     cells = STUDIES[name].cells(quick=True)
     # Laws of the loss come from many cells, shares of successes from many seeds, their sources from one cell.
-    others = {"compute_optimal": (3, 4), "init_or_data": (1, 100), "pass_until_scaling": (4, 12)}
+    others = {
+        "compute_optimal": (3, 4),
+        "init_or_data": (1, 100),
+        "induced_emergence": (3, 12),
+        "pass_until_scaling": (4, 12),
+    }
     least, seeds = others.get(name, (3, 16))
     assert len(cells) >= least
     assert all(len(cell.seeds) >= seeds for cell in cells)
