@@ -23,7 +23,7 @@ import vl_convert
 from jaxemerge.files import appearing, make_folder, write_bytes, write_json
 from jaxemerge.runner.opening import open_store
 from options import Parser
-from studies import MEASURED
+from studies import MEASURED, kept
 
 HERE = Path(__file__).parent
 MEASURED_FOLDER, FIGURES_FOLDER = HERE / "measured", HERE / "figures"
@@ -81,7 +81,7 @@ def keep(folder: Path, measured: Path) -> str:
             raise ValueError(f"{folder}: {cell.cell} is no whole quick run; train it with --quick first")
     path = measured / f"{store.study}.parquet"
     with appearing(path) as partial:
-        study.kept(store.results()).write_parquet(partial, compression="zstd", compression_level=19)
+        kept(store).write_parquet(partial, compression="zstd", compression_level=19)
         if partial.stat().st_size > LARGEST:
             raise ValueError(f"{folder}: the rows to keep take more than {LARGEST:,} bytes")
     write_json(path.with_suffix(".json"), {"run": circumstances(store.records())})

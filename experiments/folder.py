@@ -14,7 +14,7 @@ from jaxemerge.runner.opening import open_store
 from jaxemerge.runner.provenance import described
 from jaxemerge.runner.store import Store
 from options import parse_seeds, required_folder, selected_names, threshold_of
-from studies import MEASURED
+from studies import MEASURED, kept
 from studies.finding import Finding
 from terminal import print_diverged, print_scores, print_status, say
 
@@ -39,7 +39,7 @@ def report(store: Store, options: argparse.Namespace, console: Console) -> int:
     if results.is_empty():
         raise ValueError(f"{store.folder} holds no finished seeds yet: nothing to report")
     records = store.records()
-    threshold, found = threshold_of(options, store.study), findings(store, results)
+    threshold, found = threshold_of(options, store.study), findings(store)
     path = write_report(
         results,
         store.folder,
@@ -57,13 +57,13 @@ def report(store: Store, options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def findings(store: Store, results: pl.DataFrame) -> list[Finding]:
+def findings(store: Store) -> list[Finding]:
     """What a measured study asks of its results; nothing where cells are missing, or other than its own."""
     study = MEASURED.get(store.study)
-    if study is None or set(results["cell"]) != store.cells.keys():
+    if study is None or not all(store.finished(cell) for cell in store.cells):
         return []
     own = [{cell.cell for cell in study.cells(quick=quick)} for quick in (True, False)]
-    return study.findings(study.kept(results)) if store.cells.keys() in own else []
+    return study.findings(kept(store)) if store.cells.keys() in own else []
 
 
 def verify(store: Store, console: Console) -> int:

@@ -4,11 +4,15 @@ A study is a module whose header gives the command, the cost and what it finds, 
 ``cells(quick)`` that returns its experiments; where success is not an exact match of 0.2, THRESHOLD says
 what it is. A *measured* study has three functions more, with which ``experiments/figures.py`` works:
 ``kept`` takes from the results of the quick run the rows that are kept in this repository, ``findings``
-works out from those what the header says, and ``figure`` draws them.
+works out from those what the header says, and ``figure`` draws them. What ``kept`` takes from are rows of
+results; where ROWS says so, counts of sampling.
 """
 
 from types import ModuleType
 
+import polars as pl
+
+from jaxemerge.runner.store import Store
 from studies import (
     compute_optimal,
     count_fixed_depth,
@@ -40,3 +44,9 @@ STUDIES: dict[str, ModuleType] = {
     "pass_until_scaling": pass_until_scaling,
 }
 MEASURED = {name: study for name, study in STUDIES.items() if hasattr(study, "findings")}
+
+
+def kept(store: Store) -> pl.DataFrame:
+    """The rows of a measured study's results folder that its findings rest on."""
+    study = MEASURED[store.study]
+    return study.kept(getattr(store, getattr(study, "ROWS", "results"))())

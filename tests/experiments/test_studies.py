@@ -10,6 +10,7 @@ import pytest
 
 import figures
 import run
+import studies
 from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.provenance import provenance
 from jaxemerge.runner.table import SCHEMA, cell_columns
@@ -31,11 +32,11 @@ SHORT = {
     "init_or_data": ["steps=30", "model.depth=1"],
     "grokking_time": ["steps=60", "evaluations=6"],
     "parity_width": ["steps=30"],
-    "pass_until_scaling": ["steps=30", "model.width=16", "pass_until.cap=20", "pass_until.items=2"],
+    "pass_until_scaling": ["steps=80", "pass_until.cap=200", "pass_until.items=2"],
     "compute_optimal": ["steps=30", "model.width=8", "model.heads=1"],
 }
-# Cells that are trained where those of a study cannot be made few: two of each test.
-SOME = {"induced_emergence": "1,4,9,12"}
+# Cells that are trained where those of a study cannot be made few: two of each test; four widths.
+SOME = {"induced_emergence": "1,4,9,12", "pass_until_scaling": "1,3,5,7"}
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +109,8 @@ def test_a_quick_run_ends_in_a_report(name, tmp_path, capsys):
         assert run.main(["report", str(out)]) == 0
     assert (out / "report.html").stat().st_size > 500_000
     assert list((out / "charts").glob("*.png"))
-    results = open_store(out).results()
     if name in MEASURED:
-        study = MEASURED[name]
-        assert all(each.line for each in study.findings(study.kept(results)))
+        assert all(each.line for each in STUDIES[name].findings(studies.kept(open_store(out))))
         assert "is no whole quick run; train it with --quick first" in refused(["--keep", str(out)], capsys)
 
 
