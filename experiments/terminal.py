@@ -168,7 +168,7 @@ def print_summary(
 ) -> None:
     """Success and its size for every cell and test."""
     summary = summarise(results, metric, threshold)
-    lengths = summary["length"].count() == summary.height
+    lengths = summary["length"].count() == summary.height and summary["split"].n_unique() == 1
     made = table(
         "cell",
         "length" if lengths else "test",

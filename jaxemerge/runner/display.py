@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from rich.text import Text
 from jaxemerge.runner.scores import successes
 
 if TYPE_CHECKING:
+    from jaxemerge.runner.scores import Measured
     from jaxemerge.runner.together import Group
     from jaxemerge.runner.train import Evaluation
     from jaxemerge.runner.train import Progress as Seen
@@ -158,8 +160,21 @@ class Display:
         counts = f"{'/'.join(map(str, reached))} of {len(evaluation.diverged)} seeds"
         if self._group.experiment.model is None:
             return f"{'/'.join(one.metric for one in tests)} >= {self._threshold:g}: {counts}"
-        names = "/".join(one.split if one.length is None else str(one.length) for one in tests)
-        return f"exact match >= {self._threshold:g} at length {names}: {counts}"
+        if all(one.split == tests[0].split and one.length is not None for one in tests):
+            lengths = "/".join(str(one.length) for one in tests)
+            return f"exact match >= {self._threshold:g} at length {lengths}: {counts}"
+        by_split = "; ".join(_of_split(tests, reached))
+        return f"exact match >= {self._threshold:g} in {by_split} of {len(evaluation.diverged)} seeds"
+
+
+def _of_split(tests: Sequence[Measured], reached: Sequence[int]) -> Iterator[str]:
+    """How many seeds reached each test length of a split, split by split."""
+    pairs = zip(tests, reached, strict=True)
+    for split, members in groupby(pairs, key=lambda pair: pair[0].split):
+        ones, counts = zip(*members, strict=True)
+        lengths = "/".join(str(one.length) for one in ones if one.length is not None)
+        where = f"{split} at length {lengths}" if lengths else split
+        yield f"{where}: {'/'.join(map(str, counts))}"
 
 
 def duration(seconds: float) -> str:

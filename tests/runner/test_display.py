@@ -1,11 +1,13 @@
 """What a person sees while a study runs."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from jaxemerge import Count, Modular, Parity, TaskMixture
 from jaxemerge.evaluation import SetScores
 from jaxemerge.runner.display import Display
 from jaxemerge.runner.study import jobs
@@ -50,3 +52,26 @@ def test_progress_names_cell_step_loss_successes_and_time_left(tiny, terminal):
 
 def test_a_diverged_seed_counts_as_an_infinite_loss(tiny):
     assert "loss 0.700 [0.500, inf]" in shown(tiny, terminal=False)
+
+
+@pytest.mark.parametrize(
+    ("task", "counts"),
+    [
+        (
+            TaskMixture((Count(11, 5, (3, 7)), Parity(train_length=5, test_lengths=(3,)))),
+            "count/test at length 3/7: 2/1; parity/test at length 3: 0 of 3 seeds",
+        ),
+        (Modular(modulus=5), "train: 2; held_out: 1 of 3 seeds"),
+    ],
+)
+def test_successes_name_the_tests_where_there_are_several(tiny, task, counts):
+    experiment = replace(tiny, task=task, context=17, seeds=tiny.seeds[:3])
+    [group] = together(jobs([experiment], None))
+    items = [len(one.tokens) for one in task.evaluation_sets()]
+    reached = [2, 1, 0][: len(items)]
+    console = Console(file=io.StringIO(), force_terminal=False, width=130)
+    with Display(console, [group], threshold=0.2) as display:
+        display.start_chunk(group, 0, "cell")
+        exact = [[n if seed < r else 0 for n, r in zip(items, reached, strict=True)] for seed in range(3)]
+        display.update(seen(7, exact, loss=(0.5, 0.6, 0.7)))
+    assert f"exact match >= 0.2 in {counts}" in console.file.getvalue()
