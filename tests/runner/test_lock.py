@@ -1,5 +1,7 @@
 """A lock has one holder, says who it is, and is not kept by the dead."""
 
+import collections
+import itertools
 import json
 import os
 import signal
@@ -23,29 +25,36 @@ with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
-# Takes the lock again and again, and notes on a shared file when it had it.
+# When told to, takes the lock so many times, and notes on a shared file when it had it; says how often it
+# was refused.
 TAKER = """
 import os, sys, time
 from pathlib import Path
 from jaxemerge.runner.lock import LockedError, locked
-path, log = Path(sys.argv[1]), sys.argv[2]
-end = time.monotonic() + 2.0
+path, log, times = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+print("ready", flush=True)
+sys.stdin.readline()
+refused = 0
 with open(log, "a", buffering=1) as notes:
-    while time.monotonic() < end:
+    while times:
         try:
             with locked(path):
                 notes.write(f"+{os.getpid()}\\n")
                 time.sleep(0.001)
                 notes.write(f"-{os.getpid()}\\n")
+                times -= 1
         except LockedError:
+            refused += 1
             time.sleep(0.0003)
+print(refused)
 """
 
 
 def started(code, *arguments):
     command = [sys.executable, "-c", code, *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(command, text=True, env=environment, **pipes)
 
 
 def test_the_file_is_there_while_the_lock_is_held(tmp_path):
@@ -106,12 +115,20 @@ def test_an_unsigned_or_spoilt_file_is_no_obstacle(tmp_path):
 
 
 def test_many_takers_never_hold_it_together(tmp_path):
-    path, log = tmp_path / ".lock", tmp_path / "log"
-    takers = [started(TAKER, path, log) for _ in range(4)]
-    assert [taker.communicate(timeout=60) and taker.returncode for taker in takers] == [0] * 4
+    """Four processes that begin together; there is no clock, so that a busy machine only takes longer."""
+    path, log, times = tmp_path / ".lock", tmp_path / "log", 60
+    takers = [started(TAKER, path, log, times) for _ in range(4)]
+    assert [taker.stdout.readline() for taker in takers] == ["ready\n"] * 4
+    for taker in takers:
+        taker.stdin.write("go\n")
+        taker.stdin.flush()
+    refused = [int(taker.communicate()[0]) for taker in takers]
+    assert [taker.returncode for taker in takers] == [0] * 4
+    assert sum(refused) > 0  # they did get in each other's way
     notes = log.read_text().splitlines()
-    assert len(notes) > 100
+    assert collections.Counter(notes) == {f"{sign}{t.pid}": times for sign in "+-" for t in takers}
     for taken, given in zip(notes[::2], notes[1::2], strict=True):
         assert taken[0] == "+"
         assert given == "-" + taken[1:]
-    assert len({note[1:] for note in notes}) > 1
+    turns = sum(one != other for one, other in itertools.pairwise(notes[::2]))
+    assert turns > 3  # not one after the other, each with all of its times
