@@ -77,6 +77,7 @@ def documented(kind: type[Task]) -> list[tuple[Task, list[str], list[int]]]:
             learnt = [int(mark) for mark in marks.replace(" ", "")]
             assert len(words) == len(learnt)
             assert set(words) <= set(task.alphabet)
+            assert task.min_length <= len(words) <= task.max_length
             found.append((task, words, learnt))
     assert found, f"{kind.__name__} has no worked example"
     return found

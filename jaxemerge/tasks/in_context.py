@@ -121,6 +121,14 @@ class InContext(Task):
         return _END
 
     @property
+    def chance(self) -> float:
+        """Of any date; of as many letters as the question has, drawn at random."""
+        if self._dates:
+            return 1 / (sum(_DAYS) * (self.years[1] - self.years[0] + 1))
+        counts = range(2, self.longest + 1)
+        return sum(26.0**-count for count in counts) / len(counts)
+
+    @property
     def best_loss(self) -> float:
         return 0.0
 

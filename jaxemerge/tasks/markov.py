@@ -42,6 +42,13 @@ class Markov(Task):
         a b table[a, b] ...
         0 0 1           ...      loss weights: all tokens but the first two
 
+    ``Markov(words=3, signal=0.9, length=10)``, whose table has the rows 1 0 0, 0 1 2 and 1 1 0:
+
+        0 1 2 2 0 1 0 0 1 0
+        0 0 1 1 1 1 1 1 1 1
+
+    Here all follows from the table but the third token, where it says 0.
+
     The first two tokens are drawn from the stationary distribution of pairs, so that every weighted token
     has the same best possible loss: the entropy rate of the source, ``best_loss``. Evaluation texts
     (split ``held_out``) are drawn once, from ``source`` too, and no training text repeats them but by chance.
@@ -83,6 +90,11 @@ class Markov(Task):
     @property
     def max_length(self) -> int:
         return self.length
+
+    @property
+    def chance(self) -> float:
+        """Of a whole text, tokens drawn at random."""
+        return float(self.words) ** -(self.length - 2)
 
     @property
     def best_loss(self) -> float:

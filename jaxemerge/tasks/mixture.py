@@ -33,6 +33,22 @@ class TaskMixture(Task):
     * ``marked=True``: the example begins with a token of its own that names its task, max V_j + i or
       V_0 + ... + V_(n-1) + i; it is not learnt.
 
+    ``TaskMixture((Parity(), Modular(5)))``, of 3 and 7 tokens; ``10110>1`` and ``3 + 4 = 2`` are:
+
+        7 1 0 1 1 0 2 1
+        0 0 0 0 0 0 0 1
+
+        8 3 5 4 6 2
+        0 0 0 0 0 1
+
+    ``TaskMixture((Parity(), Modular(5)), shared=False)``:
+
+        10 1 0 1 1 0 2 1
+        0  0 0 0 0 0 0 1
+
+        11 6 8 7 9 5
+        0  0 0 0 0 1
+
     Evaluation sets are those of the tasks, in their order, with the split ``task/split``, as in
     ``count/test``. The second task of a name is numbered, as in ``count2/test``.
 

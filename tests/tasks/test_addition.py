@@ -12,7 +12,7 @@ from scipy import stats
 
 from jaxemerge.tasks import Addition, addition, check_task
 from jaxemerge.tasks.addition import HINTS, carries
-from spelling import check_evaluation, check_examples, documented
+from spelling import check_evaluation, check_examples, documented, evaluated
 
 VARIANTS = [
     Addition(train_digits=7, test_digits=(1, 3, 9)),
@@ -119,6 +119,21 @@ def test_wrong_carries_are_accepted_and_wrong_digits_are_not() -> None:
     for wrong in ("79+85=5^6^1.", "79+85=5^551.", "79+85=^^5^1.", "79+85=5^5^1~"):
         assert not accepted(wrong)
     assert not bool(Addition(hints=False).accepts(jnp.asarray([14]), jnp.asarray([13]), jnp.asarray([True])))
+
+
+def test_chance_is_that_of_any_digits() -> None:
+    """A guesser who knows hints, carries, and whether there is a digit more, which then is 1."""
+    task = VARIANTS[2]
+    rng = np.random.default_rng(0)
+    right = trials = 0
+    for _, length, words, _ in evaluated(task, "test"):
+        if length == 1:
+            digit = int(words[words.index("=") + 1])
+            right += int((rng.integers(0, 10, 500) == digit).sum())
+            trials += 500
+    assert trials == 50_000
+    assert stats.binomtest(right, trials, task.chance).pvalue > 1e-3
+    assert Addition(test_digits=(4, 7)).chance == pytest.approx(1e-4)
 
 
 @pytest.mark.parametrize("task", [VARIANTS[3], Addition()], ids=str)

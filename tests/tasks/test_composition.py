@@ -85,6 +85,19 @@ def test_worked_examples() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
+def test_chance_is_that_of_any_value(task: Composition) -> None:
+    """For what is easiest to guess: a single result, all else known."""
+    rng = np.random.default_rng(0)
+    right = trials = 0
+    for _, length, words, _ in evaluated(task):
+        if length == 1:
+            guesses = rng.integers(0, task.values, 500)
+            right += int((guesses == int(words[words.index("=") + 1])).sum())
+            trials += 500
+    assert stats.binomtest(right, trials, task.chance).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("task", TASKS, ids=str)
 def test_keeps_the_contract(task: Composition) -> None:
     assert check_task(task) == ()
 

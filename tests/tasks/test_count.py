@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import inspect
 from typing import Any
 
 import jax
@@ -32,7 +33,7 @@ def drawn(task: Count, n: int, key: int = 0) -> tuple[np.ndarray, np.ndarray, np
 def test_examples_are_spelt_right(task: Count) -> None:
     vocabulary = words(task.numbers)
     assert task.vocabulary == len(vocabulary)
-    for tokens, weights, length in zip(*drawn(task, 499), strict=True):
+    for tokens, weights, length in zip(*drawn(task, 10_007), strict=True):
         text = [vocabulary[token] for token in tokens]
         low, high = int(text[1]), int(text[2])
         assert 0 <= low <= high < task.numbers
@@ -80,6 +81,24 @@ def test_evaluation_sets_hold_every_window(task: Count) -> None:
         assert [[vocabulary[token] for token in row] for row in one.tokens] == expected
         answer = [False] * 4 + [True] * one.length + [False]  # "." is not scored
         assert one.scored.tolist() == [answer] * len(expected)
+
+
+def test_the_worked_example_is_drawn_and_scored_as_it_is_written() -> None:
+    lines = [line.split() for line in (inspect.getdoc(Count) or "").splitlines()]
+    start = lines.index(["$", "7", "9", ">", "7", "8", "9", "."])
+    text, learnt, scored = (line[:8] for line in lines[start : start + 3])
+    vocabulary, task = words(11), Count(11, 3, (3,))
+    tokens, weights, _ = drawn(task, 499)
+    [found] = {
+        (*ids.tolist(), *w.tolist())
+        for ids, w in zip(tokens, weights, strict=True)
+        if ids[1:3].tolist() == [7, 9]
+    }
+    assert [vocabulary[int(t)] for t in found[:8]] == text
+    assert list(found[8:]) == [float(w) for w in learnt]
+    one = task.evaluation_sets()[0]
+    assert [vocabulary[t] for t in one.tokens[7]] == text
+    assert one.scored[7].astype(int).tolist() == [int(s) for s in scored]
 
 
 def test_evaluation_items_of_the_paper() -> None:

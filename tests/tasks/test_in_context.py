@@ -7,6 +7,7 @@ import datetime
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -75,6 +76,33 @@ def test_worked_examples() -> None:
     assert tuple(task.rule for task, _, _ in examples) == RULES  # type: ignore[attr-defined]
     for task, words, learnt in examples:
         assert (words, learnt) == oracle(task.rule, words, all_learnt=True)[:2]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        InContext("dates", test_shots=(0,), years=(2001, 2001)),
+        InContext("identity", test_shots=(0,), longest=3),
+    ],
+    ids=str,
+)
+def test_chance_is_that_of_a_guesser_who_knows_all_but_the_answer(task: InContext) -> None:
+    """Who draws a date of these years, or letters for those of the question."""
+    rng = np.random.default_rng(0)
+    right, guesses = 0, 20_000
+    for _, _, words, scored in evaluated(task):
+        answer = "".join(word for word, s in zip(words, scored, strict=True) if s)[:-1]
+        if task.rule == "dates":
+            days = np.datetime64("2001-01-01") + rng.integers(0, 365, guesses)
+            right += int(
+                (days == np.datetime64(datetime.datetime.strptime(answer, "!%m!%d!%Y!").date())).sum()
+            )
+        else:
+            letters = np.array([ord(letter) - ord("a") for letter in answer.split(",")])
+            right += int((rng.integers(0, 26, (guesses, len(letters))) == letters).all(axis=1).sum())
+    expected = 200 * guesses * task.chance
+    assert abs(right - expected) < 4 * (200 * guesses) ** 0.5 * task.chance**0.5 + 0.1 * expected
+    assert right > 1_000
 
 
 @pytest.mark.parametrize("rule", ["dates", "reversal"])

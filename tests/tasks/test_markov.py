@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import jax
 import numpy as np
 import pytest
@@ -54,7 +56,7 @@ def test_without_a_table_the_best_loss_is_that_of_zipfs_law() -> None:
 
 @pytest.mark.parametrize("which", ["training", "evaluation"])
 def test_texts_come_from_the_source(which: str) -> None:
-    n = 4001
+    n = 10_007
     [held_out] = Markov(5, 0.7, 11, n, 3).evaluation_sets()
     texts = drawn(SMALL, n) if which == "training" else held_out.tokens
     for i in (0, 9):  # stationary from the first pair to the last
@@ -69,6 +71,21 @@ def test_texts_come_from_the_source(which: str) -> None:
     assert other.mean() - SMALL.best_loss > 20 * error
 
 
+def test_the_worked_example_is_drawn_and_follows_the_table() -> None:
+    text = inspect.getdoc(Markov) or ""
+    head, rows = "``Markov(words=3, signal=0.9, length=10)``", "1 0 0, 0 1 2 and 1 1 0"
+    assert f"{head}, whose table has the rows {rows}:" in text
+    words, learnt = (
+        [int(word) for word in line.split()] for line in text.partition(head)[2].splitlines()[2:4]
+    )
+    task = Markov(words=3, signal=0.9, length=10)
+    table = next_chances(task).argmax(axis=2)  # what the table says has 0.9 and more
+    assert table.tolist() == [[1, 0, 0], [0, 1, 2], [1, 1, 0]]
+    assert [i for i in range(2, 10) if words[i] != table[words[i - 2], words[i - 1]]] == [2]
+    assert words in drawn(task, 499).tolist()
+    assert learnt == [0, 0, *[1] * 8]
+
+
 def test_evaluation_texts_are_scored_where_training_learns() -> None:
     [held_out] = SMALL.evaluation_sets()
     assert (held_out.split, held_out.length) == ("held_out", None)
@@ -80,6 +97,7 @@ def test_default_leaves_much_to_learn() -> None:
     task = Markov()
     assert task.best_loss == pytest.approx(1.10955, abs=1e-5)
     assert task.best_loss < 0.3 * np.log(task.vocabulary)
+    assert SMALL.chance == pytest.approx(5.0**-9)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import collections
+import inspect
 import json
+import re
 from typing import Any
 
 import jax
@@ -70,7 +72,7 @@ def test_examples_are_those_of_the_tasks_in_the_shares_asked_for() -> None:
     """Marks say which task an example is of; without its mark it must be an example of that task."""
     task = mixed(shared=False)
     tokens, weights, lengths = map(
-        np.asarray, jax.jit(jax.vmap(task.sample))(jax.random.split(jax.random.key(0), 3_000))
+        np.asarray, jax.jit(jax.vmap(task.sample))(jax.random.split(jax.random.key(0), 10_000))
     )
     texts: dict[int, set] = collections.defaultdict(set)
     for ids, learnt, length in zip(tokens, weights, lengths, strict=True):
@@ -81,14 +83,32 @@ def test_examples_are_those_of_the_tasks_in_the_shares_asked_for() -> None:
         texts[index].add((own, tuple(learnt[1:length].tolist())))
         counted = texts[-1 - index]
         counted.add(len(counted))
-    assert stats.chisquare([len(texts[-1 - i]) for i in range(3)], [750, 1500, 750]).pvalue > 1e-3
+    assert stats.chisquare([len(texts[-1 - i]) for i in range(3)], [2500, 5000, 2500]).pvalue > 1e-3
     for index, part in enumerate(PARTS):
-        drawn = jax.jit(jax.vmap(part.sample))(jax.random.split(jax.random.key(1), 20_000))
+        drawn = jax.jit(jax.vmap(part.sample))(jax.random.split(jax.random.key(1), 60_000))
         rows = zip(*map(np.asarray, drawn), strict=True)
         possible = {(tuple(t[:n].tolist()), tuple(w[:n].tolist())) for t, w, n in rows}
         assert len(possible) < 1_000  # few enough that all of them were drawn
         assert texts[index] <= possible
         assert len(texts[index]) > 30
+
+
+def test_worked_examples_are_drawn() -> None:
+    text = inspect.getdoc(TaskMixture) or ""
+    for call, block in re.findall(r"``(TaskMixture\(.*?\))``.*:\n((?:\n(?: {4}.*\n)+)+)", text):
+        task = {
+            "TaskMixture((Parity(), Modular(5)))": TaskMixture((Parity(), Modular(5))),
+            "TaskMixture((Parity(), Modular(5)), shared=False)": TaskMixture(
+                (Parity(), Modular(5)), shared=False
+            ),
+        }[call]
+        lines = [[int(word) for word in line.split()] for line in block.splitlines() if line.strip()]
+        assert len(lines) == 4
+        draw = jax.jit(jax.vmap(task.sample))(jax.random.split(jax.random.key(0), 10_000))
+        rows = zip(*(np.asarray(x).tolist() for x in draw), strict=True)
+        found = {(*ids[:n], *learnt[:n]) for ids, learnt, n in rows}
+        for ids, learnt in zip(lines[::2], lines[1::2], strict=True):
+            assert (*ids, *map(float, learnt)) in found
 
 
 def test_tokens_are_shared_or_apart() -> None:
