@@ -22,7 +22,7 @@ SHARES |= dict.fromkeys(("share", "low", "high", "p_value"), pl.Float64)
 
 def correlations(
     frame: pl.DataFrame,
-    across: Literal["length", "metric", "scale"],
+    across: Literal["length", "split", "metric", "scale"],
     metric: str = "exact_match",
     *,
     cell: str | None = None,
@@ -30,11 +30,13 @@ def correlations(
     length: int | None = None,
     key: Any = 0,
 ) -> pl.DataFrame:
-    """Spearman's correlation over seeds between the outcomes at two lengths, metrics or scales, all pairs.
+    """Spearman's correlation over seeds between two lengths, splits, metrics or scales, all pairs.
 
-    "length": one cell, one metric, all test lengths of a split. "metric": one cell and test, all metrics
-    measured on it and the final training loss. "scale": one metric and test, all cells; a seed is then the
-    same pair of seed numbers, and models of different shape share nothing but the data.
+    "length": one cell, one metric, all test lengths of a split. "split": one cell, one metric, and of every
+    split, such as those of the tasks of a mixture, the test on which seeds differ most. "metric": one cell
+    and test, all metrics measured on it and the final training loss. "scale": one metric and test, all
+    cells; a seed is then the same pair of seed numbers, and models of different shape share nothing but the
+    data.
 
     A diverged seed has the worst outcome: 0 where the metric is a proportion, else one that is larger than
     all others. Seeds without one of the outcomes are left out.
@@ -43,7 +45,7 @@ def correlations(
         frame: results.
         across: what differs between outcomes.
         metric: of the outcomes; not used by "metric".
-        cell: needed by "length" and "metric" where there are several.
+        cell: needed by "length", "split" and "metric" where there are several.
         split, length: the test, where there are several.
         key: int or JAX key of the permutations and resamples.
 
@@ -52,7 +54,7 @@ def correlations(
         (permutation); null where undefined (a constant outcome). No row with one outcome only.
 
     Raises:
-        ValueError: if `across` is none of the three, a metric or cell is missing, or the choice leaves no
+        ValueError: if `across` is none of the four, a metric or cell is missing, or the choice leaves no
             test or several.
     """
     chosen = frame if cell is None else frame.filter(pl.col("cell") == cell)
@@ -63,11 +65,13 @@ def correlations(
         rows = final_scores(chosen, metric)
         rows = rows if split is None else rows.filter(pl.col("split") == split)
         return _pairs(rows, "test", key)
+    if across == "split":
+        return _pairs(_most_varied(final_scores(chosen, metric)), "test", key)
     if across == "metric":
         return _pairs(_metrics(chosen, split, length), "metric", key)
     if across == "scale":
         return _pairs(one_test(final_scores(frame, metric), metric, split, length), "label", key)
-    raise ValueError(f"across={across!r} must be 'length', 'metric' or 'scale'")
+    raise ValueError(f"across={across!r} must be 'length', 'split', 'metric' or 'scale'")
 
 
 def variance_shares(
@@ -116,6 +120,13 @@ def variance_shares(
             ends = (share.interval.low, share.interval.high)
             rows.append((*group, inits, orders, source, share.value, *ends, p_value))
     return pl.DataFrame(rows, schema=SHARES, orient="row").fill_nan(None)
+
+
+def _most_varied(scores: pl.DataFrame) -> pl.DataFrame:
+    """Of every split the test with the largest variance over seeds; of equals the shortest."""
+    spread = scores.group_by("split", "test", "length").agg(spread=pl.col("value").var())
+    chosen = spread.sort("split", -pl.col("spread"), "length").unique("split", keep="first")
+    return scores.filter(pl.col("test").is_in(chosen["test"].to_list()))
 
 
 def _metrics(frame: pl.DataFrame, split: str | None, length: int | None) -> pl.DataFrame:

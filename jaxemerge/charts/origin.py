@@ -15,15 +15,18 @@ NUMBERED = 10
 DIVERGING = ["#d55e00", "#f7f7f7", "#2a78b5"]
 
 
-def correlation_maps(pairs: Mapping[str, pl.DataFrame]) -> alt.HConcatChart:
+def correlation_maps(pairs: Mapping[str, pl.DataFrame]) -> alt.ConcatChart:
     """Half a matrix of correlations per panel; in bold those with permutation p-values of 0.05 or less.
+
+    Panels stand side by side, four in two rows.
 
     Args:
         pairs: title of the panel -> what `jaxemerge.analysis.correlations` returns, at least one row.
     """
-    width = (PAGE - 60) // len(pairs) - 130
+    columns = 2 if len(pairs) == 4 else len(pairs)
+    width = (PAGE - 60) // columns - 130
     panels = [_map(found, title, width) for title, found in pairs.items()]
-    return themed(alt.hconcat(*panels, spacing=26))
+    return themed(alt.concat(*panels, columns=columns, spacing=26))
 
 
 def variance_shares(shares: pl.DataFrame) -> alt.LayerChart:

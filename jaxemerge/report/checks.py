@@ -113,6 +113,7 @@ def _luck(frame: pl.DataFrame, found: dict[str, Any], one_test: dict[str, Any]) 
     lengths = correlations(exact, "length", found["metric"], **chosen, split=_of_lengths(exact, found))
     known = {
         f"tests, {found['label']}": lengths,
+        f"splits, {found['label']}": _across_splits(exact, found),
         f"metrics, {found['label']}": correlations(frame, "metric", **chosen, **test),
         "cells": correlations(exact, "scale", **one_test),
     }
@@ -132,6 +133,12 @@ def _luck(frame: pl.DataFrame, found: dict[str, Any], one_test: dict[str, Any]) 
         charts.correlation_maps(drawn),
         pl.concat(drawn.values()),
     )
+
+
+def _across_splits(exact: pl.DataFrame, found: dict[str, Any]) -> pl.DataFrame:
+    """Nothing where tests have no lengths: then all of them are compared anyway."""
+    pairs = correlations(exact, "split", found["metric"], cell=found["cell"])
+    return pairs if exact["length"].count() else pairs.clear()
 
 
 def _of_lengths(exact: pl.DataFrame, found: dict[str, Any]) -> str | None:

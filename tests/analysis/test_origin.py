@@ -67,7 +67,7 @@ def test_constant_and_single_outcomes(frame):
 
 
 def test_refuses(frame):
-    with pytest.raises(ValueError, match="across='width' must be 'length', 'metric' or 'scale'"):
+    with pytest.raises(ValueError, match="across='width' must be 'length', 'split', 'metric' or 'scale'"):
         correlations(frame.filter(pl.col("depth") == 2), "width")
     with pytest.raises(ValueError, match="cell=None: correlations across length need one of depth1-width64"):
         correlations(frame, "length")
@@ -111,3 +111,25 @@ def test_what_is_not_crossed_has_no_row(frame):
     equal = variance_shares(crossed(lambda i, d: pl.lit(0.5)))
     assert equal["share"].to_list() == [None] * 3
     assert equal["p_value"].to_list() == [None] * 3
+
+
+def test_across_splits_the_test_that_tells_seeds_apart_stands_for_each(frame):
+    """Two abilities of a mixture: the second has other values, and all seeds alike at one length."""
+    first = frame.filter(pl.col("depth") == 2, pl.col("metric") == "exact_match")
+    turned = (1.3 - pl.col("value")).clip(0, 1) ** 2
+    value = pl.when(pl.col("length") == 30).then(turned).otherwise(0.5)
+    both = pl.concat(
+        [
+            first.with_columns(split=pl.lit("copy/test")),
+            first.with_columns(value=value, split=pl.lit("sort/test")),
+        ]
+    )
+    [pair] = correlations(both, "split").rows(named=True)
+    spread = {length: scores_of(frame, 2, length).std() for length in (30, 40)}
+    varied = max(spread, key=lambda length: spread[length])
+    assert (pair["first"], pair["second"]) == (f"copy/test, length {varied}", "sort/test, length 30")
+    other = (1.3 - scores_of(frame, 2, 30)).clip(0, 1) ** 2
+    diverged = first.filter(pl.col("step") == 7, pl.col("length") == 30).sort("init_seed")["diverged"]
+    other[diverged.to_numpy()] = 0
+    assert pair["correlation"] == pytest.approx(spearmanr(scores_of(frame, 2, varied), other).statistic)
+    assert correlations(first, "split").is_empty()

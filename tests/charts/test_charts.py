@@ -337,8 +337,10 @@ def test_correlations_are_drawn_as_found():
     frame = population_frame([(1, 64), (2, 64), (4, 64)], 13, (30,), (0, 7))
     pairs = correlations(frame, "scale")
     spec = charts.correlation_maps({"cells": pairs, "again": pairs}).to_dict()
-    assert [panel["title"] for panel in spec["hconcat"]] == ["cells", "again"]
-    for panel in spec["hconcat"]:
+    assert [panel["title"] for panel in spec["concat"]] == ["cells", "again"]
+    four = charts.correlation_maps(dict.fromkeys("abcd", pairs)).to_dict()
+    assert (spec["columns"], four["columns"]) == (2, 2)  # four in one row would be too narrow
+    for panel in spec["concat"]:
         rows = values(panel["layer"][0] if "data" in panel["layer"][0] else panel, spec)
         assert [r["correlation"] for r in rows] == pytest.approx(pairs["correlation"].to_list(), rel=1e-4)
     svg = vl_convert.vegalite_to_svg(json.dumps(spec), show_warnings=False)
