@@ -48,8 +48,10 @@ def read_sealed(path: Path) -> dict[str, Any]:
         seal = value.pop(_SEAL)
     except FileNotFoundError:
         raise DamagedError(f"{path} is missing") from None
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise DamagedError(f"{path} is damaged: {error or type(error).__name__}") from error
+    except ValueError as error:
+        raise DamagedError(f"{path} is damaged: {error}") from error
+    except (KeyError, AttributeError, TypeError) as error:  # not even an object with a digest
+        raise DamagedError(f"{path} is damaged, or was not written by jaxemerge: it has no digest") from error
     if seal != _seal(value):
         raise DamagedError(f"{path} is damaged: its content does not match its digest")
     return value

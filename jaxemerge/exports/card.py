@@ -9,8 +9,11 @@ import polars as pl
 
 from jaxemerge.analysis import final_values, is_share, main_metric, summarise
 from jaxemerge.runner.provenance import described_circumstances
+from jaxemerge.tasks import BUILT_IN
 
+_UNKNOWN = "-"
 _MOST_SEEDS = 20  # that are named
+_OF_TRAINING = ("train_loss", "grad_norm")  # metrics that are of no test
 
 
 def card(
@@ -54,24 +57,45 @@ def _seeds(seeds: Sequence[Sequence[int]]) -> str:
     """``7``, or ``3/8`` where weights and data have two."""
     names = [str(init) if init == data else f"{init}/{data}" for init, data in seeds]
     more = f" and {len(names) - _MOST_SEEDS} more" if len(names) > _MOST_SEEDS else ""
-    return ", ".join(names[:_MOST_SEEDS]) + more
+    two = " (of weights/data where these differ)" if any("/" in name for name in names) else ""
+    return ", ".join(names[:_MOST_SEEDS]) + more + two
 
 
 def _own(experiment: Mapping[str, Any]) -> str:
     """What ``load`` must be given for classes that are not the library's."""
-    if "code" not in experiment:
-        return ""
+    built_in = {kind.__name__ for kind in BUILT_IN}
+    own = [kind for kind in dict.fromkeys(_kinds(experiment["task"])) if kind not in built_in]
+    given = [f"tasks=[{', '.join(own)}]"] if own else []
     model = experiment["model"]
-    given = [f"tasks=[{experiment['task']['kind']}]"]
     given += [f"models=[{model['kind']}]"] if model and "kind" in model else []
-    return f", {', '.join(given)}"
+    return "".join(f", {each}" for each in given)
+
+
+def _kinds(value: Any) -> Iterator[str]:
+    """Names of the classes of a task, and of those within it."""
+    if isinstance(value, Mapping):
+        yield from [value["kind"]] if "kind" in value else []
+        yield from _kinds([*value.values()])
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _kinds(each)
+
+
+def _written(value: Any) -> str:
+    """A field's value as it is written in Python, near enough."""
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{name}={_written(each)}" for name, each in value.items() if name != "kind")
+        return f"{value['kind']}({inner})" if "kind" in value else f"({inner})"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_written, value))
+    return str(value)
 
 
 def _fields(what: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield what, str(fields.get("kind", "Transformer"))
     for name, value in fields.items():
         if name != "kind":
-            yield f"{what}.{name}", str(value)
+            yield f"{what}.{name}", _written(value)
 
 
 def _recipe(experiment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -96,13 +120,23 @@ def _scores(scores: pl.DataFrame | None, threshold: float) -> Iterator[str]:
     metrics = [name for name in scores["metric"].unique(maintain_order=True) if name != main]
     yield (
         "Means over members with 95 % intervals, in which members are resampled; P is the share of members "
-        f"with at least {threshold:g}, with its Wilson interval."
+        f"with at least {threshold:g}, with its Wilson interval.{_diverged(scores)}"
     )
     for metric in [main, *metrics] if main else metrics:
         if metric == main and is_share(scores, metric):
             yield _success(summarise(scores, metric, threshold), metric, threshold)
         else:
             yield _means(final_values(scores, metric).table, metric)
+
+
+def _diverged(scores: pl.DataFrame) -> str:
+    lost = scores.filter(pl.col("diverged")).select("init_seed", "data_seed").unique().sort(pl.all())
+    if lost.is_empty():
+        return ""
+    return (
+        f" Diverged in training: {_seeds(lost.rows())}. Such members keep their last finite weights, score 0 "
+        "and are left out of means of losses."
+    )
 
 
 def _success(table: pl.DataFrame, metric: str, threshold: float) -> str:
@@ -123,25 +157,35 @@ def _success(table: pl.DataFrame, metric: str, threshold: float) -> str:
 def _means(table: pl.DataFrame, metric: str) -> str:
     rows = [
         (
-            row["test"],
+            "training" if metric in _OF_TRAINING else row["test"],
             str(row["runs"]),
             _number(row["mean"]),
-            f"{_number(row['low'])} to {_number(row['high'])}",
+            _ends(row),
         )
         for row in table.iter_rows(named=True)
     ]
     return _table((metric, "members", "mean", "95 %"), rows)
 
 
+def _ends(row: Mapping[str, Any]) -> str:
+    low, high = _number(row["low"]), _number(row["high"])
+    return _UNKNOWN if low == _UNKNOWN else f"{low} to {high}"
+
+
 def _interval(row: Mapping[str, Any], name: str) -> str:
-    low, high = (_number(row[f"{name}_{end}"]) for end in ("low", "high"))
-    return f"{_number(row[name])} ({low} to {high})"
+    """A value with its interval, which it does not have where there is one member alone."""
+    value, low, high = (_number(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    return value if low == _UNKNOWN else f"{value} ({low} to {high})"
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{value:.4g}"
+    return _UNKNOWN if value is None or value != value else f"{value:.4g}"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")  # else it would end the cell

@@ -60,14 +60,14 @@ class Trained:
         return evaluate(*self.experiment.language(), self.params, **how)
 
 
-def load(path: Path | str, *, tasks: Iterable[type[Any]] = BUILT_IN, models: Iterable[Any] = ()) -> Trained:
+def load(path: Path | str, *, tasks: Iterable[type[Any]] = (), models: Iterable[Any] = ()) -> Trained:
     """Reads what ``export`` wrote: a folder with all its members, or the file of one of them.
 
     Nothing that stands in the files is run: the classes of tasks and models of your own are to be given.
 
     Args:
         path: the folder, or a file ``*.safetensors`` of it.
-        tasks: classes of tasks and objectives that it may name; give your own here.
+        tasks: classes of tasks and objectives of your own that it may name, besides the built-in ones.
         models: classes of models of your own, or Flax modules.
 
     Raises:
@@ -80,7 +80,11 @@ def load(path: Path | str, *, tasks: Iterable[type[Any]] = BUILT_IN, models: Ite
     first = found[0][1]["experiment"]
     seeds = [about["experiment"]["seeds"][0] for _, about in found]
     own = [flax_model(each) if is_flax_module(each) else each for each in models]
-    experiment = Experiment.from_json(json.dumps({**first, "seeds": seeds}), tasks, own)
+    try:
+        experiment = Experiment.from_json(json.dumps({**first, "seeds": seeds}), (*BUILT_IN, *tasks), own)
+    except (KeyError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{place} describes no experiment of this version: {reason}") from error
     shapes = init_shapes(experiment)
     members = [_checked(file, arrays, shapes) for file, (arrays, _) in zip(files, found, strict=True)]
     return Trained(experiment, jax.tree.map(lambda *leaves: np.stack(leaves), *members))
@@ -104,7 +108,9 @@ def _members(folder: Path) -> list[Path]:
 
 def _member(path: Path) -> tuple[Mapping[str, np.ndarray], dict[str, Any]]:
     arrays, about = read_weights(path)
-    if len(about.get("experiment", {}).get("seeds", ())) != 1:
+    experiment = about.get("experiment") if isinstance(about, dict) else None
+    seeds = experiment.get("seeds") if isinstance(experiment, dict) else None
+    if not isinstance(seeds, list) or len(seeds) != 1:
         raise DamagedError(f"{path} holds no single member: export them with run.py export")
     return arrays, about
 

@@ -1,6 +1,7 @@
 """How are weights kept? As safetensors: named arrays and nothing else, which no program has to run to read.
 
-A file says what it holds: the metadata carry a digest of names and contents, and whatever else is given.
+A file says what it holds: the metadata carry whatever else is given, and a digest of that, of names and of
+contents.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def write_weights(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[s
     """Writes arrays and what is to be known about them, whole or not at all."""
     from safetensors.numpy import save  # not needed to train
 
-    metadata = {_ABOUT: json.dumps(about, allow_nan=False), _DIGEST: _digest(arrays)}
+    text = json.dumps(about, allow_nan=False)
+    metadata = {_ABOUT: text, _DIGEST: _digest(arrays, text)}
     write_bytes(path, save(dict(arrays), metadata))
 
 
@@ -84,14 +86,14 @@ def read_weights(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise DamagedError(f"{path} holds no weights: {' '.join(str(error).split())}") from error
     if _ABOUT not in metadata:
         raise DamagedError(f"{path} was not written by jaxemerge: it does not say what it holds")
-    if metadata.get(_DIGEST) != _digest(arrays):
+    if metadata.get(_DIGEST) != _digest(arrays, metadata[_ABOUT]):
         raise DamagedError(f"{path} is damaged: its content does not match its digest")
     return arrays, json.loads(metadata[_ABOUT])
 
 
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """Of names, types, shapes and bytes."""
-    found = hashlib.sha256()
+def _digest(arrays: Mapping[str, np.ndarray], about: str) -> str:
+    """Of names, types, shapes and bytes, and of what is said of them."""
+    found = hashlib.sha256(about.encode())
     for name in sorted(arrays):
         array = arrays[name]
         found.update(f"{name} {array.dtype}{list(array.shape)} ".encode())

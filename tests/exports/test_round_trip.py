@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,17 @@ def test_a_file_alone_is_one_member(population: Any, folder: Path) -> None:
     assert same(found.params, jax.tree.map(lambda leaf: leaf[1:2], population.params))
 
 
+def test_of_one_member_there_are_no_intervals_of_means(population: Any) -> None:
+    from jaxemerge.exports.card import card
+
+    fields = json.loads(population.experiment.with_seeds([(5, 5)]).to_json())
+    text = card(fields, population.frame().filter(pl.col("init_seed") == 5), [], 1e-9)
+    assert "1 member of one population" in text
+    assert "(-" not in text
+    assert "- to -" not in text
+    assert "| length 3 | 1 | 0 (0 to 0.7935) | - | 0 |" in text
+
+
 def test_files_are_what_any_program_reads(population: Any, folder: Path) -> None:
     names = sorted(path.name for path in folder.iterdir())
     assert names == [
@@ -106,6 +118,38 @@ def test_models_of_ones_own(tmp_path: Path) -> None:
         je.load(place)
 
 
+@dataclass(frozen=True)
+class Ours(je.Parity):
+    """A task of one's own."""
+
+
+def test_a_mixture_with_a_task_of_ones_own_with_crossed_seeds_of_which_some_diverge(tmp_path: Path) -> None:
+    mixed = je.TaskMixture((Ours(3, (3,)), je.Modular(3)), (1, 2), shared=False)
+    what = {"steps": 5, "batch": 2, "context": 16, "seeds": je.crossed([3, 7], [2]), "evaluations": 1}
+    trained = je.train(je.Experiment(mixed, CELL.model, je.AdamW(1e30), **what))
+    assert trained.evaluations[-1].diverged.all()
+    place = je.export(trained, tmp_path / "mixed (1)")
+    assert sorted(path.name for path in place.glob("*.safetensors")) == [
+        "seed-3-2.safetensors",
+        "seed-7-2.safetensors",
+    ]
+    found = je.load(place, tasks=[Ours])
+    assert found.experiment == trained.experiment
+    assert same(found.params, trained.params)
+    card = (place / "README.md").read_text()
+    for words in (
+        'je.load(".", tasks=[Ours])',
+        "* task.tasks: `Ours(items=500, test_lengths=3, train_length=3), Modular(modulus=3, operation=add,",
+        "random seeds 3/2, 7/2 (of weights/data where these differ). One file each",
+        "| ours/test, length 3 | 2 | 0 (0 to 0.6576) | - | 0 (0 to 0) |",
+        "| training | 0 | - | - |",
+        "Diverged in training: 3/2, 7/2 (of weights/data where these differ). Such members",
+    ):
+        assert words in card
+    with pytest.raises(ValueError, match="task 'Ours' is unknown: must be one of Addition, "):
+        je.load(place)
+
+
 def test_objectives_of_ones_own(tmp_path: Path) -> None:
     lines = je.train(je.Experiment(Line(), steps=3, seeds=SEEDS))
     found = je.load(je.export(lines, tmp_path / "lines"), tasks=[Line])
@@ -131,6 +175,10 @@ def test_a_flipped_bit_is_seen(folder: Path) -> None:
         with pytest.raises(ValueError, match=r"seed-5.safetensors is damaged: its content does not match"):
             je.load(path)
     shutil.copy(folder / "seed-2.safetensors", member)
+    about = member.read_bytes().index(b"learning_rate")  # what is said of the weights counts, too
+    flipped(member, about + 3)
+    with pytest.raises(ValueError, match=r"seed-5.safetensors is damaged: its content does not match"):
+        je.load(member)
     flipped(folder / "config.json", 40)
     with pytest.raises(ValueError, match=r"config.json is damaged"):
         je.load(folder)
@@ -191,6 +239,15 @@ def test_weights_of_another_model_are_refused(population: Any, tmp_path: Path) -
     write_weights(file, arrays, {"cell": "x"})
     with pytest.raises(ValueError, match="holds no single member"):
         je.load(file)
+    for about in ([], {"experiment": 3}, {"experiment": {"seeds": 1}}):
+        write_weights(file, arrays, about)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="holds no single member"):
+            je.load(file)
+    alone, other = {"seeds": [[5, 5]]}, {**fields, "optimizer": 3}
+    for wrong, reason in ((alone, "KeyError: 'model'"), (other, "TypeError: ")):
+        write_weights(file, arrays, {"experiment": wrong})
+        with pytest.raises(ValueError, match=f"describes no experiment of this version: {reason}"):
+            je.load(file)
 
 
 def test_nothing_is_overwritten(population: Any, folder: Path) -> None:
