@@ -6,16 +6,20 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from jaxemerge.code import is_foreign
 from jaxemerge.models import Model, flax_model, is_flax_module
+from jaxemerge.models import check as models
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.tasks import BUILT_IN, Task
+from jaxemerge.tasks import check as tasks
 from jaxemerge.training import Objective
+from jaxemerge.training import check as objectives
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,7 @@ def with_task(cells: Sequence[Experiment], where: str) -> list[Experiment]:
     task = made(option)
     if _is(task, Objective):
         return [replace(cell, task=task, model=None) for cell in cells]
-    longest = told(option, type(task), lambda: task.max_length)
-    return [replace(cell, task=task, context=max(cell.context, longest)) for cell in cells]
+    return [replace(cell, task=task, context=max(cell.context, task.max_length)) for cell in cells]
 
 
 def with_model(cells: Sequence[Experiment], where: str) -> list[Experiment]:
@@ -90,10 +93,21 @@ def made(option: Option) -> Any:
         ValueError: there is none, or it cannot be made.
     """
     found = named(option)
-    if not isinstance(found, type):
-        return found
-    kind = told(option, found, lambda: flax_model(found)) if is_flax_module(found) else found
-    return told(option, found, kind)
+    if isinstance(found, type):
+        kind = told(option, found, lambda: flax_model(found)) if is_flax_module(found) else found
+        found = told(option, found, kind)
+    for problem in declaration_problems(found):
+        raise option.error(problem)
+    return found
+
+
+def declaration_problems(found: Any) -> Iterator[str]:
+    """What is wrong with a task, objective or model before anything is asked of it."""
+    if _is(found, Task):
+        return tasks.declaration_problems(found)
+    if _is(found, Objective):
+        return objectives.declaration_problems(found)
+    return models.declaration_problems(found)
 
 
 def told(option: Option, kind: type, make: Callable[[], Any]) -> Any:
@@ -138,19 +152,20 @@ def is_own(option: Option, value: Any, module: ModuleType) -> bool:
 
 
 def from_file(option: Option, path: Path) -> ModuleType:
-    """Runs a file as a module; what lies beside it can be imported by it, as where Python runs it itself."""
+    """Runs a file as a module; what lies beside it can be imported by it, with and without a dot."""
     if not path.is_file():
         raise option.error(f"{path} is no file")
     name = f"custom_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    folder = str(path.resolve().parent)
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=[folder])
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.resolve().parent))
+    sys.path.insert(0, folder)
     sys.modules[name] = module  # dataclasses look up their module there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise option.error(located(error, str(path))) from error
     return module
@@ -161,17 +176,26 @@ def from_module(option: Option, name: str) -> ModuleType:
     sys.path.insert(0, "")
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         missing = isinstance(error, ModuleNotFoundError) and name.startswith(error.name or " ")
         reason = f"no module {name} here" if missing else located(error, None)
         raise option.error(reason) from error
 
 
-def located(error: Exception, path: str | None) -> str:
-    """An error in words, with the line of the user's file in which it arose."""
+def located(error: BaseException, path: str | None) -> str:
+    """An error in words, with the line in which it arose, of the user's file or of one beside it."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if path and Path(frame.filename).resolve() == Path(path).resolve()]
+    own = [frame for frame in frames if path and is_beside(Path(frame.filename), Path(path))]
     last = (own or frames)[-1]
-    return f"{last.filename}, line {last.lineno}: {type(error).__name__}: {error}"
+    if last.filename == __file__:  # it was called with what it does not take
+        return f"{reason}; give it defaults, or name a value that is made" if "missing" in reason else reason
+    return f"{last.filename}, line {last.lineno}: {reason}"
+
+
+def is_beside(file: Path, path: Path) -> bool:
+    """Whether a file is the user's, or in the same folder or one below, and none that is installed."""
+    folder, file = path.resolve().parent, file.resolve()
+    return file == path.resolve() or (file.is_relative_to(folder) and not is_foreign(file))

@@ -25,6 +25,11 @@ def is_own_module(name: str) -> bool:
     return name.partition(".")[0] != __name__.partition(".")[0]
 
 
+def is_foreign(path: Path) -> bool:
+    """Whether a file is the library's, or installed."""
+    return _is_installed(path) or path.resolve().is_relative_to(Path(__file__).resolve().parent)
+
+
 def told(error: Exception, kinds: Iterable[Any]) -> str:
     """An error of the user's code in one line, with the line of that code in which it arose.
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _ROWS = 2
 _LONGEST = 64  # positions that are tried
+_TRACES = 3
 
 
 def check_model(model: Model, vocabulary: int, length: int = 16) -> tuple[str, ...]:
@@ -33,16 +34,26 @@ def check_model(model: Model, vocabulary: int, length: int = 16) -> tuple[str, .
     Args:
         model: an instance of a Model subclass.
         vocabulary: number of token ids of the task that it is to learn.
-        length: positions of a window; at most 64 of them are tried.
+        length: positions of the longest window or text that it will be given. Up to 64 all is tried, beyond
+            that only whether its predictions are finite.
 
     Returns:
         One sentence per problem, each saying what was seen and what to do; empty if there is none.
     """
-    problems = tuple(_declaration(model)) or tuple(_weights(model, vocabulary))
-    return problems or tuple(_predictions(model, vocabulary, min(length, _LONGEST)))
+    for stage in (
+        lambda: declaration_problems(model),
+        lambda: _weights(model, vocabulary),
+        lambda: _predictions(model, vocabulary, min(length, _LONGEST)),
+        lambda: _at_length(model, vocabulary, length),
+    ):
+        problems = tuple(stage())
+        if problems:  # later stages rest on earlier ones
+            return problems
+    return ()
 
 
-def _declaration(model: Model) -> Iterator[str]:
+def declaration_problems(model: Model) -> Iterator[str]:
+    """What is wrong with a model before it is asked for weights."""
     name = type(model).__name__
     if not isinstance(model, Model):
         yield f"{name} is no Model: subclass jaxemerge.Model, or make one with jaxemerge.flax_model"
@@ -88,13 +99,9 @@ def _weights(model: Model, vocabulary: int) -> Iterator[str]:
 
 def weight_problems(init: Callable[[Key], Any]) -> Iterator[str]:
     """What is wrong with initial weights: none, no floats, not finite, or others for the same key."""
-    key = jax.random.key(0)
-    program, again = (jax.jit(lambda key: init(key)).lower(key) for _ in range(2))
-    params = program.compile()(key)
-    if again.as_text() != program.as_text():  # traced anew, hidden randomness shows
-        pairs = zip(jax.tree.leaves(params), jax.tree.leaves(again.compile()(key)), strict=True)
-        if not all(np.array_equal(one, other, equal_nan=True) for one, other in pairs):
-            yield "init gives other weights for the same key: use no randomness but the key"
+    params, same = repeated(init, jax.random.key(0))
+    if not same:
+        yield "init gives other weights for the same key: use no randomness but the key"
     leaves = jax.tree_util.tree_leaves_with_path(params)
     if not leaves:
         yield "init returns no weights: there is nothing to train"
@@ -104,6 +111,24 @@ def weight_problems(init: Callable[[Key], Any]) -> Iterator[str]:
             yield f"{name} are {leaf.dtype}: use floats, and keep constants out of the weights"
         elif not np.all(np.isfinite(np.asarray(leaf, np.float32))):
             yield f"{name} are not finite: scale them down"
+
+
+def repeated(function: Callable[..., Any], *arguments: Any) -> tuple[Any, bool]:
+    """What a compiled function returns, and whether it does so again when it is traced anew.
+
+    Randomness and state of Python are looked up when a function is traced, and only then.
+    """
+
+    def lowered() -> Any:
+        fresh: Any = compiled(lambda *given: function(*given))  # of a function that was not traced yet
+        return fresh.lower(*arguments)
+
+    program, *others = (lowered() for _ in range(_TRACES))
+    first = program.compile()(*arguments)
+    other = next((each for each in others if each.as_text() != program.as_text()), None)
+    again = other.compile()(*arguments) if other else first
+    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True)
+    return first, all(np.array_equal(one, two, equal_nan=True) for one, two in pairs)
 
 
 def _predictions(model: Model, vocabulary: int, length: int) -> Iterator[str]:
@@ -128,11 +153,30 @@ def _predictions(model: Model, vocabulary: int, length: int) -> Iterator[str]:
     if not jnp.issubdtype(shape.dtype, jnp.floating):
         yield f"its logits are {shape.dtype}: return floats"
         return
-    run = compiled(predict)
-    if not np.all(np.isfinite(run(params, tokens))):
+    logits, same = repeated(predict, params, tokens)
+    if not same:
+        yield "it predicts otherwise when it is traced anew: use no randomness or state but its weights"
+    elif not np.all(np.isfinite(logits)):
         yield "its logits are not finite for initial weights: scale them down, or mind log(0) and 0/0"
+    else:
+        yield from _causality(compiled(predict), _shaken(params), tokens, vocabulary)
+
+
+def _at_length(model: Model, vocabulary: int, length: int) -> Iterator[str]:
+    """Whether it still predicts where it was not tried yet, as beyond a table of positions it may not."""
+    if length <= _LONGEST:
         return
-    yield from _causality(run, _shaken(params), tokens, vocabulary)
+    params, tokens = model.init(vocabulary, jax.random.key(0)), jnp.zeros((1, length), jnp.int32)
+    try:
+        logits = compiled(lambda p: model.apply(vocabulary, p, tokens, tokens))(params)
+    except Exception as error:  # as above
+        yield f"it fails on {length} tokens under jax.jit: {told(error, _own(model))}"
+        return
+    if not np.all(np.isfinite(logits)):
+        yield (
+            f"for {length} tokens its logits are not finite, for {_LONGEST} they are: it will read as many; "
+            "mind the size of tables of positions"
+        )
 
 
 def _shaken(params: Any) -> Any:

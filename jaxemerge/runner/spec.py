@@ -64,7 +64,7 @@ class Experiment:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
         check_seeds(self.seeds)
-        if not _NAME.fullmatch(self.task.name):
+        if not isinstance(self.task.name, str) or not _NAME.fullmatch(self.task.name):
             raise ValueError(
                 f"task name {self.task.name!r}: must be letters, digits, or any of _.+- but for the first"
             )
@@ -79,6 +79,10 @@ class Experiment:
             object.__setattr__(self, "context", 1)
         elif self.model is None:
             raise ValueError(f"model=None: {self.task.name} is a task and needs a model that learns it")
+        elif type(self.task.max_length) is not int:
+            raise ValueError(
+                f"{self.task.name}: max_length is {self.task.max_length!r}: return a positive int"
+            )
         elif self.context < self.task.max_length:
             raise ValueError(
                 f"context={self.context} is shorter than the longest example of {self.task.name}: "

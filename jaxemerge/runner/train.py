@@ -276,7 +276,8 @@ def prepare(experiment: Experiment) -> None:
     known = cast("Task", task)
     _refuse(f"task {task.name}", check_task(known))
     if is_own(type(model)):
-        _refuse(f"model {type(model).__name__}", check_model(model, known.vocabulary, experiment.context))
+        longest = max(experiment.context, *(one.tokens.shape[1] for one in known.evaluation_sets()))
+        _refuse(f"model {type(model).__name__}", check_model(model, known.vocabulary, longest))
 
 
 def _refuse(what: str, problems: Sequence[str]) -> None:

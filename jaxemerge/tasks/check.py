@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from jaxemerge.types import Key
 
 _DRAWS = 256
+_TRACES = 3  # hidden randomness may draw the same again once
+_DECLARED = ("name", "vocabulary", "min_length", "max_length", "best_loss", "end", "chance")
 
 
 def check_task(task: Task) -> tuple[str, ...]:
@@ -37,19 +39,27 @@ def check_task(task: Task) -> tuple[str, ...]:
     Returns:
         One sentence per problem, each saying what was seen and what to do; empty if there is none.
     """
-    for stage in (_declaration, _signature, _examples, _evaluation):
+    for stage in (declaration_problems, _signature, _examples, _evaluation):
         problems = tuple(stage(task))
         if problems:  # later stages rest on earlier ones
             return problems
     return ()
 
 
-def _declaration(task: Task) -> Iterator[str]:
+def declaration_problems(task: Task) -> Iterator[str]:
+    """What is wrong with a task before it is asked for examples."""
+    if isinstance(task, type) and issubclass(task, Task):
+        yield f"{task.__name__} is a class: give a task of it, as {task.__name__}()"
+        return
     if not isinstance(task, Task):
         yield f"{type(task).__name__} is no Task: subclass jaxemerge.Task"
         return
     if not dataclasses.is_dataclass(task) or not _hashable(task):
         yield f"{type(task).__name__} is not hashable: use @dataclass(frozen=True), and tuples for lists"
+        return
+    failures = [_failure(task, name) for name in _DECLARED]
+    if any(failures):
+        yield from filter(None, failures)
         return
     if not isinstance(task.name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", task.name):
         yield f"name is {task.name!r}: it names folders, so use letters, digits and _ alone"
@@ -67,12 +77,22 @@ def _declaration(task: Task) -> Iterator[str]:
     if task.min_length > task.max_length:
         yield f"min_length={task.min_length} is above max_length={task.max_length}: swap or correct them"
     best = task.best_loss
-    if best is not None and not 0 <= best <= math.log(task.vocabulary):
+    number = isinstance(best, (int, float)) and not isinstance(best, bool)
+    if best is not None and not (number and 0 <= best <= math.log(task.vocabulary)):
         yield f"best_loss is {best!r}: return nats per weighted token, 0 to ln(vocabulary), or None"
     if task.end is not None and (type(task.end) is not int or not 0 <= task.end < task.vocabulary):
         yield f"end is {task.end!r}: return a token in [0, vocabulary={task.vocabulary}), or None"
     if type(task.chance) not in (int, float) or not 0 <= task.chance <= 1:
         yield f"chance is {task.chance!r}: return the probability of guessing an exact answer, in [0, 1]"
+
+
+def _failure(task: Task, name: str) -> str | None:
+    """What the author's code raises where a property is asked for; None where it has a value."""
+    try:
+        getattr(task, name)
+    except Exception as error:  # whatever it is
+        return f"{name} fails: {told(error, [type(task)])}"
+    return None
 
 
 def _hashable(value: Any) -> bool:
@@ -115,7 +135,9 @@ def _signature(task: Task) -> Iterator[str]:
         ("length", (), jnp.integer, "integer"),
     ):
         array = getattr(example, name)
-        if array.shape != shape:
+        if not hasattr(array, "shape"):
+            yield f"sample's {name} are a {type(array).__name__}: return an array, of jax.numpy"
+        elif array.shape != shape:
             yield f"sample's {name} have shape {array.shape}: pad to {shape}, as max_length says"
         elif not jnp.issubdtype(array.dtype, kind):
             yield f"sample's {name} are {array.dtype}: use {word}"
@@ -126,12 +148,13 @@ def _examples(task: Task) -> Iterator[str]:
     program = _traced(task, keys)
     run = program.compile()
     tokens, weights, lengths = first = _drawn(run, keys)
-    if task.max_length > 1 and np.all(tokens == tokens[0]) and np.all(lengths == lengths[0]):
+    inside = np.arange(task.max_length) < lengths[:, None]
+    read = np.where(inside, tokens, 0)
+    if task.max_length > 1 and np.all(read == read[0]) and np.all(lengths == lengths[0]):
         yield f"sample ignores its key: {_DRAWS} keys gave the same example; draw with jax.random"
-    again = _traced(task, keys)  # anew, so that hidden state shows
-    if again.as_text() != program.as_text():
-        run = again.compile()
-    if not _same(first, _drawn(run, keys)):
+    anew = (_traced(task, keys) for _ in range(_TRACES))  # so that hidden randomness or state shows
+    other = next((each for each in anew if each.as_text() != program.as_text()), None)
+    if not _same(first, _drawn(other.compile() if other else run, keys)):
         yield "sample gives another example for the same key: use no randomness or state but the key"
     if lengths.min() < task.min_length or lengths.max() > task.max_length:
         yield (
@@ -139,7 +162,6 @@ def _examples(task: Task) -> Iterator[str]:
             f"min_length={task.min_length} and max_length={task.max_length}"
         )
         return
-    inside = np.arange(task.max_length) < lengths[:, None]
     yield from _token_range("sample's tokens", tokens[inside], task.vocabulary)
     if not np.all(np.isfinite(weights)) or weights.min() < 0:
         yield "sample's weights are negative or not finite: use 0 for tokens not learnt, 1 for others"
@@ -147,6 +169,8 @@ def _examples(task: Task) -> Iterator[str]:
         yield "sample's weights are not 0 beyond the example's length: set them to 0 there"
     elif not np.any(weights[:, 1:] > 0):
         yield "sample's weights are all zero: give the tokens to be learnt a positive weight"
+    elif task.end is not None and not np.any((tokens == task.end) & (weights > 0)):
+        yield f"end={task.end} is never learnt: give it a weight where an answer ends, or return None for end"
 
 
 def _traced(task: Task, keys: Key) -> jax.stages.Lowered:
@@ -164,29 +188,51 @@ def _same(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> bool:
 
 def _evaluation(task: Task) -> Iterator[str]:
     try:
-        sets = task.evaluation_sets()
+        sets, again = task.evaluation_sets(), task.evaluation_sets()
     except Exception as error:  # whatever the author's code raises is the finding
         yield f"evaluation_sets() fails: {told(error, [type(task)])}"
         return
     if not isinstance(sets, tuple) or not sets or not all(isinstance(s, EvaluationSet) for s in sets):
         yield "evaluation_sets() must return a tuple of one or more EvaluationSet"
         return
+    problems = [problem for one in sets for problem in _form(one)]
+    if problems:
+        yield from problems
+        return
     names = [(s.split, s.length) for s in sets]
     for name in {n for n in names if names.count(n) > 1}:
         yield f"two evaluation sets are called {name}: give each its own split or length"
     for one in sets:
         yield from _evaluation_set(task, one)
-    again = task.evaluation_sets()
-    if len(again) != len(sets) or not all(
-        _same((np.asarray(a.tokens), np.asarray(a.scored)), (np.asarray(b.tokens), np.asarray(b.scored)))
-        for a, b in zip(sets, again, strict=True)
-    ):
+    if len(again) != len(sets) or not all(map(_equal, sets, again)):
         yield "evaluation_sets() gives other items when called again: draw them from a fixed seed"
 
 
+def _equal(one: EvaluationSet, other: EvaluationSet) -> bool:
+    return (one.split, one.length) == (other.split, other.length) and all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        for name in ("tokens", "scored", "distractors")
+    )
+
+
+def _form(one: EvaluationSet) -> Iterator[str]:
+    """What is not even of the right kind."""
+    if not isinstance(one.split, str) or not one.split.strip() or not one.split.isprintable():
+        yield f"an evaluation set's split is {one.split!r}: give it a name, as 'test'"
+    if one.length is not None and (type(one.length) is not int or one.length < 0):
+        yield f"{_named(one)}: give its length as an int, or None"
+    for name in ("tokens", "scored", "distractors"):
+        value = getattr(one, name)
+        if not isinstance(value, np.ndarray | jax.Array) and (name != "distractors" or value is not None):
+            yield f"{_named(one)}: {name} are a {type(value).__name__}: give a NumPy array"
+
+
+def _named(one: EvaluationSet) -> str:
+    return f"evaluation set {one.split!r}" + ("" if one.length is None else f" of length {one.length!r}")
+
+
 def _evaluation_set(task: Task, one: EvaluationSet) -> Iterator[str]:
-    where = f"evaluation set {one.split!r}"
-    where += "" if one.length is None else f" of length {one.length}"
+    where = _named(one)
     tokens, scored = np.asarray(one.tokens), np.asarray(one.scored)
     if tokens.ndim != 2 or not tokens.size or not np.issubdtype(tokens.dtype, np.integer):
         yield f"{where}: tokens are {tokens.dtype} of shape {tokens.shape}: give integers [items, positions]"
@@ -225,7 +271,7 @@ def _accepted(where: str, task: Task, tokens: np.ndarray, scored: np.ndarray) ->
         right = np.asarray(verify(tokens, tokens, scored))
         empty = np.asarray(verify(np.where(scored, -1, tokens), tokens, scored))
     except Exception as error:  # whatever the author's code raises is the finding
-        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        reason = told(error, [type(task)])
         yield f"{where}: accepts(text, reference, scored) fails under jax.vmap: {reason}"
         return
     if right.shape != (len(tokens),) or right.dtype != bool:

@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxemerge.code import told
-from jaxemerge.devices import compiled
-from jaxemerge.models.check import is_plain, weight_problems
+from jaxemerge.models.check import is_plain, repeated, weight_problems
 from jaxemerge.training.objective import Objective
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -31,7 +30,7 @@ def check_objective(objective: Objective) -> tuple[str, ...]:
     Returns:
         One sentence per problem, each saying what was seen and what to do; empty if there is none.
     """
-    for stage in (_declaration, _weights, _loss, _scores):
+    for stage in (declaration_problems, _weights, _loss, _scores):
         problems = tuple(stage(objective))
         if problems:  # later stages rest on earlier ones
             return problems
@@ -44,7 +43,8 @@ def functions(objective: Objective) -> tuple[Any, ...]:
     return tuple(each for each in given if each is not None) or (type(objective),)
 
 
-def _declaration(objective: Objective) -> Iterator[str]:
+def declaration_problems(objective: Objective) -> Iterator[str]:
+    """What is wrong with an objective before it is asked for weights."""
     kind = type(objective).__name__
     if not isinstance(objective, Objective):
         yield f"{kind} is no Objective: subclass jaxemerge.Objective, or make one with jaxemerge.pair"
@@ -88,12 +88,14 @@ def _loss(objective: Objective) -> Iterator[str]:
         yield f"loss returns {seen}: return one number, for example a mean"
         return
     try:
-        value, gradient = compiled(jax.value_and_grad(objective.loss))(params, key)
+        (value, gradient), same = repeated(jax.value_and_grad(objective.loss), params, key)
     except Exception as error:  # as above
         yield f"loss has no gradient: {told(error, functions(objective))}"
         return
     finite = all(bool(np.all(np.isfinite(leaf))) for leaf in jax.tree.leaves(gradient))
-    if not np.isfinite(value):
+    if not same:
+        yield "loss is another when it is traced anew: use no randomness or state but the weights and the key"
+    elif not np.isfinite(value):
         yield f"loss is {float(value)} for initial weights: it must be finite"
     elif not finite:
         yield "loss has a gradient that is not finite for initial weights: mind sqrt(0), log(0) and 0/0"

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import run
+from jaxemerge.code import digests
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 TINY = ["--set", "model.depth=1", "--set", "steps=6", "--set", "batch=2", "--set", "evaluations=2"]
@@ -51,6 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a task and a module beside it, in which the command line is used."""
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "letters.py").write_text("COUNT = 7\n")
+    (tmp_path / "broken.py").write_text("# in another file\n{}['x']\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     for name in ("own", "letters", "custom_own"):
@@ -77,6 +79,20 @@ def test_a_task_is_found_in_a_file_or_module_and_its_fields_are_set(
     assert len(set(cells)) == 3  # those of the study
     assert run.main(["--task", where, "--plan", "--rate", "1e9", "--no-cache"]) == 0
     assert not set(cells) & set(re.findall(r"twice-depth\d-width64-\w+", capsys.readouterr().out))
+
+
+def test_a_file_may_import_with_a_dot_and_have_a_space_in_its_path(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = folder / "my tasks"
+    place.mkdir()
+    (place / "letters.py").write_text("COUNT = 3\n")
+    (place / "own task.py").write_text(OWN.replace("import letters", "from . import letters"))
+    where = "my tasks/own task.py:Twice"
+    assert run.main(["--task", where, "--plan", "--rate", "1e9", "--no-cache"]) == 0
+    found = sys.modules.pop("custom_own task")
+    assert found.Twice.vocabulary == 3
+    assert [name for name, _ in digests(found.Twice)] == ["letters.py", "own task.py"]
 
 
 def test_a_built_in_task_is_found_by_its_name_and_gets_its_context(
@@ -124,12 +140,37 @@ def changed(old: str, new: str) -> str:
             changed("letters.COUNT", "1 // 0"),
             "own.py, line 12: ZeroDivisionError: integer division or modulo by zero",
         ),
-        ("own.py:Twice", changed("int = 5", "int"), "missing 1 required positional argument: 'length'"),
+        (
+            "own.py:Twice",
+            changed("int = 5", "int"),
+            "missing 1 required positional argument: 'length'; give it defaults, or name a value that",
+        ),
+        ("own.py:Twice", changed("@dataclass(frozen=True)\n", ""), "Twice is not hashable: use @dataclass("),
+        (
+            "own.py:Twice",
+            changed("int = 5\n", "int = 5\n    table: object = jnp\n"),
+            "field table holds <module 'jax.numpy'",
+        ),
+        (
+            "own.py:Twice",
+            changed("@property\n    def max", "def max").replace("min_length = max_length", "min_length = 6"),
+            "own.py:Twice: max_length is <bound method Twice.max_length",
+        ),
+        (
+            "own.py:Twice",
+            changed("import letters", "import letters, broken"),
+            "broken.py, line 2: KeyError: 'x'",
+        ),
+        (
+            "own.py:Twice",
+            changed("import letters", "import letters, sys; sys.exit(3)"),
+            "line 6: SystemExit: 3",
+        ),
         ("own.py:Twice", changed("int = 5", "int = 1"), "--task own.py:Twice: length=1: must be at least 2"),
         (
             "own.py:Twice",
             changed("self.length + 1\n    min", "self.size + 1\n    min"),
-            "own.py, line 18: AttributeError: 'Twice' object has no attribute 'size'",
+            "own.py, line 18)",
         ),
         (
             "own.py:Twice",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,15 +138,32 @@ class Changed(Bag):
             "infinite": lambda: logits / jnp.zeros(()),
             "ahead": lambda: logits[::-1],
             "wrong": lambda: logits @ jnp.ones((3, 3)),
+            "random": lambda: logits * np.random.default_rng().normal(),
+            "state": lambda: logits * next(TRACES),
+            "table": lambda: logits + jnp.where(jnp.arange(len(tokens)) < 70, 0.0, jnp.nan)[:, None],
         }[FAULT]()
 
 
 FAULT = ""
+TRACES = itertools.count(1)
+
+
+def test_positions_that_it_does_not_know_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "FAULT", "table")
+    model = flax_model(Changed)()
+    assert check_model(model, V, 70) == ()
+    [problem] = check_model(model, V, 71)
+    assert problem == (
+        "for 71 tokens its logits are not finite, for 64 they are: it will read as many; mind the size of "
+        "tables of positions"
+    )
 
 
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
+        ("random", "it predicts otherwise when it is traced anew: use no randomness or state but its"),
+        ("state", "it predicts otherwise when it is traced anew"),
         ("short", "for 9 tokens it returns [9, 10]: return logits [9, 11]"),
         ("ids", "for 9 tokens it returns [9]: return logits [9, 11]"),
         ("pair", "for 9 tokens it returns tuple: return logits [9, 11]"),

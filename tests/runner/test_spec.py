@@ -34,6 +34,29 @@ def test_bad_fields_are_named_with_what_is_allowed(changes, message):
         small(**changes)
 
 
+class Called(Count):
+    """As where ``@property`` is forgotten."""
+
+    def max_length(self):
+        return 7
+
+
+class Unnamed(Count):
+    name = None
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (Called(17, 5, (5, 7)), "called: max_length is <bound method Called.max_length of .*: return"),
+        (Unnamed(17, 5, (5, 7)), "task name None: must be letters, digits"),
+    ],
+)
+def test_tasks_that_do_not_say_their_length_or_name_are_refused(task, message):
+    with pytest.raises(ValueError, match=message):
+        small(task=task)
+
+
 def test_evaluations_always_hold_the_start_and_the_end():
     assert small(evaluations=(7, 3)).evaluation_steps == (0, 3, 7, 40)
     assert small(evaluations=1).evaluation_steps == (0, 40)

@@ -54,10 +54,15 @@ def evaluated(change: Callable[[tuple[EvaluationSet, ...]], Any]) -> Task:
 
 
 def one_set(**fields: Any) -> Task:
-    """A good task with one evaluation set, some of its fields replaced."""
+    """A good task with one evaluation set, some of its fields replaced, by functions anew in each call."""
     base = {"split": "test", "length": 3, "tokens": np.ones((4, 3), np.int32)}
     scored = np.tile([False, True, True], (4, 1))
-    return evaluated(lambda sets: (EvaluationSet(**{**base, "scored": scored, **fields}),))
+
+    def made() -> EvaluationSet:
+        own = {name: value() if callable(value) else value for name, value in fields.items()}
+        return EvaluationSet(**{**base, "scored": scored, **own})
+
+    return evaluated(lambda sets: (made(),))
 
 
 class Unhashable(Cheap):
@@ -92,6 +97,16 @@ BREACHES: dict[str, tuple[Callable[[], Any], str]] = {
         Unhashable,
         "Unhashable is not hashable: use @dataclass(frozen=True), and tuples for lists",
     ),
+    "a class": (lambda: Cheap, "Cheap is a class: give a task of it, as Cheap()"),
+    "vocabulary fails": (
+        lambda: broken(vocabulary=property(raising(KeyError("x")))),
+        "vocabulary fails: KeyError: 'x' (",
+    ),
+    "chance fails": (
+        lambda: broken(chance=property(raising(KeyError("x")))),
+        "chance fails: KeyError: 'x' (",
+    ),
+    "best loss a text": (lambda: broken(best_loss=constant("0")), "best_loss is '0': return nats"),
     "no dataclass": (Plain, "Plain is not hashable: use @dataclass(frozen=True)"),
     "vocabulary float": (
         lambda: broken(vocabulary=constant(6.0)),
@@ -130,6 +145,10 @@ BREACHES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: resampled(lambda e, key: e._replace(length=e.length[None])),
         "sample's length have shape (1,): pad to ()",
     ),
+    "tokens a list": (
+        lambda: resampled(lambda e, key: e._replace(tokens=list(e.tokens))),
+        "sample's tokens are a list: return an array, of jax.numpy",
+    ),
     "tokens float": (
         lambda: resampled(lambda e, key: e._replace(tokens=1.0 * e.tokens)),
         "sample's tokens are float32: use integers",
@@ -145,6 +164,23 @@ BREACHES: dict[str, tuple[Callable[[], Any], str]] = {
     "key ignored": (
         lambda: broken(sample=lambda self, key: Cheap.sample(self, jax.random.key(3))),
         "sample ignores its key: 256 keys gave the same example; draw with jax.random",
+    ),
+    "key decides padding only": (
+        lambda: resampled(
+            lambda e, key: Example(jnp.where(jnp.arange(29) < 3, 1, e.tokens), 1.0 * (jnp.arange(29) < 3), 3)
+        ),
+        "sample ignores its key: 256 keys gave the same example; draw with jax.random",
+    ),
+    "few hidden draws": (  # the first of which are alike
+        lambda: resampled(lambda e, key: e._replace(tokens=(e.tokens + int(next(numbers) % 3 == 2)) % 6)),
+        "sample gives another example for the same key: use no randomness or state but the key",
+    ),
+    "end not learnt": (
+        lambda: broken(
+            end=constant(5),
+            sample=lambda self, key: (e := Cheap.sample(self, key))._replace(weights=1.0 * (e.tokens < 5)),
+        ),
+        "end=5 is never learnt: give it a weight where an answer ends, or return None for end",
     ),
     "state beside the key": (
         lambda: broken(sample=lambda self, key: Cheap.sample(self, jax.random.fold_in(key, next(numbers)))),
@@ -234,6 +270,23 @@ BREACHES: dict[str, tuple[Callable[[], Any], str]] = {
     "evaluation of another number": (
         lambda: evaluated(lambda sets: sets[next(numbers) % 2 :]),
         "evaluation_sets() gives other items when called again: draw them from a fixed seed",
+    ),
+    "distractors drawn anew": (
+        lambda: one_set(distractors=lambda: np.tile([1, 1, 2 + (next(numbers) & 1)], (4, 1, 1))),
+        "evaluation_sets() gives other items when called again: draw them from a fixed seed",
+    ),
+    "split called anew": (
+        lambda: one_set(split=lambda: f"test{next(numbers)}"),
+        "evaluation_sets() gives other items when called again: draw them from a fixed seed",
+    ),
+    "split a number": (lambda: one_set(split=3), "an evaluation set's split is 3: give it a name, as 'test'"),
+    "length of a set float": (
+        lambda: one_set(length=3.0),
+        "evaluation set 'test' of length 3.0: give its length as an int, or None",
+    ),
+    "evaluation tokens a list": (
+        lambda: one_set(tokens=[[1, 1, 1], [1, 1]]),
+        "evaluation set 'test' of length 3: tokens are a list: give a NumPy array",
     ),
     "evaluation fails": (
         lambda: broken(evaluation_sets=raising(KeyError("letters"))),

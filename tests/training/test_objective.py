@@ -140,6 +140,10 @@ class Loose(Line):
         ),
         (pair(right, lambda p, key: p), "loss returns dict: return one number"),
         (pair(right, lambda p, key: p["y"]), "loss(params, key) fails under jax.jit: KeyError: 'y' ("),
+        (
+            pair(right, lambda p, key: square(p, key) * np.random.default_rng().normal()),
+            "loss is another when it is traced anew: use no randomness or state but the weights and the key",
+        ),
         (pair(right, lambda p, key: jnp.log(-jnp.sum(p["x"]))), "loss is nan for initial weights"),
         (
             pair(right, lambda p, key: jnp.sum(jnp.sqrt(p["x"] - 1))),
