@@ -34,9 +34,10 @@ SHORT = {
     "parity_width": ["steps=30"],
     "pass_until_scaling": ["steps=80", "pass_until.cap=200", "pass_until.items=2"],
     "compute_optimal": ["steps=30", "model.width=8", "model.heads=1"],
+    "in_context_growth": ["steps=30", "model.depth=2", "evaluations=2"],
 }
-# Cells that are trained where those of a study cannot be made few: two of each test; four widths.
-SOME = {"induced_emergence": "1,4,9,12", "pass_until_scaling": "1,3,5,7"}
+# Cells that are trained where those of a study cannot be made few: two of each test; three or four widths.
+SOME = {"induced_emergence": "1,4,9,12", "pass_until_scaling": "1,3,5,7", "in_context_growth": "1,2,4"}
 
 
 @pytest.fixture(scope="module")
