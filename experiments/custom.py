@@ -63,7 +63,12 @@ def with_task(cells: Sequence[Experiment], where: str) -> list[Experiment]:
     task = made(option)
     if _is(task, Objective):
         return [replace(cell, task=task, model=None) for cell in cells]
-    return [replace(cell, task=task, context=max(cell.context, task.max_length)) for cell in cells]
+    longest = task.max_length
+    return told(
+        option,
+        type(task),
+        lambda: [replace(cell, task=task, context=max(cell.context, longest)) for cell in cells],
+    )
 
 
 def with_model(cells: Sequence[Experiment], where: str) -> list[Experiment]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from jaxemerge.code import digests, is_own
 from jaxemerge.evaluation import PassUntil
-from jaxemerge.models import Model, Transformer
+from jaxemerge.models import Model, Transformer, is_flax_module
 from jaxemerge.tasks import BUILT_IN, Task
 from jaxemerge.training import AdamW, Members, Objective, Seed, check_seeds, members, paired
 
@@ -64,6 +64,9 @@ class Experiment:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
         check_seeds(self.seeds)
+        for each in (self.task, self.model):
+            if isinstance(each, type):
+                raise ValueError(f"{each.__name__} is a class: give one that is made of it, as {_made(each)}")
         if not isinstance(self.task.name, str) or not _NAME.fullmatch(self.task.name):
             raise ValueError(
                 f"task name {self.task.name!r}: must be letters, digits, or any of _.+- but for the first"
@@ -209,6 +212,11 @@ class Experiment:
                 "seeds": tuple(map(tuple, fields["seeds"])),
             }
         )
+
+
+def _made(kind: type[Any]) -> str:
+    """How one is made of a class."""
+    return f"jaxemerge.flax_model({kind.__name__})()" if is_flax_module(kind) else f"{kind.__name__}()"
 
 
 def _fields(value: Any) -> Any:

@@ -57,42 +57,46 @@ def declaration_problems(task: Task) -> Iterator[str]:
     if not dataclasses.is_dataclass(task) or not _hashable(task):
         yield f"{type(task).__name__} is not hashable: use @dataclass(frozen=True), and tuples for lists"
         return
-    failures = [_failure(task, name) for name in _DECLARED]
-    if any(failures):
-        yield from filter(None, failures)
-        return
-    if not isinstance(task.name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", task.name):
-        yield f"name is {task.name!r}: it names folders, so use letters, digits and _ alone"
     for field in dataclasses.fields(task):
         if not _plain(getattr(task, field.name)):
             yield (
                 f"field {field.name} holds {getattr(task, field.name)!r}, which cannot be written into a "
                 "results folder: use numbers, text, True, False, None, tuples of these, and tasks"
             )
-    for name in ("vocabulary", "min_length", "max_length"):
-        value = getattr(task, name)
-        if type(value) is not int or value < 1:
-            yield f"{name} is {value!r}: return a positive int"
-            return
-    if task.min_length > task.max_length:
-        yield f"min_length={task.min_length} is above max_length={task.max_length}: swap or correct them"
-    best = task.best_loss
-    number = isinstance(best, (int, float)) and not isinstance(best, bool)
-    if best is not None and not (number and 0 <= best <= math.log(task.vocabulary)):
-        yield f"best_loss is {best!r}: return nats per weighted token, 0 to ln(vocabulary), or None"
-    if task.end is not None and (type(task.end) is not int or not 0 <= task.end < task.vocabulary):
-        yield f"end is {task.end!r}: return a token in [0, vocabulary={task.vocabulary}), or None"
-    if type(task.chance) not in (int, float) or not 0 <= task.chance <= 1:
-        yield f"chance is {task.chance!r}: return the probability of guessing an exact answer, in [0, 1]"
+    said: dict[str, Any] = {}
+    failures = [failure for name in _DECLARED if (failure := _asked(task, name, said))]
+    yield from failures or _values(**said)
 
 
-def _failure(task: Task, name: str) -> str | None:
-    """What the author's code raises where a property is asked for; None where it has a value."""
+def _asked(task: Task, name: str, said: dict[str, Any]) -> str | None:
+    """Adds what a property says, each asked once as some compute; or else tells what its code raises."""
     try:
-        getattr(task, name)
+        said[name] = getattr(task, name)
     except Exception as error:  # whatever it is
         return f"{name} fails: {told(error, [type(task)])}"
     return None
+
+
+def _values(
+    *, name: Any, vocabulary: Any, min_length: Any, max_length: Any, best_loss: Any, end: Any, chance: Any
+) -> Iterator[str]:
+    """What is wrong with what a task says of itself."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name):
+        yield f"name is {name!r}: it names folders, so use letters, digits and _ alone"
+    sizes = {"vocabulary": vocabulary, "min_length": min_length, "max_length": max_length}
+    for what, value in sizes.items():
+        if type(value) is not int or value < 1:
+            yield f"{what} is {value!r}: return a positive int"
+            return
+    if min_length > max_length:
+        yield f"min_length={min_length} is above max_length={max_length}: swap or correct them"
+    number = isinstance(best_loss, (int, float)) and not isinstance(best_loss, bool)
+    if best_loss is not None and not (number and 0 <= best_loss <= math.log(vocabulary)):
+        yield f"best_loss is {best_loss!r}: return nats per weighted token, 0 to ln(vocabulary), or None"
+    if end is not None and (type(end) is not int or not 0 <= end < vocabulary):
+        yield f"end is {end!r}: return a token in [0, vocabulary={vocabulary}), or None"
+    if type(chance) not in (int, float) or not 0 <= chance <= 1:
+        yield f"chance is {chance!r}: return the probability of guessing an exact answer, in [0, 1]"
 
 
 def _hashable(value: Any) -> bool:

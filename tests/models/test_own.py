@@ -238,6 +238,8 @@ class Weights(Table):
         (Listed(), "Listed is not hashable: use @dataclass(frozen=True), and tuples for lists"),
         (Loose(), "Loose is not hashable"),
         (Odd(), "field sizes_of holds (1, 1j), which cannot be written into a results folder"),
+        (Table, "Table is a class: give a model of it, as Table()"),
+        (Bag, "Bag is a class: give a model of it, as jaxemerge.flax_model(Bag)()"),
         (object(), "object is no Model: subclass jaxemerge.Model"),
         (Weights(fault="none"), "init returns no weights: there is nothing to train"),
         (Weights(fault="whole"), "init's weights['table'] are int32: use floats"),

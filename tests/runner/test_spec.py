@@ -8,6 +8,7 @@ import pytest
 
 from jaxemerge import AdamW, Count, Experiment, crossed, llama, neox, paired
 from jaxemerge.runner.spec import log_spaced
+from own_models import Bag
 
 
 def small(**changes):
@@ -55,6 +56,18 @@ class Unnamed(Count):
 def test_tasks_that_do_not_say_their_length_or_name_are_refused(task, message):
     with pytest.raises(ValueError, match=message):
         small(task=task)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": Count}, r"^Count is a class: give one that is made of it, as Count\(\)$"),
+        ({"model": Bag}, r"^Bag is a class: give one that is made of it, as jaxemerge.flax_model\(Bag\)"),
+    ],
+)
+def test_classes_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        small(**changes)
 
 
 def test_evaluations_always_hold_the_start_and_the_end():
