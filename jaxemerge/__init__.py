@@ -1,8 +1,38 @@
-"""jaxemerge: train hundreds of small transformers at once and study what they learn as a distribution.
+"""Train hundreds of small transformers at once and study what they learn as a distribution over seeds.
 
-The parts that need Polars or Altair (``jaxemerge.analysis``, ``jaxemerge.charts``,
-``jaxemerge.report``, ``jaxemerge.runner.store``) are imported by name; importing this package, and
-training, need only JAX, Flax and Optax.
+    import jaxemerge as je
+
+    experiment = je.Experiment(je.Count(40, 10, (10, 15)), je.neox(depth=2, width=64, heads=1),
+                               steps=600, batch=16, context=64, seeds=je.paired(range(16)))
+    results = je.train(experiment).frame()  # one row per seed, evaluation step, split and metric
+
+What is trained, and training it:
+
+    Experiment, train, Population    one model on one task from many seeds; what comes out
+    paired, crossed                  seeds: one for weights and data, or every pair of two
+    AdamW                            the optimizer and its schedule of learning rates
+    PassUntil                        sampling at the end of training until answers pass
+    use_host_cores, self_test        devices: cores of the host as such; can their numbers be trusted?
+
+What is learnt, and what learns:
+
+    Task, Example, EvaluationSet, check_task             a task of your own; does it keep the contract?
+    Count, Addition, Modular, InContext, Rewrite         built-in tasks: `help(je.Count)` has worked examples
+    Parity, SparseParity, Recall, Composition, Markov    more of them
+    TaskMixture                                          several tasks in one run
+    Transformer, neox, llama, families                   built-in models; the papers' scale families
+    Model, flax_model, check_model                       a model of your own; does it keep the contract?
+    Objective, pair, check_objective                     what is no language model: weights, loss, scores
+
+Keeping what was trained:
+
+    export, load, Trained    members as files for others, and members read back from them
+
+Units are steps, tokens and nats; shapes of arrays use the letters of `jaxemerge.types` (S seeds, L
+positions, ...). The packages below say in their own help what they answer: `stats` (arrays in, records
+out), `tasks`, `models`, `training`, `evaluation`, `runner`, `exports`. `analysis`, `charts` and `report`
+(frames in; frames, charts or a page out) need Polars and Altair and are imported by name; this package,
+and training, need only JAX, Flax and Optax.
 """
 
 from importlib.metadata import PackageNotFoundError as _PackageNotFoundError

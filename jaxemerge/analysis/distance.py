@@ -66,6 +66,12 @@ def two_sided_scale(
 ) -> Onset:
     """The scale at which the final scores of one test turn two-sided (`stats.two_sided_onset`).
 
+    Args:
+        frame: results.
+        metric: a score.
+        split, length: the test; may be left out where there is one only.
+        key: int or JAX key of the bootstrap over seeds.
+
     Raises:
         ValueError: as `distances`, or if the cells' scales are not positive and all different.
     """

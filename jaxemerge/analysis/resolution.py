@@ -68,6 +68,11 @@ def smaller_tests(
     C(n - k, m) / C(n, m). The mean score does not change with the size of a test: what changes is how many
     seeds and cells look as if they could not do it at all.
 
+    Args:
+        frame: results.
+        metric: a share of items.
+        split, length: the test; may be left out where there is one only.
+
     Returns:
         cell, label, scale, items (m), zero (expected share of seeds that score 0), all_zero (probability that
         every seed of the cell does), value (mean score, the same for every m); in order of scale and m.

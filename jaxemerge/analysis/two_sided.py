@@ -16,6 +16,12 @@ def two_sided(
     `jaxemerge.stats.two_sidedness`: at most 1/2, and 0 where all seeds are on one side. It is a way to choose
     what to look at, not a test of bimodality.
 
+    Args:
+        frame: results.
+        metric: a score.
+        near_zero: scores below this have failed.
+        high: scores above this have not.
+
     Returns:
         cell, label, test, split, length, seeds, zeros (seeds at exactly 0), failed (seeds below `near_zero`),
         succeeded (seeds above `high`), spread (standard deviation of the scores; it decides between equals),

@@ -1,4 +1,48 @@
-"""Pictures of populations: a frame of results in, an Altair chart out."""
+"""Pictures of populations: a frame of results in, an Altair chart out.
+
+    chart = violins(results)
+    chart.save("violins.html")   # or .png, .svg
+
+Frames have the columns of the results schema, one row per seed, step, split and metric
+(`jaxemerge.runner.table`); some charts take what `jaxemerge.analysis` has on the same subject. Scores are
+shares in [0, 1], losses nats per token, intervals 95 % over seeds.
+
+Scores over seeds:
+
+    violins, histogram_grid                 their distribution by cell and test
+    mixture_grid, null_grid                 with fitted lumps and atoms; beside the losses of the same seeds
+    learning_curves, survival_curves        along training; the share that has not broken through
+    distance_map, correlation_maps          between cells; between abilities over seeds
+    crossed_scores, variance_shares         init seed against data seed, and what each explains
+
+Against scale:
+
+    success_against_scale                   the four summaries
+    success_curve, success_chance           fitted P(success) and mean of successes; the first alone
+    success_by_threshold                    for every definition of success
+    means_by_family, values_against_scale   means of scores by family; of metrics without bounds
+    depth_and_width                         grids of two measures of scale
+    rank_curves                             curves of single seeds, most like a jump and most like a line
+
+What the metric does:
+
+    metric_panel                            the same cells under every metric
+    per_token_models, induced_versions      exact match from tokens; sharper and sharper versions
+    resolution_panel                        what the size of the test hides
+
+Laws of pass rates:
+
+    task_scaling, growth_classes            a fitted curve; how far each one bends
+    instance_grid, rate_against_loss        item by item; rates foretold from the answer's loss
+
+Laws of the loss:
+
+    training_envelope, isoflop_profiles     Hoffmann's first and second approach
+    loss_contours                           the third, with the efficient frontier
+    exponent_intervals                      exponents found, and those in print
+    ladder_steps                            from loss to accuracy
+    predicted_against_held_out              the larger runs as foretold by the smaller
+"""
 
 from .curves import learning_curves as learning_curves
 from .distance import distance_map as distance_map

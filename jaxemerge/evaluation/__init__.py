@@ -1,4 +1,34 @@
-"""How well does a population know its task?"""
+"""How well does a population know its task? Scores of its answers, what it writes, how often it must try.
+
+    kept = evaluate(task, model, population.params)          # every seed on every item
+    for metric in METRICS:
+        metric.mean(metric.of(kept.items))                   # [S]
+    items = prompts(task.evaluation_sets())
+    generate(task, model, population.params, seeds, items)   # greedy texts; sampling=Sampling(...) draws
+
+Arrays are [S seeds, E items, ...]; negative log-likelihoods (`nll`) are sums in nats; proportions lie in
+[0, 1].
+
+Scores of given texts, by one forward pass:
+
+    evaluate, Evaluated, Items               all items, kept so that any metric can be worked out later
+    METRICS, Metric, Guess                   exact match, edit distance, ... and what guessing gets
+    all_of, thresholded                      sharper metrics made from others
+    edit_distance                            of two sequences of tokens
+    sheet, Sheet, scores, SetScores          the sums of whole evaluation sets, as training looks at them
+    item_scores, ItemScores                  of single items, from logits
+
+What is written:
+
+    prompts, Prompts                         the beginnings of items, to be answered
+    generate, Written                        answers of all seeds in one program, with a cache
+    Sampling, GREEDY                         how tokens are drawn
+
+How often they must try:
+
+    estimate, PassCounts                     samples until r pass; for `jaxemerge.stats.pass_rate`
+    PassUntil, sampled, Passed               the same as a part of an experiment, and what came of it
+"""
 
 from .edit_distance import edit_distance as edit_distance
 from .forced import ItemScores as ItemScores

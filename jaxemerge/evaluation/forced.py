@@ -40,7 +40,13 @@ class ItemScores(NamedTuple):
 
 
 class SetScores(NamedTuple):
-    """Scores summed over the items of each of M evaluation sets (leading axis S in a population)."""
+    """Scores summed over the items of each of M evaluation sets (leading axis S in a population).
+
+    Attributes:
+        exact: how many items had all their scored tokens predicted.
+        right: how many scored tokens were predicted.
+        nll: negative log-likelihood of the scored tokens, in nats.
+    """
 
     exact: Int[Array | np.ndarray, "*S M"]
     right: Int[Array | np.ndarray, "*S M"]
@@ -117,7 +123,14 @@ def item_scores(
 
 
 def scores(model: Model, vocabulary: int, items: Sheet, params: Params) -> SetScores:
-    """Scores one seed on all evaluation sets, block by block."""
+    """Scores one seed on all evaluation sets, block by block.
+
+    Args:
+        model: what was trained.
+        vocabulary: number of token ids.
+        items: the sets, as ``sheet`` lays them out.
+        params: weights of the seed.
+    """
 
     def block(tokens_and_scored: tuple[Array, Array]) -> ItemScores:
         tokens_EL, scored_EL = tokens_and_scored

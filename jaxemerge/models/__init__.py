@@ -1,4 +1,24 @@
-"""What learns: decoder-only transformers, their families, their cost; and models of the user's own."""
+"""What learns? Decoder-only transformers, their families, their cost; and models of your own.
+
+    model = llama(depth=2, width=64, heads=2)
+    params = model.init(15, jax.random.key(0))               # a vocabulary of 15
+    logits = model.apply(15, params, tokens, segments)       # int32 [B, L] -> float32 [B, L, V]
+    model.non_embedding_parameters(15), model.training_flops_per_token(15, context=64)
+
+A model is a frozen specification; its weights are nested dicts of float32 arrays. B are context windows, L
+their positions, V is the vocabulary. Costs are numbers of weights, floating-point operations and bytes.
+
+    Transformer                        the specification of a transformer, every option a field
+    neox, llama                        presets: GPT-NeoX-style and Llama-style
+    families                           the scale families of the papers, as lists of `Transformer`
+    Model, check_model                 what a model of your own subclasses; does it keep the contract?
+    flax_model, is_flax_module         a model from a Flax module, of NNX or Linen
+    init, apply                        initial weights and logits of a `Transformer`, as plain functions
+    total_parameters                   its weights, by formula
+    non_embedding_parameters           those without embedding and output projection: the N of scaling laws
+    training_flops_per_token           operations to train on a token
+    state_bytes, activation_bytes      memory of a seed between steps, and in a step beside that
+"""
 
 from . import families as families
 from .base import Model as Model

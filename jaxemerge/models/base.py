@@ -95,6 +95,12 @@ class Model(Protocol):
 
         By default that is the texts themselves, which are read anew for every token. ``dtype`` is the
         precision of what is kept, where that is no tokens.
+
+        Args:
+            vocabulary: number of token ids.
+            params: weights of one seed.
+            tokens: B beginnings, all L tokens long.
+            dtype: None for the model's own.
         """
         del dtype
         logits_BLV = self.apply(vocabulary, params, tokens, jnp.zeros_like(tokens))
@@ -103,7 +109,15 @@ class Model(Protocol):
     def extend(
         self, vocabulary: int, params: Params, cache: Any, tokens: Int[Array, " B"], position: Any
     ) -> tuple[Float[Array, "B V"], Any]:
-        """Reads one more token of every text, at ``position`` of all."""
+        """Reads one more token of every text: logits of the one after it, and what is kept of the texts.
+
+        Args:
+            vocabulary: number of token ids.
+            params: weights of one seed.
+            cache: what ``read`` or ``extend`` kept, with room for one more token.
+            tokens: the next of every text.
+            position: where it stands, the same for all texts; the first is 0.
+        """
         whole = cache.tokens.at[:, position].set(tokens)
         logits_BLV = self.apply(vocabulary, params, whole, jnp.zeros_like(whole))
         return jnp.take(logits_BLV, position, axis=1).astype(jnp.float32), Prefix(whole)

@@ -54,6 +54,12 @@ def activation_bytes(spec: Transformer, vocabulary: int, batch: int, context: in
     Gradients; what the backward pass keeps, per block and position 9 widths, three MLP widths and one
     attention map; two MLP widths of scratch; and three float32 copies of the logits. The counts are
     those of the compiled programs for host cores, within 10 %.
+
+    Args:
+        spec: the transformer.
+        vocabulary: number of token ids.
+        batch: context windows of a step.
+        context: tokens per window.
     """
     size = 2 if spec.dtype == "bfloat16" else 4
     up = spec.mlp_width * (1 if spec.mlp == "gelu" else 2)

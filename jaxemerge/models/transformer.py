@@ -164,12 +164,26 @@ class Transformer(Model):
 
 
 def neox(depth: int, width: int, heads: int, **changes: Any) -> Transformer:
-    """GPT-NeoX-style: parallel residual, LayerNorm, a quarter of the head rotated, GELU, untied."""
+    """GPT-NeoX-style: parallel residual, LayerNorm, a quarter of the head rotated, GELU, untied.
+
+    Args:
+        depth: number of blocks.
+        width: model width D.
+        heads: attention heads, which must divide the width.
+        **changes: any other field of ``Transformer``.
+    """
     return Transformer(depth, width, heads, **changes)
 
 
 def llama(depth: int, width: int, heads: int, **changes: Any) -> Transformer:
-    """Llama-style: sequential residual, RMSNorm, full rotation, gated SiLU of 8/3 D, no biases, untied."""
+    """Llama-style: sequential residual, RMSNorm, full rotation, gated SiLU of 8/3 D, no biases, untied.
+
+    Args:
+        depth: number of blocks.
+        width: model width D.
+        heads: attention heads, which must divide the width.
+        **changes: any other field of ``Transformer``.
+    """
     preset = {
         "residual": "sequential",
         "norm": "rms",
@@ -219,7 +233,14 @@ def init(spec: Transformer, vocabulary: int, key: Key) -> Params:
 def apply(
     spec: Transformer, vocabulary: int, params: Params, tokens: Int[Array, "B L"]
 ) -> Float[Array, "B L V"]:
-    """Logits of the next token at every position, float32 [B, L, V]."""
+    """Logits of the next token at every position, float32 [B, L, V].
+
+    Args:
+        spec: what the transformer is made of.
+        vocabulary: V, the number of token ids.
+        params: weights of one seed, as from ``init``.
+        tokens: ids of B texts.
+    """
     return decoder(spec, vocabulary, params)(tokens)
 
 

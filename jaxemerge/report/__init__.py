@@ -1,4 +1,13 @@
-"""How is a study shown? As one offline HTML page whose sentences state what was found, with charts."""
+"""How is a study shown? As one offline HTML page whose sentences state what was found, with charts.
+
+    write_report(frame, "out", title="Counting")   # out/report.html, out/charts/, out/tables/
+
+The frame has the columns of the results schema; `jaxemerge.analysis.read_results` makes one from results
+of any origin. Success is a score of at least ``threshold``.
+
+    write_report     writes the page, every chart as PNG and SVG, and every table as CSV
+    report_damage    says which files of a report are not as they were written
+"""
 
 from .write import report_damage as report_damage
 from .write import write_report as write_report

@@ -1,4 +1,75 @@
-"""Statistics of populations of runs: arrays in, frozen records out. Usable without the rest of jaxemerge."""
+"""Statistics of populations of runs: arrays in, frozen records out. Usable without the rest of jaxemerge.
+
+    seeds = fit_mixture([0, 0, 0.02, 0.04, 0.71, 0.78, 0.80, 0.85], trials=100)
+    seeds.bimodal, seeds.success.value, seeds.success.interval   # two sides? P(success) without a threshold
+    curve = fit_success_curve(scale=[1, 2, 4, 8], successes=[0, 2, 9, 15], trials=[16, 16, 16, 16])
+    curve.midpoint.value                                         # the scale at which half succeed
+
+Scores [S] are one number per seed, shares in [0, 1] where nothing else is said; scale is any positive measure
+of size; losses are in nats per token, N are parameters, D tokens, C = 6 N D FLOPs. Seeds are resampled,
+NaN is a diverged seed. What is fitted is an `Estimate`: a value with its interval.
+
+    Estimate, Interval                                      a number and how sure it is
+    bootstrap, resample_indices, percentile_interval        any statistic's interval over seeds
+    generator                                               the random numbers behind it
+
+One population:
+
+    summaries, Summaries                                    P(success), mean, mean of successes, mode
+    success_interval                                        Wilson's interval of a share
+    half_sample_mode                                        the mode of scores
+    fit_mixture, Mixture                                    lumps and atoms; is it two-sided?
+    dip_test, DipTest                                       more than one mode? Aware of counts
+    ashman_d, bimodality_coefficient                        how far two lumps are apart
+    threshold_scan, ThresholdScan                           P(success) for every definition of success
+    correlation, Correlation                                between abilities, over seeds
+    split_variance, VarianceSplit                           init seed, data seed, or the two together
+
+Two and more populations:
+
+    wasserstein, wasserstein_matrix, wasserstein_test       how far apart, and is it chance?
+    trend_test, TrendTest, PermutationTest                  does an outcome move with scale?
+    onset, two_sided_onset, two_sidedness, Onset            from which scale on?
+    breakthroughness, linearity, emergence_score            does a curve jump?
+
+Success against scale:
+
+    fit_success_curve, SuccessCurve                         P(success), logistic with lapses
+    isotonic_success, IsotonicSuccess                       P(success), no shape assumed
+    step_test, StepTest                                     a step, or a slope?
+    fit_success_mean, SuccessMean                           the mean of the successes
+    fit_score_distribution, ScoreDistribution               both together
+
+Time of breakthrough, in steps:
+
+    breakthrough_time, BreakthroughTimes                    when a seed's score has come to stay
+    kaplan_meier, SurvivalCurve                             the share without one, against time
+    log_rank_test, LogRankTest                              the same rate in all groups?
+    fit_hazard, HazardRegression                            how much sooner at larger scale?
+
+Pass rates:
+
+    pass_rate, PassRate                                     from samples until r pass, unbiased
+    fit_task_scaling, TaskScaling, Growth                   P = exp(-c N^-alpha); straight, convex, concave?
+    fit_growth_models, GrowthModels                         three shapes compared
+    predict_from_loss, LossPrediction                       rates of hard items, by their answer's loss
+
+Laws of the loss:
+
+    fit_power_law, PowerLaw                                 against one scale
+    fit_broken_power_law, BrokenPowerLaw                    with breaks
+    fit_chinchilla, ParametricLoss                          against N and D (Hoffmann's third approach)
+    fit_kaplan, KaplanLoss                                  against N and D (Kaplan et al.)
+    fit_envelope, Envelope, TrainingCurve                   Hoffmann's first approach, from training curves
+    fit_isoflop, IsoFlop                                    the second, from budgets
+    ComputeOptimal, Allocation                              the best N and D for given C, by any of them
+    likelihood_ratio_test, LikelihoodRatioTest              is an exponent what somebody says?
+    rolling_origin, RollingOrigin                           would the small have foretold the large?
+    fit_loss_quantiles, LossQuantiles                       of quantiles over seeds
+    compare_exponents, ExponentRow                          exponents beside those in print
+    PUBLISHED, PublishedExponents                           those in print
+    fit_sigmoid, AccuracyLink, fit_ladder, Ladder           from loss to accuracy; from N and D to it
+"""
 
 from .answer_loss import LossPrediction as LossPrediction
 from .answer_loss import predict_from_loss as predict_from_loss

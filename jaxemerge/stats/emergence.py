@@ -96,6 +96,18 @@ def emergence_score(
 ) -> NDArray[np.float64]:
     """The emergence score of a task-metric-model triplet, which is its breakthroughness.
 
+    Args:
+        scores: [..., N], as for `linearity`.
+        where: [..., N], False where a scale was not run.
+        resolution: floor of the denominator, as for `breakthroughness`.
+        failure: score of a diverged run.
+
+    Returns:
+        [...], as `breakthroughness`.
+
+    Raises:
+        ValueError: as `linearity`.
+
     References:
         Schaeffer, Miranda and Koyejo (2023), arXiv 2304.15004 (the score of their meta-analysis).
     """

@@ -25,7 +25,12 @@ class Interval:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A point estimate and its interval, in the same unit and of the same shape."""
+    """A point estimate and its interval, in the same unit and of the same shape.
+
+    Attributes:
+        value: the estimate, a float or an array.
+        interval: where the truth lies, with the confidence that the function which made it says.
+    """
 
     value: Number
     interval: Interval

@@ -1,4 +1,35 @@
-"""What is to be learnt, one example at a time."""
+"""What is to be learnt? A task describes one example at a time; packing and batches are the library's.
+
+    task = Count(numbers=40, train_length=10, test_lengths=(10, 15))
+    example = task.sample(jax.random.key(0))  # token ids, a loss weight per token, the length
+    check_task(task)                          # () where it keeps the contract, else what to mend
+
+Tokens are int32 ids in [0, task.vocabulary), loss weights float32; ``chance`` is a probability, ``best_loss``
+is in nats per weighted token. Evaluation sets are NumPy arrays that never depend on a seed.
+
+The contract:
+
+    Task, Example, EvaluationSet    what a task of your own subclasses, draws, and is scored on
+    check_task                      every breach of it, with what to do about it
+
+The tasks (each one's help has worked examples):
+
+    Count                   count from one number to another; tested on longer answers
+    Addition                add, lowest digit first, with or without index hints and written carries
+    Modular                 arithmetic modulo a prime, a part of the table held out
+    InContext               follow the rule of k shots
+    Rewrite                 copy, reverse or sort a word
+    Parity, SparseParity    is the number of ones odd, among all bits or a few secret ones?
+    Recall                  look up the values of keys given before
+    Composition             apply a chain of fixed functions, with or without the results between
+    Markov                  predict a random source whose entropy is known
+    TaskMixture             several tasks at once
+    BUILT_IN                all of these classes, which the command line knows by name
+
+From examples to context windows:
+
+    pack_window, pack_batch, Batch    examples end to end, [L] or [B, L], with no padding
+"""
 
 from .addition import Addition as Addition
 from .base import EvaluationSet as EvaluationSet

@@ -59,5 +59,12 @@ def pack_window(task: Task, key: Key, context: int) -> Batch:
 
 
 def pack_batch(task: Task, key: Key, batch: int, context: int) -> Batch:
-    """``batch`` independent windows: tokens, weights and segments, each [B, L]."""
+    """``batch`` independent windows: tokens, weights and segments, each [B, L].
+
+    Args:
+        task: what examples are drawn from.
+        key: decides all of them.
+        batch: windows B.
+        context: tokens L per window, at least those of the longest example.
+    """
     return jax.vmap(lambda k: pack_window(task, k, context))(jax.random.split(key, batch))

@@ -1,4 +1,38 @@
-"""How one seed is trained, and how hundreds are at once."""
+"""How is one seed trained, and how are hundreds at once? One program per device, seeds along its first axis.
+
+`jaxemerge.train(experiment)` is the way in; what follows is for those who write their own loop:
+
+    plan = make_plan(experiment, n_seeds=16)     # how many at once, on which devices, side by side or in turn
+    built = program(experiment, plan.layout)
+    for snapshot in train_population(built, experiment.members, experiment.evaluation_steps):
+        ...                                      # after every dispatch of some steps
+
+S seeds are the leading axis of every array. Losses are in nats per weighted token, lengths in steps. A seed's
+numbers depend neither on its neighbours nor on its chunk.
+
+Who is trained, on what, and how:
+
+    paired, crossed, check_seeds, members, Members    seeds; with their hyperparameters as arrays [S]
+    Seed                                              a pair (init_seed, data_seed)
+    AdamW                                             the optimizer and its schedule
+    Objective, pair, check_objective                  what is minimised, where that is no task and model
+    cost_of, init_shapes                              parameters, FLOPs, bytes; shapes of the weights
+
+Training:
+
+    train_population           trains a chunk of seeds, dispatch by dispatch
+    Snapshot, Paused           a population after a dispatch; all it needs to go on from there
+    program, Program           the compiled functions behind it
+    fixed_part                 what cells share that can be trained by one program
+    TrainState                 what is carried from step to step
+    StepInfo, DispatchInfo     what was seen on the way: losses, gradient norms, divergence
+
+Plans:
+
+    make_plan, Plan                 how many seeds at once, and how; by formula or a search
+    fitted_plan, resumed_plan       for the seeds that are left; as the finished seeds were trained
+    smaller_plan, is_out_of_memory  what to do where memory has run out, and whether it has
+"""
 
 from .check import check_objective as check_objective
 from .objective import Objective as Objective

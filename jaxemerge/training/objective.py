@@ -128,7 +128,14 @@ def pair(
     *,
     name: str = "objective",
 ) -> Objective:
-    """An objective from plain functions; see the methods of ``Objective`` for what each is given."""
+    """An objective from plain functions, which see what the methods of ``Objective`` are given.
+
+    Args:
+        init: key -> initial weights, any tree of floats.
+        loss: (weights, key) -> what a step minimises, one number.
+        score: weights -> a number per metric, or bools, one per item of a test; None for none.
+        name: short name in results and reports.
+    """
     return Pair((init, loss, score), name)
 
 

@@ -83,7 +83,14 @@ def check_seeds(seeds: Iterable[Seed]) -> None:
 
 
 def members(seeds: Iterable[Seed], learning_rate: float, weight_decay: float, decay_steps: float) -> Members:
-    """Members that share their hyperparameters; replace a field to let it differ."""
+    """Members that share their hyperparameters; replace a field to let it differ.
+
+    Args:
+        seeds: (init_seed, data_seed) of each.
+        learning_rate: peak learning rate.
+        weight_decay: decoupled weight decay.
+        decay_steps: length of the learning rate's schedule.
+    """
     pairs = np.asarray(tuple(seeds), np.uint32).reshape(-1, 2)
     return Members(
         init_seed=jnp.asarray(pairs[:, 0]),
