@@ -1,12 +1,15 @@
 """The README keeps its word: its example runs and is short, its commands and links exist."""
 
+import importlib
 import json
 import re
+import shlex
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from options import ANALYZE, ON_A_FOLDER, parser
 from studies import STUDIES
 
 ROOT = Path(__file__).parents[1]
@@ -121,6 +124,40 @@ def test_every_link_and_file_named_exists():
 
 
 def test_every_study_named_in_a_command_exists():
-    named = re.findall(r"experiments/run\.py (count\w+)", README)
-    assert named
-    assert set(named) <= set(STUDIES)
+    named = re.findall(r"run\.py ([a-z]\w+)", README)
+    assert len(named) > 10
+    assert set(named) <= {*STUDIES, *ON_A_FOLDER, ANALYZE, "list"}
+
+
+def test_every_command_is_understood():
+    lines = [line for code in blocks("bash") for line in code.replace("\\\n", " ").splitlines()]
+    commands = [
+        line.partition("experiments/run.py")[2].strip(" '") for line in lines if "experiments/run.py" in line
+    ]
+    assert len(commands) > 15
+    for command in commands:
+        parser(None).parse_args(shlex.split(command, comments=True))  # or ends the program
+
+
+def test_every_benchmark_named_exists():
+    named = re.findall(r"benchmarks/\w+\.py", README)
+    assert len(named) > 5
+    assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
+def test_the_map_names_what_there_is():
+    rows = re.findall(r"^\| `((?:jaxemerge|experiments)/\w*/?)` \| (.*) \|$", README, re.MULTILINE)
+    packages = {path.name for path in (ROOT / "jaxemerge").iterdir() if (path / "__init__.py").is_file()}
+    assert {Path(place).name for place, _ in rows} == packages | {"experiments"}
+    for place, words in rows:
+        for name in re.findall(r"`([\w/]+)`", words):
+            there = (ROOT / place / name).is_dir() or (ROOT / place / f"{name}.py").is_file()
+            code = place.strip("/").replace("/", ".")
+            assert there or hasattr(importlib.import_module(code), name), f"{place}: {name}"
+
+
+def test_no_quick_version_takes_longer_than_it_says():
+    assert "two CPU cores finish within eight minutes (`--quick`)" in README
+    for name, study in STUDIES.items():
+        minutes, seconds = re.search(r"measured: (\d+) min (\d+) s", study.__doc__).groups()
+        assert 60 * int(minutes) + int(seconds) < 8 * 60, name
