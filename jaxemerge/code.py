@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import hashlib
 import sys
@@ -69,6 +70,23 @@ def digests(kind: Any) -> tuple[tuple[str, str], ...]:
         (str(each.relative_to(path.parent)), hashlib.sha256(each.read_bytes()).hexdigest()[:_DIGITS])
         for each in files
     )
+
+
+def code_of(values: Iterable[Any]) -> dict[str, str]:
+    """Names and digests of the files that tasks, models and objectives come from; none of the library's."""
+    return dict(sorted(pair for kind in _kinds(values) for pair in digests(kind)))
+
+
+def _kinds(values: Iterable[Any]) -> Iterator[Any]:
+    """Classes and functions that tasks, models and objectives are made of."""
+    for value in values:
+        if dataclasses.is_dataclass(value):
+            yield type(value)
+            yield from _kinds(getattr(value, field.name) for field in dataclasses.fields(value))
+        elif isinstance(value, tuple):
+            yield from _kinds(value)
+        elif callable(value):
+            yield value
 
 
 def _with_imports(module: ModuleType, folder: Path, seen: set[Path]) -> set[Path]:

@@ -9,7 +9,9 @@ import polars as pl
 
 from jaxemerge.analysis import final_values, is_share, main_metric, summarise
 from jaxemerge.runner.provenance import described_circumstances
+from jaxemerge.runner.spec import pair_call
 from jaxemerge.tasks import BUILT_IN
+from jaxemerge.training.objective import Pair
 
 _UNKNOWN = "-"
 _MOST_SEEDS = 20  # that are named
@@ -63,10 +65,12 @@ def _seeds(seeds: Sequence[Sequence[int]]) -> str:
 
 def _own(experiment: Mapping[str, Any]) -> str:
     """What ``load`` must be given for classes that are not the library's."""
+    model, task = experiment["model"], experiment["task"]
+    if task["kind"] == Pair.__name__:
+        return f", tasks=[je.{pair_call(task)}]"
     built_in = {kind.__name__ for kind in BUILT_IN}
-    own = [kind for kind in dict.fromkeys(_kinds(experiment["task"])) if kind not in built_in]
+    own = [kind for kind in dict.fromkeys(_kinds(task)) if kind not in built_in]
     given = [f"tasks=[{', '.join(own)}]"] if own else []
-    model = experiment["model"]
     given += [f"models=[{model['kind']}]"] if model and "kind" in model else []
     return "".join(f", {each}" for each in given)
 

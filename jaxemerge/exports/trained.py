@@ -60,14 +60,15 @@ class Trained:
         return evaluate(*self.experiment.language(), self.params, **how)
 
 
-def load(path: Path | str, *, tasks: Iterable[type[Any]] = (), models: Iterable[Any] = ()) -> Trained:
+def load(path: Path | str, *, tasks: Iterable[Any] = (), models: Iterable[Any] = ()) -> Trained:
     """Reads what ``export`` wrote: a folder with all its members, or the file of one of them.
 
     Nothing that stands in the files is run: the classes of tasks and models of your own are to be given.
 
     Args:
         path: the folder, or a file ``*.safetensors`` of it.
-        tasks: classes of tasks and objectives of your own that it may name, besides the built-in ones.
+        tasks: classes of tasks and objectives of your own that it may name, besides the built-in ones; what
+            ``pair`` made as it is.
         models: classes of models of your own, or Flax modules.
 
     Raises:

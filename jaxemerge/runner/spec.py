@@ -8,15 +8,16 @@ import json
 import math
 import re
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxemerge.code import digests, is_own
+from jaxemerge.code import code_of, is_own
 from jaxemerge.evaluation import PassUntil
 from jaxemerge.models import Model, Transformer, is_flax_module
 from jaxemerge.tasks import BUILT_IN, Task
 from jaxemerge.training import AdamW, Members, Objective, Seed, check_seeds, members, paired
+from jaxemerge.training.objective import Pair
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # a task's name is part of the name of a folder
 _LABELS = ("study", "family", "seeds")  # name a run without changing what a seed of it does
@@ -136,6 +137,11 @@ class Experiment:
         """Probability of an exact answer by guessing; 0 for an objective."""
         return 0.0 if self.model is None else float(self.language()[0].chance)
 
+    @property
+    def best_loss(self) -> float | None:
+        """Lowest loss that any model can reach, in nats per weighted token; None where it is not known."""
+        return None if self.model is None else self.language()[0].best_loss
+
     def language(self) -> tuple[Task, Model]:
         """Task and model.
 
@@ -174,7 +180,7 @@ class Experiment:
             fields["model"] = _fields(self.model)
             if not is_own(type(self.model)):  # there is one kind
                 del fields["model"]["kind"]
-        code = dict(sorted(pair for kind in _kinds((self.task, self.model)) for pair in digests(kind)))
+        code = code_of((self.task, self.model))
         return {**fields, "code": code} if code else fields
 
     def to_json(self) -> str:
@@ -183,13 +189,14 @@ class Experiment:
 
     @classmethod
     def from_json(
-        cls, text: str, tasks: Iterable[type[Any]] = BUILT_IN, models: Iterable[type[Model]] = ()
+        cls, text: str, tasks: Iterable[Any] = BUILT_IN, models: Iterable[type[Model]] = ()
     ) -> Experiment:
         """Reads what ``to_json`` wrote.
 
         Args:
             text: JSON of one experiment.
-            tasks: classes of tasks and objectives it may name; give your own here.
+            tasks: classes of tasks and objectives it may name; give your own here. What has functions among
+                its fields, as what ``pair`` makes, is not read from text: give it as it is.
             models: classes of models of your own.
 
         Raises:
@@ -197,7 +204,7 @@ class Experiment:
         """
         fields = json.loads(text)
         fields.pop("code", None)
-        kinds = {kind.__name__: kind for kind in tasks}
+        given = tuple(tasks)
         model = fields["model"]
         if model is not None:
             others = {kind.__name__: kind for kind in models}
@@ -205,7 +212,7 @@ class Experiment:
         return cls(
             **{
                 **fields,
-                "task": _value(fields["task"], kinds),
+                "task": _task(fields["task"], given),
                 "model": model,
                 "optimizer": _build(AdamW, fields["optimizer"]),
                 "pass_until": _build(PassUntil, asked) if (asked := fields.get("pass_until")) else None,
@@ -229,16 +236,23 @@ def _fields(value: Any) -> Any:
     return value.__qualname__ if callable(value) else value
 
 
-def _kinds(values: Iterable[Any]) -> Iterator[Any]:
-    """Classes and functions that a task, model or objective is made of."""
-    for value in values:
-        if dataclasses.is_dataclass(value):
-            yield type(value)
-            yield from _kinds(getattr(value, field.name) for field in dataclasses.fields(value))
-        elif isinstance(value, tuple):
-            yield from _kinds(value)
-        elif callable(value):
-            yield value
+def _task(plain: dict[str, Any], given: Sequence[Any]) -> Any:
+    """A task or objective: one that is given as it is, or one of a class that is given."""
+    for one in given:
+        if not isinstance(one, type) and json.loads(_canonical(_fields(one))) == plain:
+            return one
+    if plain["kind"] == Pair.__name__:
+        raise ValueError(
+            f"objective {plain['called']!r} was made of functions, which are not kept: "
+            f"give the same again: tasks=[{pair_call(plain)}]"
+        )
+    return _value(plain, {kind.__name__: kind for kind in given if isinstance(kind, type)})
+
+
+def pair_call(plain: Mapping[str, Any]) -> str:
+    """The call of ``pair`` that made what ``_fields`` made plain."""
+    names = ", ".join(name.rpartition(".")[2] for name in plain["functions"] if name)
+    return f"pair({names}, name={plain['called']!r})"
 
 
 def _value(plain: Any, kinds: Mapping[str, type[Any]], what: str = "task") -> Any:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from jaxemerge.code import code_of
 from jaxemerge.devices import Layout
 from jaxemerge.files import write_json
 from jaxemerge.training.objective import cost_of
@@ -148,7 +149,8 @@ def _timed(recipe: Recipe, plan: Plan) -> float:
 def search_key(recipe: Recipe, formula: Plan, memory: int = 0) -> dict[str, Any]:
     """All that a search's answer depends on, as plain JSON values.
 
-    Of the cell that is what its program is made from, not its seeds, labels, length and learning rate.
+    Of the cell that is what its program is made from, the user's own code by the digests of its files; its
+    seeds, labels, length and learning rate are not.
     """
     devices = formula.layout.devices
     optimizer = dataclasses.replace(recipe.optimizer, learning_rate=1.0, weight_decay=0.0, horizon=1.0)
@@ -158,6 +160,7 @@ def search_key(recipe: Recipe, formula: Plan, memory: int = 0) -> dict[str, Any]
         "jax": jax.__version__,
         "jaxemerge": _version(),
         "cell": [repr(part) for part in (recipe.task, recipe.model, optimizer)],
+        "code": code_of((recipe.task, recipe.model)),
         "batch": recipe.batch,
         "context": recipe.context,
         "per_device": formula.per_device,

@@ -162,6 +162,23 @@ def test_objectives_of_ones_own(tmp_path: Path) -> None:
             use()
 
 
+def test_an_objective_of_functions_is_given_again(tmp_path: Path) -> None:
+    line = Line()
+    made = je.pair(line.init, line.loss, name="line")
+    lines = je.train(je.Experiment(made, steps=3, seeds=SEEDS))
+    place = je.export(lines, tmp_path / "lines")
+    others = (je.pair(line.init, line.loss, name="other"), je.pair(lambda key: {}, line.loss, name="line"))
+    for given in ((), [Line], others):
+        with pytest.raises(
+            ValueError, match=r"give the same again: tasks=\[pair\(init, loss, name='line'\)\]"
+        ):
+            je.load(place, tasks=given)
+    found = je.load(place, tasks=[Line, made])
+    assert found.experiment == lines.experiment
+    assert same(found.params, lines.params)
+    assert "je.load(\".\", tasks=[je.pair(init, loss, name='line')])" in (place / "README.md").read_text()
+
+
 def flipped(path: Path, at: int) -> None:
     content = bytearray(path.read_bytes())
     content[at] ^= 1

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -141,6 +144,33 @@ def test_an_answer_holds_for_its_circumstances() -> None:
         search_key(CELL, formula, 10**9),
     ):
         assert other != key
+
+
+OWN = """
+from dataclasses import dataclass
+from jaxemerge import Count
+
+@dataclass(frozen=True)
+class Mine(Count):
+    {}
+"""
+
+
+def test_an_answer_holds_for_the_code_it_was_found_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two files with a class of one name and the same fields share no answer; the same file does."""
+    keys = []
+    for folder, body in (("one", "pass"), ("other", "extra = 1"), ("same", "pass")):
+        path = tmp_path / folder / "searched.py"
+        path.parent.mkdir()
+        path.write_text(OWN.format(body))
+        monkeypatch.syspath_prepend(path.parent)
+        task = importlib.import_module("searched").Mine(11, 5, (3, 7))
+        keys.append(search_key(replace(CELL, task=task), make_plan(CELL, 8, devices=(device("gpu"),))))
+        del sys.modules["searched"]
+    assert keys[0] == keys[2] != keys[1]
+    assert {**keys[0], "code": {}} == {**keys[1], "code": {}}  # they differ in nothing else
 
 
 def test_only_long_runs_on_accelerators_pay() -> None:
