@@ -18,8 +18,7 @@ from jaxemerge.runner.provenance import changes, provenance, settings
 from jaxemerge.runner.signals import StopRequest
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.store import Store, StoreError
-from jaxemerge.runner.sweep import flat_fields, varied_fields
-from jaxemerge.runner.table import SCHEMA, results_table
+from jaxemerge.runner.table import results_table
 from jaxemerge.runner.train import Evaluation, Progress, chunked, train_chunk
 from jaxemerge.runner.weights import named
 from jaxemerge.training import (
@@ -249,25 +248,6 @@ def current(job: Job, store: Store) -> Job | None:
     return replace(job, experiment=job.experiment.with_seeds(left), begun=_begun(store, cell, left))
 
 
-def swept_columns(experiments: Sequence[Experiment]) -> dict[str, dict[str, Any]]:
-    """Per cell, the swept fields that the results schema has no column for, named by their last part."""
-    names = varied_fields(experiments)
-    if "model.width" in names:
-        names = [name for name in names if name != "model.heads"]  # follows the width
-    return {
-        experiment.cell: {
-            name.rpartition(".")[2]: _plain(flat_fields(experiment)[name])
-            for name in names
-            if name.rpartition(".")[2] not in SCHEMA and name in flat_fields(experiment)
-        }
-        for experiment in experiments
-    }
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, (int, float, str, bool)) else str(value)
-
-
 def run_chunk(
     job: Job,
     seeds: Sequence[Seed],
@@ -312,6 +292,7 @@ def run_chunk(
         return {
             "seconds": seconds,
             "chance": job.experiment.chance,
+            "best_loss": job.experiment.best_loss,
             "plan": job.plan.record,
             "provenance": circumstances,
             "earlier": _earlier(saved, circumstances),

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from jaxemerge.runner.scores import measured
+from jaxemerge.runner.sweep import flat_fields, varied_fields
 from jaxemerge.training import cost_of
 
 if TYPE_CHECKING:
@@ -94,6 +95,42 @@ def cell_columns(experiment: Experiment) -> dict[str, Any]:
         **experiment.learner.sizes,
         "parameters": cost_of(experiment).parameters,
     }
+
+
+def swept_columns(experiments: Sequence[Experiment]) -> dict[str, dict[str, Any]]:
+    """Per cell, the swept fields that the results schema has no column for.
+
+    They are named by their last part, or by as many as tell them apart from one another and from the schema:
+    ``learning_rate``, but ``tasks.0.numbers`` and ``tasks.1.numbers`` of a mixture of two.
+    """
+    shown = {"model.depth", "model.width"}
+    if any(experiment.model is None for experiment in experiments):
+        shown |= {"task.depth", "task.width"}
+    names = varied_fields(experiments)
+    if "model.width" in names:
+        shown.add("model.heads")  # follows the width
+    names = [name for name in names if name not in shown]
+    called = {name: _short(name, names) for name in names}
+    flat = {experiment.cell: flat_fields(experiment) for experiment in experiments}
+    return {
+        cell: {called[name]: _plain(fields[name]) for name in names if name in fields}
+        for cell, fields in flat.items()
+    }
+
+
+def _short(name: str, names: Sequence[str]) -> str:
+    """The fewest last parts of a dotted name that no other ends in, and no column of the schema is called."""
+    parts = name.split(".")
+    for first in range(len(parts) - 1, 0, -1):
+        short = ".".join(parts[first:])
+        alike = sum(f".{other}".endswith(f".{short}") for other in names)
+        if alike == 1 and short not in SCHEMA and not parts[first].isdigit():
+            return short
+    return name
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, float, str, bool)) else str(value)
 
 
 def _block(

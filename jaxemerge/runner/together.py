@@ -189,7 +189,8 @@ def run_group(
         share = len(part.seeds) / len(chunk)  # so that the times of cells add up
         seconds = round(share * (time.monotonic() - began), 3)
         same = {"plan": group.plan.record, "provenance": circumstances, "earlier": []}
-        return {"seconds": seconds, "chance": group.experiment.chance, **same}
+        task = {"chance": group.experiment.chance, "best_loss": group.experiment.best_loss}
+        return {"seconds": seconds, **task, **same}
 
     who = jax.tree.map(lambda *x: np.concatenate(x), *(part.members for part in cells))
     last: Paused | None = None

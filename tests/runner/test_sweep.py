@@ -1,10 +1,12 @@
 """Sweeps, overrides and the reading of FIELD=VALUE."""
 
+from dataclasses import dataclass, replace
+
 import pytest
 
-from jaxemerge import Count, Experiment, neox
-from jaxemerge.runner.study import swept_columns
+from jaxemerge import Count, Experiment, TaskMixture, neox
 from jaxemerge.runner.sweep import cells, chain, distinct, override, parse, product, together, varied_fields
+from jaxemerge.runner.table import swept_columns
 
 BASE = Experiment(Count(17, 5, (5, 7)), neox(1, 24, 3), context=23)
 
@@ -96,3 +98,34 @@ def test_swept_hyperparameters_become_columns_and_sizes_do_not():
     assert set(map(str, swept_columns(wide).values())) == {"{}"}
     lengths = cells(BASE, product({"task.test_lengths": [(5,), (5, 7)]}))
     assert [column["test_lengths"] for column in swept_columns(lengths).values()] == ["(5,)", "(5, 7)"]
+
+
+def test_swept_fields_of_one_name_have_a_column_each():
+    two = (Count(11, 3, (3, 5)), Count(13, 3, (3, 5)))
+    mixtures = [
+        replace(BASE, task=TaskMixture((replace(two[0], numbers=n), replace(two[1], numbers=m))))
+        for n, m in ((11, 13), (17, 13), (11, 19))
+    ]
+    assert list(swept_columns(mixtures).values()) == [
+        {"tasks.0.numbers": 11, "tasks.1.numbers": 13},
+        {"tasks.0.numbers": 17, "tasks.1.numbers": 13},
+        {"tasks.0.numbers": 11, "tasks.1.numbers": 19},
+    ]
+    assert list(swept_columns(mixtures[:2]).values()) == [{"numbers": 11}, {"numbers": 17}]
+
+
+@dataclass(frozen=True)
+class Steps(Count):
+    """A task with fields that are called as one of the experiment and as a column of results."""
+
+    steps: int = 3
+    length: int = 1
+
+
+def test_swept_fields_are_told_from_the_experiments_and_the_results_own():
+    base = replace(BASE, task=Steps(11, 3, (3, 5)))
+    swept = cells(base, together({"steps": [40, 50], "task.steps": [4, 5], "task.length": [1, 2]}))
+    assert list(swept_columns(swept).values()) == [
+        {"steps": 40, "task.steps": 4, "task.length": 1},
+        {"steps": 50, "task.steps": 5, "task.length": 2},
+    ]
