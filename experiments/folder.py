@@ -48,8 +48,10 @@ def report(store: Store, options: argparse.Namespace, console: Console) -> int:
         details=[*((each.name, each.numbers) for each in found), *described(records)],
         passes=store.passes(),
         chance=max(record.get("chance", 0.0) for record in records),
+        best_loss=min(record.get("best_loss") or 0.0 for record in records),
     )
-    print_scores(console, results, main_metric(results), threshold)
+    best = {record["cell"]: record.get("best_loss") for record in records}
+    print_scores(console, results, main_metric(results), threshold, best)
     print_diverged(console, results)
     for each in found:
         say(console, each.line)

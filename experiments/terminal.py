@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jaxemerge.analysis import final_values, is_share, summarise
+from jaxemerge.analysis import final_values, is_share, loss_metric, never_right, summarise
 from jaxemerge.analysis.findings import divergences
 from jaxemerge.analysis.schema import MEMBER
-from jaxemerge.charts.theme import metric_name
+from jaxemerge.charts.theme import metric_name, metric_title
 from jaxemerge.runner.display import duration, quantity
 from jaxemerge.runner.estimate import Estimate
 from jaxemerge.runner.status import CellStatus, study_status
@@ -155,12 +155,46 @@ def print_diverged(console: Console, results: pl.DataFrame) -> None:
         )
 
 
-def print_scores(console: Console, results: pl.DataFrame, metric: str | None, threshold: float) -> None:
-    """Success and its size where a metric is a share of items, else means; nothing where there is none."""
-    if metric is not None and is_share(results, metric):
-        print_summary(console, results, threshold, metric)
-    elif metric is not None:
-        print_values(console, results, metric)
+def print_scores(
+    console: Console,
+    results: pl.DataFrame,
+    metric: str | None,
+    threshold: float,
+    best_losses: Mapping[str, float | None] | None = None,
+) -> None:
+    """Success and its size where a metric is a share of items, else means; nothing where there is none.
+
+    Cells that only luck gets right show their losses instead: no run ever has a right answer, and by the word
+    of its task none can be sure of one, for the best possible loss is above 0.
+
+    Args:
+        console: where to.
+        results: of a study.
+        metric: the score; None where there is none.
+        threshold: success is a score of at least this.
+        best_losses: the lowest loss that any model can reach, by cell; None where it is not known.
+    """
+    if metric is None:
+        return
+    floors = {cell: loss for cell, loss in (best_losses or {}).items() if loss}
+    of_luck = pl.col("cell").is_in([cell for cell in floors if _is_luck(results, cell, metric)])
+    lost, others = results.filter(of_luck), results.filter(~of_luck)
+    loss = loss_metric(lost)
+    if loss is not None:
+        print_values(console, lost, loss, floors)
+    if others.is_empty():
+        return
+    if is_share(others, metric):
+        print_summary(console, others, threshold, metric)
+    else:
+        print_values(console, others, metric)
+
+
+def _is_luck(results: pl.DataFrame, cell: str, metric: str) -> bool:
+    """Whether a cell has a score and a loss, and no run of it ever scores."""
+    rows = results.filter(pl.col("cell") == cell)
+    both = {metric, loss_metric(rows)} <= set(rows["metric"].unique())
+    return both and is_share(rows, metric) and never_right(rows, metric)
 
 
 def print_summary(
@@ -197,21 +231,34 @@ def print_summary(
     console.print(made)
 
 
-def print_values(console: Console, results: pl.DataFrame, metric: str) -> None:
-    """Means of a metric without bounds, for every cell and test; of very many the first."""
+def print_values(
+    console: Console, results: pl.DataFrame, metric: str, best: Mapping[str, float] | None = None
+) -> None:
+    """Means of a metric without bounds, for every cell and test; of very many the first.
+
+    ``best`` is, by cell, the lowest loss that any model can reach.
+    """
     found = final_values(results, metric).table
-    made = table("cell", "test", "runs", "mean", "95 %", "least", "most", left=2)
+    made = table(
+        "cell", "test", "runs", "mean", "95 %", "least", "most", *(["best possible"] if best else []), left=2
+    )
     for row in found.head(MOST_ROWS).iter_rows(named=True):
         mean, low, high, least, most = (
-            "-" if row[name] is None else f"{row[name]:.4g}"
-            for name in ("mean", "low", "high", "least", "most")
+            number(row[name]) for name in ("mean", "low", "high", "least", "most")
         )
         interval = f"{low} to {high}" if low != "-" else "-"
-        made.add_row(row["cell"], row["test"], str(row["runs"]), mean, interval, least, most)
-    console.print(Text(f"{metric_name(metric).capitalize()} over runs at their end", style="bold"))
+        floor = [number(best[row["cell"]])] if best else []
+        made.add_row(row["cell"], row["test"], str(row["runs"]), mean, interval, least, most, *floor)
+    title = metric_title(metric)
+    console.print(Text(f"{title[0].upper()}{title[1:]} over runs at their end", style="bold"))
     console.print(made)
     if found.height > MOST_ROWS:
         say(console, f"... and {found.height - MOST_ROWS} more cells; all are in tables/values.csv")
+
+
+def number(value: float | None) -> str:
+    """A number with four digits; a dash where there is none."""
+    return "-" if value is None else f"{value:.4g}"
 
 
 def share(value: float | None) -> str:

@@ -39,6 +39,7 @@ def contents(
     metric: str | None,
     passes: pl.DataFrame | None = None,
     chance: float = 0.0,
+    best_loss: float | None = None,
 ) -> tuple[list[str], list[Figure], pl.DataFrame]:
     """Headline sentences, figures and summary table of one metric, by default the frame's own main one."""
     headline = findings.population_sentences(frame)
@@ -46,8 +47,9 @@ def contents(
     main = metric or main_metric(frame)
     of_loss = [*laws(frame), *pass_rates(passes)]
     share = main is not None and is_share(frame, main)
-    # No exact answer anywhere is a result, but beside a law of the loss it is not what was asked.
-    if main is None or not share or (of_loss and never_right(frame, main)):
+    # No exact answer anywhere is a result, but not what was asked beside a law of the loss, or where none can
+    # be sure of one.
+    if main is None or not share or ((of_loss or best_loss) and never_right(frame, main)):
         headline.append(f"{_missing(frame, main)}: there are no scores to describe.")
         shown = loss_metric(frame) if share else main
         figures = [*values(frame, shown), *of_loss, *_training(frame, metrics)]

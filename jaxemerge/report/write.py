@@ -39,6 +39,7 @@ def write_report(
     details: Sequence[tuple[str, str]] = (),
     passes: pl.DataFrame | None = None,
     chance: float = 0.0,
+    best_loss: float | None = None,
 ) -> Path:
     """Writes `folder/report.html`, and every chart as `folder/charts/NAME.png` and `.svg`;
     tables as `folder/tables/NAME.csv`, which the page also offers.
@@ -57,6 +58,8 @@ def write_report(
         details: (label, text) pairs on how the results came about, shown above the charts.
         passes: counts of sampling until answers pass, as an experiment with `pass_until` keeps them.
         chance: what guessing scores, as the task's `chance` says.
+        best_loss: the lowest loss that any model can reach, as the task's `best_loss` says. Where it is above
+            0 and no answer was ever right, the report is about losses.
 
     Returns:
         The path of the page.
@@ -67,7 +70,7 @@ def write_report(
     """
     if frame.is_empty():
         raise ValueError("the frame has no rows: there is nothing to report")
-    headline, figures, table = contents(frame, threshold, metric, passes, chance)
+    headline, figures, table = contents(frame, threshold, metric, passes, chance, best_loss)
     tables = {figure.name: as_csv(figure.table) for figure in figures if figure.table is not None}
     if not table.is_empty():
         tables["summary"] = as_csv(table)
