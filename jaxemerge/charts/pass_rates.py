@@ -67,9 +67,12 @@ def _panel(rates: pl.DataFrame, law: TaskScaling, scale: str, doubly: bool, band
         line, cells = (_doubly(frame) for frame in (line, cells))
     title = "F = ln(-ln P)" if doubly else "P(pass)"
     domain = _domain(cells, line, doubly)
+    ticks = _ticks(*domain) if doubly else decades(domain[0])
+    if doubly:  # a number at the upper edge lifts the title of its panel: now both have one
+        domain[0] = ticks[0]
     kind: dict[str, Any] = {"domain": domain, "nice": False}
     kind |= {"reverse": True} if doubly else {"type": "log"}
-    axis = alt.Axis(format="~g") if doubly else alt.Axis(format="~g", values=decades(domain[0]))
+    axis = alt.Axis(format="~g", values=ticks)
 
     def y(column: str) -> alt.Y:
         return alt.Y(f"{column}:Q", title=title, scale=alt.Scale(**kind), axis=axis)
@@ -118,6 +121,14 @@ def _domain(cells: pl.DataFrame, line: pl.DataFrame, doubly: bool) -> list[float
     centre = np.concatenate([cells["value"].to_numpy(), line["value"].to_numpy()])
     positive = centre[np.isfinite(centre) & (centre > 0)]
     return [float(max(positive.min() / 2, 1e-8)), 1.0]
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """About six round numbers in equal steps, from `low` or just below it up to `high`."""
+    rough = (high - low) / 6
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = min((m * power for m in (1, 2, 5, 10)), key=lambda step: abs(np.log(step / rough)))
+    return [round(float(i * step), 10) for i in np.arange(np.floor(low / step), high / step)]
 
 
 def instance_grid(items: pl.DataFrame, scale: str = "parameters", *, columns: int = 4) -> alt.FacetChart:

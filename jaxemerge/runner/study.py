@@ -18,7 +18,7 @@ from jaxemerge.runner.provenance import changes, provenance, settings
 from jaxemerge.runner.signals import StopRequest
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.store import Store, StoreError
-from jaxemerge.runner.table import results_table
+from jaxemerge.runner.table import results_table, swept_columns
 from jaxemerge.runner.train import Evaluation, Progress, chunked, train_chunk
 from jaxemerge.runner.weights import named
 from jaxemerge.training import (

@@ -1,6 +1,7 @@
 """Charts of emergence and of pass rates hold the numbers they are given, and can be drawn."""
 
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -61,7 +62,11 @@ def test_the_law_is_drawn_on_both_axes():
         np.testing.assert_allclose(cells["value"].to_numpy(), change(k / SAMPLES), rtol=1e-4)
         assert cells["kind"].to_list() == ["fitted"] * 3 + ["held out"]
     assert right["layer"][1]["encoding"]["y"]["scale"]["reverse"]
-    assert "held out" in texts(chart)
+    svg = texts(chart)
+    assert "held out" in svg
+    heights = [float(y) for y in re.findall(r'role-title"><g transform="translate\([^,]+,([^)]+)\)', svg)]
+    assert len(heights) == 2
+    assert abs(heights[0] - heights[1]) <= 1  # pixel: the titles are on one line
 
 
 def test_rates_that_were_never_seen_are_at_their_limit():
