@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from .schema import CELL, SCHEMA, require
@@ -102,6 +103,22 @@ def with_test_label(frame: pl.DataFrame) -> pl.DataFrame:
     split = pl.col("split").str.replace_all(r"\s+", " ")
     named = pl.when(pl.col("length").is_null()).then(split).otherwise(split + ", " + test)
     return frame.with_columns(test=named if several else test)
+
+
+def some_tests(frame: pl.DataFrame, most: int) -> pl.DataFrame:
+    """The rows of at most so many tests: of every split equally many lengths, evenly spread up to the last.
+
+    One test of every split is there at least.
+    """
+    tests = frame.select("split", "length").unique().sort("split", "length")
+    if tests.height <= most:
+        return frame
+    each = max(1, most // tests["split"].n_unique())
+    chosen = [
+        part[np.unique(np.linspace(part.height - 1, 0, each).round().astype(int))]
+        for part in tests.partition_by("split")
+    ]
+    return frame.join(pl.concat(chosen), on=["split", "length"], how="semi", nulls_equal=True)
 
 
 def _cells(frame: pl.DataFrame) -> pl.DataFrame:

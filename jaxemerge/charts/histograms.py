@@ -7,6 +7,7 @@ import polars as pl
 
 from jaxemerge.analysis import histogram
 from jaxemerge.analysis.histogram import BETWEEN, ONE, ZERO
+from jaxemerge.analysis.labels import with_test_label
 
 from .theme import (
     BETWEEN_COLOUR,
@@ -22,18 +23,32 @@ from .theme import (
 
 # Atoms stand just outside the unit interval, this far out and this wide.
 GAP, BAR = 0.03, 0.06
+MOST_COLUMNS = 8  # of tests whose names, with that of their split, find room
 KINDS = alt.Scale(domain=[ZERO, BETWEEN, ONE], range=[ZERO_COLOUR, BETWEEN_COLOUR, ONE_COLOUR])
 
 
-def histogram_grid(frame: pl.DataFrame, bins: int = 20, metric: str = "exact_match") -> alt.FacetChart:
+def histogram_grid(
+    frame: pl.DataFrame, bins: int = 20, metric: str = "exact_match"
+) -> alt.FacetChart | alt.VConcatChart:
     """Histograms of the final scores: rows are cells by scale, columns tests; atoms at 0 and 1 stand apart.
 
-    Heights are on a square-root scale, so that single seeds can be seen beside a floor of most of them.
+    Heights are on a square-root scale, so that single seeds can be seen beside a floor of most of them. Many
+    tests of several splits make a grid per split, one below the other.
 
     Raises:
         ValueError: as `jaxemerge.analysis.histogram`.
     """
     counts = histogram(frame, bins, metric)
+    title = f"Height: share of seeds (square-root scale). Left to right: {metric_title(metric)}."
+    if counts["split"].n_unique() == 1 or counts["test"].n_unique() <= MOST_COLUMNS:
+        return themed(_grid(counts).properties(title=title))
+    parts = counts.sort("split").partition_by("split", maintain_order=True)
+    grids = [_grid(with_test_label(part)).properties(title=part["split"][0]) for part in parts]
+    return themed(alt.vconcat(*grids, spacing=30, title=title))
+
+
+def _grid(counts: pl.DataFrame) -> alt.FacetChart:
+    """Rows are cells, columns the tests of these counts."""
     aside = (
         pl.when(pl.col("kind") == ZERO).then(-GAP - BAR).when(pl.col("kind") == ONE).then(GAP).otherwise(0.0)
     )
@@ -58,7 +73,7 @@ def histogram_grid(frame: pl.DataFrame, bins: int = 20, metric: str = "exact_mat
     base = alt.Chart(inline(bars.drop("cell", "split", "length")))
     percent = alt.Tooltip("share:Q", format=".1%")
     header = alt.Header(labelAngle=0, labelAlign="left")
-    grid = (
+    return (
         base.mark_rect(stroke="white", strokeWidth=0.5)
         .encode(
             x=score,
@@ -75,5 +90,3 @@ def histogram_grid(frame: pl.DataFrame, bins: int = 20, metric: str = "exact_mat
             spacing={"row": 16, "column": 14},
         )
     )
-    title = f"Height: share of seeds (square-root scale). Left to right: {metric_title(metric)}."
-    return themed(grid.properties(title=title))

@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 
 from jaxemerge.analysis import forms_a_curve, scale_title
+from jaxemerge.analysis.labels import some_tests
 
 from .theme import PAGE, PREFIXED, SCORE_TICKS, by_test, in_order, inline, metric_title, themed
 
@@ -17,14 +18,17 @@ LOG_SPAN = 4
 MANY = 18
 # Points per panel from which a panel needs the whole width of the page.
 CROWDED = 40
+# Tests in one panel.
+MOST_TESTS = 8
 
 
 def success_against_scale(table: pl.DataFrame, scale: str, metric: str = "exact_match") -> alt.ConcatChart:
     """Four panels against scale, coloured by test.
 
-    P(success), the share of seeds above 50 %, the share below 10 % (Wilson bands) and the mean of the
-    successful seeds (bootstrap band). Where the cells lie one after the other along the scale a line joins
-    them; otherwise (one or two cells, grids, cells of one size) every cell has its place and error bars.
+    Of very many tests some are shown (`MOST_TESTS`). P(success), the share of seeds above 50 %, the
+    share below 10 % (Wilson bands) and the mean of the successful seeds (bootstrap band). Where the
+    cells lie one after the other along the scale a line joins them; otherwise (one or two cells, grids,
+    cells of one size) every cell has its place and error bars.
 
     Args:
         table: what `jaxemerge.analysis.summarise` returns.
@@ -32,6 +36,7 @@ def success_against_scale(table: pl.DataFrame, scale: str, metric: str = "exact_
         metric: whose summary it is.
     """
     threshold = table["threshold"][0]
+    table = some_tests(table, MOST_TESTS)
     titles = {
         "success": f"P(success): share of seeds at {threshold:.0%} or more",
         "above_half": "share of seeds above 50%",

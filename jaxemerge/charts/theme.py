@@ -76,7 +76,8 @@ def sequential(n: int) -> list[str]:
 def by_test(tests: Sequence[str]) -> alt.Color:
     """Colour by test, in the tests' order."""
     scale = alt.Scale(domain=list(tests), range=sequential(len(tests)))
-    legend = alt.Legend(title="test", symbolOpacity=1, symbolType="circle")
+    room = PAGE // (7 * max(map(len, tests), default=1) + 34)  # of names in a row
+    legend = alt.Legend(title="test", symbolOpacity=1, symbolType="circle", columns=max(1, room))
     return alt.Color("test:N", scale=scale, sort=list(tests), legend=legend)
 
 

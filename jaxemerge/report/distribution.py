@@ -21,6 +21,8 @@ from jaxemerge.analysis import (
     two_sided,
     two_sided_scale,
 )
+from jaxemerge.analysis.labels import some_tests
+from jaxemerge.charts.scale import MOST_TESTS
 from jaxemerge.charts.theme import metric_name
 
 from .figure import Figure, figure
@@ -59,13 +61,19 @@ def distributions(ends: pl.DataFrame, table: pl.DataFrame, found: dict[str, Any]
         "success_against_scale",
         "How likely is success, and how good are the successes?",
         "Shares of seeds with 95% Wilson intervals, and the mean score of the successful seeds with a 95% "
-        "bootstrap interval. " + findings.tails_sentence(table, test),
+        "bootstrap interval. " + _shown(table) + findings.tails_sentence(table, test),
         charts.success_against_scale(table, scale_column(ends), metric),
     )
     one_test = {"metric": metric, "split": found["split"], "length": found["length"]}
     yield _lumps(ends, found, one_test)
     yield from _single_seeds(ends, found, one_test)
     yield from _distances(ends, found, one_test)
+
+
+def _shown(table: pl.DataFrame) -> str:
+    """Where not all tests are in the picture, how many are."""
+    number, shown = (t["test"].n_unique() for t in (table, some_tests(table, MOST_TESTS)))
+    return "" if shown == number else f"{shown} of {number} tests are shown. "
 
 
 def _name(found: dict[str, Any]) -> str:

@@ -76,7 +76,7 @@ def _metrics(
     verdict = _verdict_words(emergence(chosen, metric, scale=scale, chance=chance), metric_name(metric))
     return figure(
         "emergence",
-        f"Does the ability emerge, or does the metric make it? {found['test'].capitalize()}",
+        f"Does the ability emerge, or does the metric make it? At {found['test']}",
         "Each panel shows the same runs under another metric: mean over seeds with a 95% bootstrap interval. "
         "The emergence score divides the rise by the median step between neighbouring cells; a straight line "
         f"over {chosen['cell'].n_unique()} cells scores {chosen['cell'].n_unique() - 1}. "
@@ -112,7 +112,7 @@ def _induced(frame: pl.DataFrame, one_test: dict[str, Any], scale: str, test: st
     said = f"The emergence scores are {', '.join(listed)}." if listed else "No version moves with scale."
     return figure(
         "induced",
-        f"How sharp can the metric make it? {test.capitalize()}",
+        f"How sharp can the metric make it? At {test}",
         "The same outputs under harsher versions of two metrics. Left: mean token accuracy, and the share "
         "of seeds whose token accuracy is at a threshold or above. Right: the probability that k different "
         f"items are all exactly right. {said}",

@@ -35,7 +35,7 @@ def success_against_scale_fitted(
     fit = success_fit(ends, found["metric"], threshold, split=found["split"], length=found["length"])
     yield figure(
         "success_curve",
-        f"At what scale does success come, and does it come at once? {found['test'].capitalize()}",
+        f"At what scale does success come, and does it come at once? At {found['test']}",
         "Dots are cells with 95% intervals (Wilson; bootstrap). The curve is logistic in the logarithm of "
         "scale, from 0 to a ceiling; the bar through the diamond is the 95% profile interval of its "
         "midpoint. Dashes are the best single step, dots the best shares that never fall. "

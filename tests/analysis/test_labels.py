@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from jaxemerge.analysis import cell_labels, final_scores, forms_a_curve, scale_column, scale_title
+from jaxemerge.analysis.labels import some_tests
 from synthetic import population_frame
 
 
@@ -114,3 +115,22 @@ def test_names_are_one_line():
     assert cell_labels(frame)["label"].to_list() == ["note a b c", "note d"]
     splits = pl.concat([frame.with_columns(split=pl.lit(name)) for name in ("x\u2029y", "z")])
     assert {test.split(",")[0] for test in final_scores(splits)["test"]} == {"x y", "z"}
+
+
+@pytest.mark.parametrize(
+    ("most", "lengths"),
+    [(9, (5, 10, 20, 40)), (8, (5, 10, 20, 40)), (6, (5, 20, 40)), (4, (5, 40)), (1, (40,))],
+)
+def test_some_tests_are_spread_over_the_lengths_of_every_split(most, lengths):
+    one = final_scores(population_frame([(2, 64)], 3, (40, 10, 5, 20), (0, 10)))
+    both = pl.concat([one.with_columns(split=pl.lit(split)) for split in ("a", "b")])
+    chosen = some_tests(both, most)
+    assert chosen.select("split", "length").unique().height == 2 * len(lengths)
+    assert sorted(chosen["length"].unique()) == list(lengths)
+    assert chosen.height == both.filter(pl.col("length").is_in(lengths)).height
+
+
+def test_tests_without_length_stay():
+    one = final_scores(population_frame([(2, 64)], 3, (None,), (0, 10)))
+    three = pl.concat([one.with_columns(split=pl.lit(split)) for split in "abc"])
+    assert some_tests(three, 2).height == three.height

@@ -142,6 +142,26 @@ def test_histograms_hold_every_seed_and_atoms_stand_outside():
     assert len(set(colours)) == 3
 
 
+def many_tests():
+    """Four splits of four lengths."""
+    one = population_frame([(2, 64), (4, 64), (8, 64)], 5, (0, 10, 20, 40), (0, 10))
+    return pl.concat([one.with_columns(split=pl.lit(f"a_rather_long_task_{k}/test")) for k in "abcd"])
+
+
+def test_many_tests_of_several_splits_have_a_grid_each():
+    spec = charts.histogram_grid(many_tests()).to_dict()
+    assert [grid["title"] for grid in spec["vconcat"]] == [f"a_rather_long_task_{k}/test" for k in "abcd"]
+    for grid in spec["vconcat"]:
+        assert grid["facet"]["column"]["sort"] == ["length 0", "length 10", "length 20", "length 40"]
+    assert sum(bar["count"] for grid in spec["vconcat"] for bar in values(grid, spec)) == 16 * 15
+
+
+def test_success_shows_some_of_very_many_tests():
+    spec = success_against_scale(many_tests()).to_dict()
+    shown = {row["test"] for panel in spec["concat"] for row in values(panel, spec)}
+    assert shown == {f"a_rather_long_task_{k}/test, length {n}" for k in "abcd" for n in (0, 40)}
+
+
 def test_histograms_are_in_order_of_scale_and_test():
     spec = charts.histogram_grid(population_frame([(16, 64), (2, 64)], 3, (100, 30))).to_dict()
     assert spec["facet"]["row"]["sort"] == ["depth 2", "depth 16"]
