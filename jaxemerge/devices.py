@@ -172,6 +172,9 @@ class Layout:
     Attributes:
         devices: seeds are shared out evenly over these.
         width: how many seeds a device computes side by side (vmap); further ones follow in turn.
+
+    Raises:
+        ValueError: there is no device, or ``width`` is below 1.
     """
 
     devices: tuple[jax.Device, ...]

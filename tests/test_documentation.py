@@ -166,6 +166,29 @@ def test_every_module_class_and_function_says_what_it_is() -> None:
     assert silent == []
 
 
+def raised(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Public functions, and classes, that raise an error of their own: name and docstring."""
+    for node in tree.body:
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith("_"):
+            continue
+        for inner in node.body if isinstance(node, ast.ClassDef) else [node]:
+            checks = getattr(inner, "name", "") == "__post_init__"  # told where the fields are
+            if not isinstance(inner, ast.FunctionDef) or (inner.name.startswith("_") and not checks):
+                continue
+            errors = [each.exc for each in ast.walk(inner) if isinstance(each, ast.Raise)]
+            if any(
+                isinstance(error, ast.Call) and ast.unparse(error.func).endswith("Error") for error in errors
+            ):
+                yield f"{node.name} {inner.name}", ast.get_docstring(node if checks else inner) or ""
+
+
+def test_who_raises_says_so() -> None:
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.rglob("*.py")]
+    found = [each for tree in trees for each in raised(tree)]
+    assert len(found) > 100
+    assert [name for name, text in found if "Raises" not in text] == []
+
+
 @dataclasses.dataclass
 class Bad:
     """A record.
@@ -246,3 +269,7 @@ def test_faults_are_seen() -> None:
         "two",
         "three",
     ]
+    [(name, text)] = raised(
+        ast.parse("def f():\n    'Does.'\n    raise ValueError(1)\ndef _g():\n    raise KeyError(1)")
+    )
+    assert (name, text) == ("f f", "Does.")

@@ -12,6 +12,7 @@ import pytest
 
 from jaxemerge.analysis import emergence, summarise
 from jaxemerge.report import write_report
+from jaxemerge.report.contents import contents
 from jaxemerge.report.emergence import _verdict_words
 from jaxemerge.report.tables import as_csv
 from synthetic import population_frame
@@ -51,6 +52,22 @@ def page(frame, tmp_path_factory):
     return write_report(
         frame, tmp_path_factory.mktemp("report"), title="A study", threshold=0.35, details=details
     )
+
+
+def test_what_only_luck_gets_right_is_told_by_its_loss():
+    """Where the best possible loss is above 0 and no answer was right, as for a random source."""
+    frame = population_frame([(1, 64), (2, 64)], 3, (30,), (0, 10), diverged=0)
+    right = pl.col("metric") == "exact_match"
+    never = frame.with_columns(value=pl.when(right).then(0.0).otherwise("value"))
+    seen = {
+        name: [figure.name for figure in contents(rows, 0.2, None, best_loss=best)[1]]
+        for name, rows, best in (("luck", never, 1.2), ("not", never, 0.0), ("unknown", never, None))
+    }
+    assert seen["luck"] == ["values", "training_loss"]
+    assert "histograms" in seen["not"]
+    assert seen["not"] == seen["unknown"]
+    assert "Exact match is 0 for every run" in " ".join(contents(never, 0.2, None, best_loss=1.2)[0])
+    assert "histograms" in [figure.name for figure in contents(frame, 0.2, None, best_loss=1.2)[1]]
 
 
 def test_page_and_pictures_are_written(page):

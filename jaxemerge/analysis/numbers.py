@@ -54,7 +54,11 @@ def counts(values: pl.Series, name: str, least: int = 0) -> pl.Series:
 
 
 def ordinals(values: pl.Series, name: str) -> pl.Series:
-    """Seeds as i64; names that are no whole numbers are numbered in order of their first appearance."""
+    """Seeds as i64; names that are no whole numbers are numbered in order of their first appearance.
+
+    Raises:
+        ValueError: if a value is missing, naming its row.
+    """
     if values.null_count():
         row = first_row(values.is_null())
         raise ValueError(f"{name}: row {row} is empty; every run needs a seed")

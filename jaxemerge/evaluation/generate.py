@@ -81,6 +81,9 @@ class Manner:
         cache: precision in which keys and values are kept; None for the model's own.
         decided: whether a text may be broken off at its first wrong token, where that decides that it is
             not accepted.
+
+    Raises:
+        ValueError: ``cache`` is none of these.
     """
 
     start: int

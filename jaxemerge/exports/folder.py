@@ -72,6 +72,9 @@ def write_members(
         scores: rows of results of these members; None where they are not known.
         circumstances: provenances of their training.
         threshold: of success.
+
+    Raises:
+        ValueError: the folder holds something, or ``threshold`` is out of range.
     """
     from jaxemerge.exports.card import card  # needs Polars
 

@@ -133,7 +133,11 @@ def link(
     penalty: Penalty,
     confidence: float,
 ) -> AccuracyLink:
-    """The fit to checked columns, with [n] scales of the runs and [R, n] weights of the resamples."""
+    """The fit to checked columns, with [n] scales of the runs and [R, n] weights of the resamples.
+
+    Raises:
+        ValueError: if `form` is none of these.
+    """
     if form not in ("sigmoid", "exponential"):
         raise ValueError(f"form={form!r} must be 'sigmoid' or 'exponential'")
     low, high = 0.0 if floor is None else floor, 1.0 if ceiling is None else ceiling

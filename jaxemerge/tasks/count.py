@@ -40,6 +40,9 @@ class Count(Task):
         train_length: longest answer seen in training.
         test_lengths: answer lengths that are scored; those above ``train_length`` ask for
             length generalisation.
+
+    Raises:
+        ValueError: a field is out of range; the message says its value and what is allowed.
     """
 
     numbers: int = 150

@@ -59,6 +59,9 @@ class Markov(Task):
         length: tokens of one text.
         texts: number of evaluation texts.
         source: seed of the table and of the evaluation texts.
+
+    Raises:
+        ValueError: a field is out of range; the message says its value and what is allowed.
     """
 
     words: int = 64

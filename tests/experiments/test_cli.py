@@ -232,6 +232,7 @@ def test_items_and_passes_are_kept_through_the_command_line(capsys, tmp_path):
     assert passes.select("init_seed", "item").rows() == [(0, 0), (0, 50), (1, 0), (1, 50)]
     assert (passes["samples"] <= 9).all()
     assert store.records()[0]["chance"] == pytest.approx(60.0**-10)
+    assert store.records()[0]["best_loss"] == 0
 
 
 @pytest.fixture(scope="module")
