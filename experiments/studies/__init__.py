@@ -14,6 +14,7 @@ import polars as pl
 
 from jaxemerge.runner.store import Store
 from studies import (
+    addition_hints,
     compute_optimal,
     count_fixed_depth,
     count_fixed_parameters,
@@ -41,6 +42,7 @@ STUDIES: dict[str, ModuleType] = {
     "parity_width": parity_width,
     "technique_emergence": technique_emergence,
     "in_context_growth": in_context_growth,
+    "addition_hints": addition_hints,
     "induced_emergence": induced_emergence,
     "compute_optimal": compute_optimal,
     "pass_until_scaling": pass_until_scaling,

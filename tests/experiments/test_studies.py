@@ -32,6 +32,7 @@ SHORT = {
     "init_or_data": ["steps=30", "model.depth=1"],
     "grokking_time": ["steps=60", "evaluations=6"],
     "parity_width": ["steps=30"],
+    "addition_hints": ["steps=30", "model.width=16", "task.items=20"],
     "pass_until_scaling": ["steps=80", "pass_until.cap=200", "pass_until.items=2"],
     "compute_optimal": ["steps=30", "model.width=8", "model.heads=1"],
     "in_context_growth": ["steps=30", "model.depth=2", "evaluations=2"],
@@ -197,6 +198,27 @@ def test_depth_and_width_are_told_apart():
     assert found["mean of successes, per doubling of width"].value == pytest.approx(0.4, abs=0.05)
     assert found["mean of successes, per doubling of width"].p_value < 0.001
     assert found["mean of successes, per doubling of depth"].p_value > 0.05
+
+
+def test_hints_and_depth_are_told_apart():
+    study, rows = STUDIES["addition_hints"], []
+    for cell in study.cells(quick=True):
+        fixed = {**cell_columns(cell), "flops": 1.0, "step": 3_500, "tokens": 1, "split": "test"}
+        fixed |= {"metric": "exact_match", "trials": 200, "diverged": False}
+        # All know 3 digits; of 12 seeds 9 know 4 with hints, at either depth, and 1 without; none knows 6.
+        knows = 9 if cell.family == study.HINTS else 1
+        for length, known in ((3, 12), (4, knows), (6, 0)):
+            rows += [
+                {**fixed, "length": length, "init_seed": s, "data_seed": s, "value": 0.5 * (s < known)}
+                for s in range(12)
+            ]
+    found = {each.name: each for each in study.findings(study.kept(pl.DataFrame(rows, schema=SCHEMA)))}
+    assert found["length 4, P(success), gain by hints at equal depth"].value == pytest.approx(8 / 12)
+    assert found["length 4, P(success), gain by hints at equal depth"].p_value < 0.001
+    assert found["length 4, mean exact match, gain by hints at equal depth"].value == pytest.approx(4 / 12)
+    assert found["length 4, hints, P(success), gain by one layer more"].value == pytest.approx(0, abs=1e-9)
+    assert found["length 4, hints, P(success), gain by one layer more"].p_value == 1
+    assert [name for name in found if "gain" in name and "length 4" not in name] == []
 
 
 def test_a_study_says_what_success_is():
