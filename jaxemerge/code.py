@@ -73,8 +73,14 @@ def digests(kind: Any) -> tuple[tuple[str, str], ...]:
 
 
 def code_of(values: Iterable[Any]) -> dict[str, str]:
-    """Names and digests of the files that tasks, models and objectives come from; none of the library's."""
-    return dict(sorted(pair for kind in _kinds(values) for pair in digests(kind)))
+    """Names and digests of the files that tasks, models and objectives come from; none of the library's.
+
+    Files of one name in several folders share an entry, which has the digests of all.
+    """
+    found: dict[str, set[str]] = {}
+    for name, digest in (pair for kind in _kinds(values) for pair in digests(kind)):
+        found.setdefault(name, set()).add(digest)
+    return {name: "+".join(sorted(found[name])) for name in sorted(found)}
 
 
 def _kinds(values: Iterable[Any]) -> Iterator[Any]:
