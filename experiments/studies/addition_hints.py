@@ -45,8 +45,10 @@ Why not: to look digits up by 102 hints takes these models most of the steps. In
 steps 2 of 19 seeds came to 0.2 at 3 digits while hints were read and written by vectors of their own,
 whatever the learning rate and the initial weights; where these are the same vectors (tied), 5 of 7 came to
 0.89 and more, with rotary positions. But with rotary positions no seed had one right answer of 100 at 4
-digits, with hints or without. The quick version is therefore tied and without positions. Whether hints help
-with more digits in training, and more steps, is for the large version to say.
+digits, with hints or without. The quick version is therefore tied and without positions. Nor is it the
+number of hints: with 10 of them, untied, one of 6 seeds came to 0.99 at 3 digits in 6,000 steps, and none to
+more than 0.01 at 4. Whether hints help with more digits in training, and more steps, is for the large
+version to say.
 """
 
 from __future__ import annotations
