@@ -69,6 +69,20 @@ def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return output.err
 
 
+def test_a_task_that_the_file_makes_is_trained_on_and_scored_part_by_part(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "own.py").write_text(
+        f"{OWN}both = je.TaskMixture((Twice(), Twice(length=3)), weights=(1, 2))\n"
+    )
+    assert run.main(["--task", "own.py:both", *TINY, "--seeds", "2", "--out", "made", "--no-cache"]) == 0
+    assert "twice2/test, length 3" in capsys.readouterr().out
+    rows = pl.read_parquet(folder / "made" / "cells" / "*" / "*.parquet")
+    assert set(rows["split"].unique()) >= {"twice/test", "twice2/test"}
+    cells = json.loads(Path("made/study.json").read_text())["cells"]
+    assert {tuple(cell["task"]["weights"]) for cell in cells.values()} == {(1.0, 2.0)}
+
+
 @pytest.mark.parametrize("where", ["own.py:Twice", "own:Twice"])
 def test_a_task_is_found_in_a_file_or_module_and_its_fields_are_set(
     where: str, capsys: pytest.CaptureFixture[str]
