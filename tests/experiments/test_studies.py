@@ -37,8 +37,14 @@ SHORT = {
     "compute_optimal": ["steps=30", "model.width=8", "model.heads=1"],
     "in_context_growth": ["steps=30", "model.depth=2", "evaluations=2"],
 }
-# Cells that are trained where those of a study cannot be made few: two of each test; three or four widths.
-SOME = {"induced_emergence": "1,4,9,12", "pass_until_scaling": "1,3,5,7", "in_context_growth": "1,2,4"}
+# Cells that are trained where those of a study cannot be made few: two of each test, or some of its scales.
+SOME = {
+    "induced_emergence": "1,4,9,12",
+    "pass_until_scaling": "1,3,5,7",
+    "in_context_growth": "1,2,4",
+    "technique_emergence": "1,2,7,8",
+    "parity_width": "1,3,6",
+}
 
 
 @pytest.fixture(scope="module")
