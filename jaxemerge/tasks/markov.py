@@ -102,9 +102,12 @@ class Markov(Task):
     @property
     def best_loss(self) -> float:
         """Entropy rate of the source, in nats per token."""
-        pairs, chances = stationary_pairs(self), next_chances(self)
-        logs = np.log(np.where(chances > 0, chances, 1.0))
-        return float(-(pairs[:, :, None] * chances * logs).sum())
+        # What follows a pair is as uncertain as any other pair that the table continues with the same word.
+        drawn = (1 - self.signal) * _zipf(self.words)
+        decided = drawn + self.signal
+        rest = drawn * np.log(drawn)
+        entropies = rest - rest.sum() - decided * np.log(decided)
+        return float((stationary_pairs(self) * entropies[_table(self)]).sum())
 
     def sample(self, key: Key) -> Example:
         first_key, table_key, chance_key = jax.random.split(key, 3)
