@@ -17,7 +17,7 @@ import numpy as np
 from jaxemerge.code import told
 from jaxemerge.devices import compiled
 from jaxemerge.models.base import Model, plain_fields
-from jaxemerge.models.modules import is_flax_module
+from jaxemerge.models.modules import construction
 
 if TYPE_CHECKING:
     from jaxemerge.types import Key
@@ -56,9 +56,7 @@ def check_model(model: Model, vocabulary: int, length: int = 16) -> tuple[str, .
 def declaration_problems(model: Model) -> Iterator[str]:
     """What is wrong with a model before it is asked for weights."""
     if isinstance(model, type):
-        kind = model.__name__
-        made = f"jaxemerge.flax_model({kind})()" if is_flax_module(model) else f"{kind}()"
-        yield f"{kind} is a class: give a model of it, as {made}"
+        yield f"{model.__name__} is a class: give a model of it, as {construction(model)}"
         return
     name = type(model).__name__
     if not isinstance(model, Model):

@@ -118,6 +118,11 @@ def is_flax_module(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, (nnx.Module, linen.Module))
 
 
+def construction(kind: type[Any]) -> str:
+    """The call that makes one of a class, a Flax module's model too, in words of a user's program."""
+    return f"jaxemerge.flax_model({kind.__name__})()" if is_flax_module(kind) else f"{kind.__name__}()"
+
+
 @functools.cache
 def flax_model(module: Any) -> Any:
     """The class of models that a Flax module makes: ``flax_model(Bag)(width=64)``.

@@ -14,7 +14,8 @@ from typing import Any
 
 from jaxemerge.code import code_of, is_own
 from jaxemerge.evaluation import PassUntil
-from jaxemerge.models import Model, Transformer, is_flax_module
+from jaxemerge.models import Model, Transformer
+from jaxemerge.models.modules import construction
 from jaxemerge.tasks import BUILT_IN, Task
 from jaxemerge.training import AdamW, Members, Objective, Seed, check_seeds, members, paired
 from jaxemerge.training.objective import Pair
@@ -67,7 +68,9 @@ class Experiment:
         check_seeds(self.seeds)
         for each in (self.task, self.model):
             if isinstance(each, type):
-                raise ValueError(f"{each.__name__} is a class: give one that is made of it, as {_made(each)}")
+                raise ValueError(
+                    f"{each.__name__} is a class: give one that is made of it, as {construction(each)}"
+                )
         if not isinstance(self.task.name, str) or not _NAME.fullmatch(self.task.name):
             raise ValueError(
                 f"task name {self.task.name!r}: must be letters, digits, or any of _.+- but for the first"
@@ -219,11 +222,6 @@ class Experiment:
                 "seeds": tuple(map(tuple, fields["seeds"])),
             }
         )
-
-
-def _made(kind: type[Any]) -> str:
-    """How one is made of a class."""
-    return f"jaxemerge.flax_model({kind.__name__})()" if is_flax_module(kind) else f"{kind.__name__}()"
 
 
 def _fields(value: Any) -> Any:
