@@ -81,7 +81,9 @@ def keep(folder: Path, measured: Path) -> str:
             raise ValueError(f"{folder}: {cell.cell} is no whole quick run; train it with --quick first")
     path = measured / f"{store.study}.parquet"
     with appearing(path) as partial:
-        kept(store).write_parquet(partial, compression="zstd", compression_level=19)
+        kept(store.study, store.results(), store.passes()).write_parquet(
+            partial, compression="zstd", compression_level=19
+        )
         if partial.stat().st_size > LARGEST:
             raise ValueError(f"{folder}: the rows to keep take more than {LARGEST:,} bytes")
     write_json(path.with_suffix(".json"), {"run": circumstances(store.records())})

@@ -38,15 +38,15 @@ def report(store: Store, options: argparse.Namespace, console: Console) -> int:
     results = store.results()
     if results.is_empty():
         raise ValueError(f"{store.folder} holds no finished seeds yet: nothing to report")
-    records = store.records()
-    threshold, found = threshold_of(options, store.study), findings(store)
+    records, passes = store.records(), store.passes()
+    threshold, found = threshold_of(options, store.study), findings(store, results, passes)
     path = write_report(
         results,
         store.folder,
         title=store.study,
         threshold=threshold,
         details=[*((each.name, each.numbers) for each in found), *described(records)],
-        passes=store.passes(),
+        passes=passes,
         chance=max(record.get("chance", 0.0) for record in records),
         best_loss=min(record.get("best_loss") or 0.0 for record in records),
     )
@@ -59,13 +59,13 @@ def report(store: Store, options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def findings(store: Store) -> list[Finding]:
+def findings(store: Store, results: pl.DataFrame, passes: pl.DataFrame | None) -> list[Finding]:
     """What a measured study asks of its results; nothing where cells are missing, or other than its own."""
     study = MEASURED.get(store.study)
-    if study is None or not all(store.finished(cell) for cell in store.cells):
+    if study is None or set(results["cell"]) != store.cells.keys():
         return []
     own = [{cell.cell for cell in study.cells(quick=quick)} for quick in (True, False)]
-    return study.findings(kept(store)) if store.cells.keys() in own else []
+    return study.findings(kept(store.study, results, passes)) if store.cells.keys() in own else []
 
 
 def verify(store: Store, console: Console) -> int:

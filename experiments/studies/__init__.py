@@ -5,14 +5,13 @@ A study is a module whose header gives the command, the cost and what it finds, 
 what it is. A *measured* study has three functions more, with which ``experiments/figures.py`` works:
 ``kept`` takes from the results of the quick run the rows that are kept in this repository, ``findings``
 works out from those what the header says, and ``figure`` draws them. What ``kept`` takes from are rows of
-results; where ROWS says so, counts of sampling.
+results; where SAMPLES says so, counts of sampling.
 """
 
 from types import ModuleType
 
 import polars as pl
 
-from jaxemerge.runner.store import Store
 from studies import (
     addition_hints,
     compute_optimal,
@@ -50,7 +49,7 @@ STUDIES: dict[str, ModuleType] = {
 MEASURED = {name: study for name, study in STUDIES.items() if hasattr(study, "findings")}
 
 
-def kept(store: Store) -> pl.DataFrame:
-    """The rows of a measured study's results folder that its findings rest on."""
-    study = MEASURED[store.study]
-    return study.kept(getattr(store, getattr(study, "ROWS", "results"))())
+def kept(name: str, results: pl.DataFrame, passes: pl.DataFrame | None) -> pl.DataFrame:
+    """The rows that a measured study's findings rest on, of its results or of its counts of sampling."""
+    study = MEASURED[name]
+    return study.kept(passes if getattr(study, "SAMPLES", False) else results)

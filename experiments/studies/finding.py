@@ -77,13 +77,14 @@ def success_findings(ends: pl.DataFrame, threshold: float, *, mean: bool = True)
     table, found = summarise(ends, threshold=threshold), []
     for row in table.sort("length", "rank").rows(named=True):
         where = row["label"] if table["test"].n_unique() == 1 else f"{row['test']}, {row['label']}"
-        found.append(_of(row, "success", f"{where}, P(success)"))
+        found.append(row_finding(row, "success", f"{where}, P(success)"))
         if mean and row["success_mean"] is not None:
-            found.append(_of(row, "success_mean", f"{where}, mean of successes"))
+            found.append(row_finding(row, "success_mean", f"{where}, mean of successes"))
     return found
 
 
-def _of(row: dict[str, Any], column: str, name: str) -> Finding:
+def row_finding(row: dict[str, Any], column: str, name: str) -> Finding:
+    """A finding of one column of a summary's row, with its interval."""
     return Finding(name, row[column], row[f"{column}_low"], row[f"{column}_high"])
 
 

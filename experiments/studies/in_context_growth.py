@@ -10,7 +10,7 @@ without a fault, but guesses which, has an exact match of 0.5. Success is a mean
 kind; growth is the bend of F = ln(-ln P) against ln N away from the task scaling law, P being the mean exact
 match.
 
-Cost, quick version, measured: 7 min 40 s on 2 cores, compilation and report included
+Cost, quick version, measured: 7 min 28 s on 2 cores, compilation and report included
 (436 s of training, 2026-11-25, AMD EPYC, 2 cores, jax 0.10.2).
 The large version, by formula, not run: 4.8e18 FLOPs.
 
@@ -65,7 +65,7 @@ import polars as pl
 from jaxemerge import AdamW, Experiment, InContext, TaskMixture, charts, llama, paired
 from jaxemerge.analysis import breakthroughs, final, summarise, survival
 from jaxemerge.stats import Estimate, Interval, fit_task_scaling
-from studies.finding import Finding, finding
+from studies.finding import Finding, finding, row_finding
 
 NAME = "in_context_growth"
 THRESHOLD = 0.9
@@ -150,9 +150,8 @@ def _by_width(full: pl.DataFrame, kind: str) -> list[Finding]:
     found = []
     for row in summarise(scores, threshold=THRESHOLD).rows(named=True):
         name = f"{kind}, {row['label']}"
-        found.append(Finding(f"{name}, mean exact match", row["mean"], row["mean_low"], row["mean_high"]))
-        share = Finding(f"{name}, P(success)", row["success"], row["success_low"], row["success_high"])
-        found.append(share)
+        found.append(row_finding(row, "mean", f"{name}, mean exact match"))
+        found.append(row_finding(row, "success", f"{name}, P(success)"))
         [[median, *ends]] = times.filter(pl.col("cell") == row["cell"]).select("median", "low", "high").rows()
         if np.isfinite(median):
             found.append(finding(f"{name}, median steps to success", Estimate(median, Interval(*ends))))
@@ -176,5 +175,5 @@ def _by_shots(scores: pl.DataFrame) -> list[Finding]:
     table, found = summarise(_kinds(largest), threshold=THRESHOLD).filter(split=SHOWN), []
     for row in table.sort("length").rows(named=True):
         name = f"{SHOWN}, {row['label']}, mean exact match with {row['length']} shots"
-        found.append(Finding(name, row["mean"], row["mean_low"], row["mean_high"]))
+        found.append(row_finding(row, "mean", name))
     return found

@@ -47,7 +47,7 @@ from jaxemerge.analysis import has_task_scaling, task_scaling
 from studies.finding import Finding, finding
 
 NAME = "pass_until_scaling"
-ROWS = "passes"
+SAMPLES = True
 LEVELS = {"dataset": "fitted to the average", "instance": "item by item"}
 QUICK = (10, 12, 16, 20, 24, 32, 48)
 LARGE = (16, 20, 24, 32, 40, 48, 64, 80, 96, 128)

@@ -43,7 +43,7 @@ import polars as pl
 from jaxemerge import AdamW, Composition, Experiment, charts, llama, paired
 from jaxemerge.analysis import summarise
 from jaxemerge.stats import trend_test
-from studies.finding import Finding, final_matches, finding
+from studies.finding import Finding, final_matches, finding, row_finding
 
 NAME = "technique_emergence"
 THRESHOLD = 0.5
@@ -91,7 +91,7 @@ def findings(ends: pl.DataFrame) -> list[Finding]:
     for width in ends["width"].unique().sort():
         for row in table.filter(pl.col("width") == width).sort("family").rows(named=True):
             name = f"width {width}, {row['family']}, mean exact match"
-            found.append(Finding(name, row["mean"], row["mean_low"], row["mean_high"]))
+            found.append(row_finding(row, "mean", name))
         runs = ends.filter(pl.col("width") == width)
         gain = trend_test(runs["family"] == SHOWN, runs["value"])
         found.append(finding(f"width {width}, gain by writing steps", gain.slope, gain.p_value))
