@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import importlib.metadata
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +31,36 @@ _CPU_WIDE = {"xla_cpu_prefer_vector_width": "512"}
 _CPU_IN_ORDER = {"xla_cpu_enable_concurrency_optimized_scheduler": "False"}
 
 
+# The platform that programs are compiled for, where that is not the one at hand.
+_target: contextvars.ContextVar[str | None] = contextvars.ContextVar("target", default=None)
+
+
 class DeviceError(RuntimeError):
     """The devices at hand cannot be used."""
+
+
+def platform() -> str:
+    """Platform that programs are compiled for: ``cpu``, ``gpu`` or ``tpu``."""
+    return _target.get() or jax.default_backend()
+
+
+def on_cpu() -> bool:
+    """Whether programs are compiled for host cores."""
+    return platform() == "cpu"
+
+
+@contextlib.contextmanager
+def compiling_for(target: str) -> Iterator[None]:
+    """Within it, programs take the form that is right for ``target``, whatever the devices at hand.
+
+    Args:
+        target: ``cpu``, ``gpu`` or ``tpu``.
+    """
+    token = _target.set(target)
+    try:
+        yield
+    finally:
+        _target.reset(token)
 
 
 def use_host_cores(n: int | None = None) -> None:
@@ -54,20 +84,20 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-@functools.cache
 def compiler_options() -> Mapping[str, str]:
-    """Options every program is compiled with on the current backend."""
-    if jax.default_backend() != "cpu":
-        return {}
+    """Options every program is compiled with."""
+    return _cpu_options() if on_cpu() else {}
+
+
+@functools.cache
+def _cpu_options() -> Mapping[str, str]:
     wanted = {**_CPU_GUARD, **(_CPU_WIDE if _has_fast_wide_vectors() else {})}
     return {name: value for name, value in wanted.items() if _is_known(name, value)}
 
 
 @functools.cache
-def _in_order() -> Mapping[str, str]:
+def _cpu_in_order() -> Mapping[str, str]:
     """Further options of programs whose operations are best computed one after the other."""
-    if jax.default_backend() != "cpu":
-        return {}
     return {name: value for name, value in _CPU_IN_ORDER.items() if _is_known(name, value)}
 
 
@@ -96,7 +126,7 @@ def compiled(function: Callable[..., Any], *, in_order: bool = False, **options:
         in_order: whether it is many small operations, which host cores compute faster one after the other.
         options: of ``jax.jit``.
     """
-    used = {**compiler_options(), **(_in_order() if in_order else {})}
+    used = {**compiler_options(), **(_cpu_in_order() if in_order and on_cpu() else {})}
     return jax.jit(function, compiler_options=used, **options)
 
 

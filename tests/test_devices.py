@@ -52,10 +52,14 @@ def test_wrong_numbers_are_refused(wrong: float, monkeypatch: pytest.MonkeyPatch
 
 
 def test_options_of_other_backends(monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh = compiler_options.__wrapped__
+    fresh = devices._cpu_options.__wrapped__
     with monkeypatch.context() as patch:
         patch.setattr(devices.jax, "default_backend", lambda: "gpu")
-        assert fresh() == {}
+        assert compiler_options() == {}
+    with devices.compiling_for("gpu"):
+        assert compiler_options() == {}
+        assert not devices.on_cpu()
+    assert devices.on_cpu()
 
     def unknown(*arguments: Any, **options: Any) -> Any:
         raise jax.errors.JaxRuntimeError("No such compile option")
@@ -70,7 +74,7 @@ def test_options_of_other_backends(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wide_vectors_where_the_cores_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """An option that one jaxlib does not know does not take the other with it."""
     jit, wide, guard = jax.jit, "xla_cpu_prefer_vector_width", "xla_cpu_experimental_ynn_fusion_type"
-    fresh = compiler_options.__wrapped__
+    fresh = devices._cpu_options.__wrapped__
     for flags, expected in (("flags : avx512f avx512_vbmi2", "512"), ("flags : avx2 avx512f", None)):
         monkeypatch.setattr(Path, "read_text", lambda self, flags=flags: flags)
         assert fresh().get(wide) == expected
@@ -95,7 +99,7 @@ def test_wide_vectors_where_the_cores_have_them(monkeypatch: pytest.MonkeyPatch)
 def test_small_operations_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only programs that ask for it get the option, on host cores and where the compiler knows it."""
     option = {"xla_cpu_enable_concurrency_optimized_scheduler": "False"}
-    fresh, jit, seen = devices._in_order.__wrapped__, jax.jit, list[Any]()
+    fresh, jit, seen = devices._cpu_in_order.__wrapped__, jax.jit, list[Any]()
     assert fresh() == option
     assert devices.compiled(lambda x: x + 1, in_order=True)(2) == 3
 
@@ -106,10 +110,9 @@ def test_small_operations_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(devices.jax, "jit", noting)
     devices.compiled(len)
     devices.compiled(len, in_order=True)
-    assert seen == [dict(compiler_options()), {**compiler_options(), **option}]
-    monkeypatch.setattr(devices.jax, "default_backend", lambda: "gpu")
-    assert fresh() == {}
-    monkeypatch.setattr(devices.jax, "default_backend", lambda: "cpu")
+    with devices.compiling_for("gpu"):
+        devices.compiled(len, in_order=True)
+    assert seen == [dict(compiler_options()), {**compiler_options(), **option}, {}]
 
     def unknown(*arguments: Any, **options: Any) -> Any:
         raise jax.errors.JaxRuntimeError("No such compile option")

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxemerge.models import host
+from jaxemerge.devices import on_cpu
+from jaxemerge.models import cpu_kernels
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
@@ -45,8 +46,8 @@ embedding.defvjp(_embedding_forward, _embedding_backward)
 
 def project(x_PD: Float[Array, "P D"], head_VD: Float[Array, "V D"]) -> Float[Array, "P V"]:
     """Logits in float32, whatever the precision of the inputs."""
-    if host.here() and x_PD.dtype == jnp.float32:
-        return host.product(x_PD, head_VD.T)
+    if on_cpu() and x_PD.dtype == jnp.float32:
+        return cpu_kernels.product(x_PD, head_VD.T)
     return jax.lax.dot_general(x_PD, head_VD, (((1,), (1,)), ((), ())), preferred_element_type=jnp.float32)
 
 
@@ -68,10 +69,10 @@ def normalise(
     x_PD: Float[Array, "P D"], scale_D: Float[Array, " D"], bias_D: Float[Array, " D"] | None, epsilon: float
 ) -> Float[Array, "P D"]:
     """Rows divided by their standard deviation (given a bias: LayerNorm) or root mean square (RMSNorm)."""
-    if host.here():
+    if on_cpu():
         if bias_D is None:
-            return host.rescale(x_PD, scale_D, epsilon)
-        return host.standardise(x_PD, scale_D, bias_D, epsilon)
+            return cpu_kernels.rescale(x_PD, scale_D, epsilon)
+        return cpu_kernels.standardise(x_PD, scale_D, bias_D, epsilon)
     if bias_D is not None:
         x_PD = x_PD - jnp.mean(x_PD, -1, keepdims=True)
     unit_PD = x_PD * jax.lax.rsqrt(jnp.mean(x_PD**2, -1, keepdims=True) + epsilon)
@@ -84,13 +85,13 @@ class HostLinear(nnx.Linear):
     def __call__(self, inputs: Float[Array, "P I"], out_sharding: Any = None) -> Float[Array, "P O"]:
         bias = None if self.bias is None else self.bias[...]
         x_PI, weight_IO, bias_O = self.promote_dtype((inputs, self.kernel[...], bias), dtype=self.dtype)
-        y_PO = host.product(x_PI, weight_IO)
-        return y_PO if bias_O is None else host.shift(y_PO, bias_O)
+        y_PO = cpu_kernels.product(x_PI, weight_IO)
+        return y_PO if bias_O is None else cpu_kernels.shift(y_PO, bias_O)
 
 
 def linear(spec: Transformer, n_in: int, n_out: int, *, rngs: nnx.Rngs) -> nnx.Linear:
     """A linear layer with float32 weights, computed in the specification's precision."""
-    kind = HostLinear if host.here() else nnx.Linear
+    kind = HostLinear if on_cpu() else nnx.Linear
     return kind(
         n_in,
         n_out,
@@ -185,15 +186,15 @@ class Attention(nnx.Module):
         """Attention within whole texts, and their keys (rotated) and values, each [B, H, L, K]."""
         positions, width = x_PD.shape
         qkv_BLCHK = self.qkv(x_PD).reshape(positions // length, length, 3, self.heads, width // self.heads)
-        mix = self._on_host if host.here() else self._on_accelerator
+        mix = self._on_cpu if on_cpu() else self._on_accelerator
         mixed_BLHK, k_BHLK, v_BHLK = mix(qkv_BLCHK)
         return self.out(mixed_BLHK.reshape(positions, width)), k_BHLK, v_BHLK
 
-    def _on_host(self, qkv_BLCHK: Array) -> tuple[Array, Array, Array]:
-        q, k, v = host.heads_apart(qkv_BLCHK)
+    def _on_cpu(self, qkv_BLCHK: Array) -> tuple[Array, Array, Array]:
+        q, k, v = cpu_kernels.split_qkv(qkv_BLCHK)
         q, k = (rotate(x, self.rotary_width, self.rotary_base, -2) for x in (q, k))
         scale = np.asarray(1 / np.sqrt(q.shape[-1]), q.dtype)
-        return host.causal_attention(q * scale, k, v).transpose(0, 2, 1, 3), k, v
+        return cpu_kernels.causal_attention(q * scale, k, v).transpose(0, 2, 1, 3), k, v
 
     def _on_accelerator(self, qkv_BLCHK: Array) -> tuple[Array, Array, Array]:
         q, k, v = (qkv_BLCHK[:, :, i] for i in range(3))

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxemerge.devices import platform
 from jaxemerge.models import cache, flops
 from jaxemerge.models.base import Model
 from jaxemerge.models.layers import Block, Norm, embedding, project
@@ -246,12 +247,13 @@ def apply(
 
 def decoder(spec: Transformer, vocabulary: int, params: Params) -> Decoder:
     """The module with these weights."""
-    return nnx.merge(_structure(spec, vocabulary), params)
+    return nnx.merge(_structure(spec, vocabulary, platform()), params)
 
 
 @functools.cache
-def _structure(spec: Transformer, vocabulary: int) -> nnx.GraphDef[Decoder]:
-    """The module without its weights."""
+def _structure(spec: Transformer, vocabulary: int, platform: str) -> nnx.GraphDef[Decoder]:
+    """The module without its weights; its layers have the form that suits the platform."""
+    del platform
     return nnx.split(nnx.eval_shape(lambda: Decoder(spec, vocabulary, rngs=nnx.Rngs(0))))[0]
 
 

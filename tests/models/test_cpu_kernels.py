@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from jaxemerge.models import host
+from jaxemerge.models import cpu_kernels as fast
 from jaxemerge.models.layers import gelu, normalise, rotate
 
 
@@ -51,49 +51,49 @@ def rms_norm(x: Any, scale: Any) -> Any:
 @pytest.mark.parametrize(("n_in", "n_out"), [(7, 11), (11, 7), (7, 7), (5, 601), (601, 5)])
 def test_product(n_in: int, n_out: int) -> None:
     x, weight = noise(13, n_in), noise(n_in, n_out, key=1)
-    assert worst(host.product, jnp.dot, x, weight) < 1e-6
-    assert worst(host.product, lambda x, w: jnp.dot(x, w[::-1]), x, weight) > 1e-2
+    assert worst(fast.product, jnp.dot, x, weight) < 1e-6
+    assert worst(fast.product, lambda x, w: jnp.dot(x, w[::-1]), x, weight) > 1e-2
 
 
 @pytest.mark.parametrize("mean", [0.0, 30.0])
 def test_standardise(mean: float) -> None:
     arguments = noise(13, 11) + mean, noise(11, key=1), noise(11, key=2)
-    assert worst(lambda *a: host.standardise(*a, 1e-3), layer_norm, *arguments) < 1e-5
-    assert worst(lambda *a: host.standardise(*a, 1e-2), layer_norm, *arguments) > 1e-3
+    assert worst(lambda *a: fast.standardise(*a, 1e-3), layer_norm, *arguments) < 1e-5
+    assert worst(lambda *a: fast.standardise(*a, 1e-2), layer_norm, *arguments) > 1e-3
     assert worst(lambda *a: normalise(*a, 1e-3), layer_norm, *arguments) < 1e-5
 
 
 def test_rescale() -> None:
     arguments = noise(13, 11), noise(11, key=1)
-    assert worst(lambda *a: host.rescale(*a, 1e-3), rms_norm, *arguments) < 3e-6
-    assert worst(lambda x, s: host.standardise(x, s, jnp.zeros(11), 1e-3), rms_norm, *arguments) > 1e-2
+    assert worst(lambda *a: fast.rescale(*a, 1e-3), rms_norm, *arguments) < 3e-6
+    assert worst(lambda x, s: fast.standardise(x, s, jnp.zeros(11), 1e-3), rms_norm, *arguments) > 1e-2
     assert worst(lambda x, s: normalise(x, s, None, 1e-3), rms_norm, *arguments) < 3e-6
 
 
 @pytest.mark.parametrize("size", [1.0, 30.0])  # scores of some hundred: one weight is nearly 1
 def test_causal_attention(size: float) -> None:
     q, k, v = (noise(2, 3, 13, 5, key=i) for i in range(3))
-    assert worst(host.causal_attention, attention, size * q, k, v) < 1e-5
+    assert worst(fast.causal_attention, attention, size * q, k, v) < 1e-5
     see_left = lambda n: np.tri(n, k=-1) + np.eye(n)[:, :1] * np.eye(n)[0]  # noqa: E731
-    assert worst(host.causal_attention, lambda *a: attention(*a, visible=see_left), size * q, k, v) > 1e-2
+    assert worst(fast.causal_attention, lambda *a: attention(*a, visible=see_left), size * q, k, v) > 1e-2
 
 
 def test_attention_of_the_first_position_is_its_value() -> None:
     q, k, v = (noise(2, 3, 7, 5, key=i) for i in range(3))
-    np.testing.assert_allclose(host.causal_attention(1e4 * q, k, v)[:, :, 0], v[:, :, 0], rtol=1e-6)
+    np.testing.assert_allclose(fast.causal_attention(1e4 * q, k, v)[:, :, 0], v[:, :, 0], rtol=1e-6)
 
 
 def test_attention_in_bfloat16_sums_in_float32() -> None:
     q, k, v = (noise(2, 3, 257, 8, key=i).astype(jnp.bfloat16) for i in range(3))
-    fast, exact = (f(*(x.astype(t) for x in (q, k, v))) for f, t in ((host.causal_attention, jnp.bfloat16),
+    quick, exact = (f(*(x.astype(t) for x in (q, k, v))) for f, t in ((fast.causal_attention, jnp.bfloat16),
                                                                        (attention, jnp.float32)))  # fmt: skip
-    assert fast.dtype == jnp.bfloat16
-    np.testing.assert_allclose(fast.astype(np.float32), exact, atol=0.02)
+    assert quick.dtype == jnp.bfloat16
+    np.testing.assert_allclose(quick.astype(np.float32), exact, atol=0.02)
 
 
-def test_heads_apart() -> None:
+def test_split_qkv() -> None:
     qkv = noise(2, 7, 3, 5, 11)
-    q, k, v = host.heads_apart(qkv)
+    q, k, v = fast.split_qkv(qkv)
     for i, part in enumerate((q, k, v)):
         assert np.array_equal(part, np.swapaxes(qkv[:, :, i], 1, 2))
 
@@ -101,8 +101,8 @@ def test_heads_apart() -> None:
         return lambda x: sum((i + 1) * part**2 for i, part in enumerate(split(x)))
 
     plain = mixed(lambda x: x.transpose(2, 0, 3, 1, 4))
-    assert worst(mixed(host.heads_apart), plain, qkv) < 1e-6
-    assert worst(mixed(lambda x: host.heads_apart(x)[::-1]), plain, qkv) > 1e-2
+    assert worst(mixed(fast.split_qkv), plain, qkv) < 1e-6
+    assert worst(mixed(lambda x: fast.split_qkv(x)[::-1]), plain, qkv) > 1e-2
 
 
 def test_rotation_back_is_the_gradient() -> None:
@@ -128,8 +128,8 @@ def test_everything_maps_over_seeds() -> None:
     x, w = noise(3, 13, 11), noise(3, 11, 11, key=1)
 
     def everything(q: Any, k: Any, v: Any, x: Any, w: Any) -> Any:
-        y = host.standardise(host.product(x, w), w[0], w[1], 1e-3) + host.rescale(x, w[2], 1e-3)
-        return host.causal_attention(q, k, v).sum() + (gelu(y) ** 2).sum()
+        y = fast.standardise(fast.product(x, w), w[0], w[1], 1e-3) + fast.rescale(x, w[2], 1e-3)
+        return fast.causal_attention(q, k, v).sum() + (gelu(y) ** 2).sum()
 
     together = jax.vmap(jax.grad(everything, argnums=(0, 1, 2, 3, 4)))(q, k, v, x, w)
     for i in range(3):

@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 _LONG_ROWS = 512
 
 
-def here() -> bool:
-    """Whether programs are compiled for host cores."""
-    return jax.default_backend() == "cpu"
-
-
 @jax.custom_vjp
 def product(x_PI: Float[Array, "P I"], weight_IO: Float[Array, "I O"]) -> Float[Array, "P O"]:
     """``x @ weight``, its gradients with operands laid out in memory as the matrix kernel wants them.
@@ -128,7 +123,7 @@ rescale.defvjp(_rescale_forward, _rescale_backward)
 
 
 @jax.custom_vjp
-def heads_apart(qkv_BLCHK: Float[Array, "B L 3 H K"]) -> tuple[Array, Array, Array]:
+def split_qkv(qkv_BLCHK: Float[Array, "B L 3 H K"]) -> tuple[Array, Array, Array]:
     """Queries, keys and values, each [B, H, L, K]: one matrix per example and head.
 
     The derived gradient would add three padded arrays; this one puts them side by side, each copied first:
@@ -138,8 +133,8 @@ def heads_apart(qkv_BLCHK: Float[Array, "B L 3 H K"]) -> tuple[Array, Array, Arr
     return q, k, v
 
 
-heads_apart.defvjp(
-    lambda qkv_BLCHK: (heads_apart(qkv_BLCHK), None),
+split_qkv.defvjp(
+    lambda qkv_BLCHK: (split_qkv(qkv_BLCHK), None),
     lambda _, gradients: (jnp.stack([_copied(g).transpose(0, 2, 1, 3) for g in gradients], axis=2),),
 )
 
