@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from jaxemerge.stats import ParametricLoss, fit_chinchilla
-from jaxemerge.stats.chinchilla import GRID
+from jaxemerge.stats.laws.chinchilla import GRID
 
 Floats = NDArray[np.float64]
 DELTA = 1e-3

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
 from jaxemerge.stats import emergence_score, generator
-from jaxemerge.stats.permutation import permutation_p_value
+from jaxemerge.stats.estimates.resampling import permutation_p_value
 
 from .metric_means import known_scores, less_is_better, metrics_of
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from scipy.special import gammaln
 
-from jaxemerge.stats.interval import check_confidence
+from jaxemerge.stats.estimates.interval import check_confidence
 
 from .final import final_scores
 from .schema import one_test

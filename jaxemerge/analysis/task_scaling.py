@@ -21,7 +21,7 @@ from jaxemerge.stats import (
     predict_from_loss,
     success_interval,
 )
-from jaxemerge.stats.average_rate import Units, average_counts
+from jaxemerge.stats.passes.counts import Units, average_counts
 
 from .labels import cell_labels
 from .schema import MEMBER, require

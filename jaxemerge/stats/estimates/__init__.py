@@ -1,0 +1,1 @@
+"""Values with their intervals, and the resampling, permutation and likelihood methods behind them."""

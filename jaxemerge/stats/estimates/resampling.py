@@ -1,0 +1,166 @@
+"""How would a statistic move with other seeds, and could chance alone have produced it?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .interval import UNKNOWN, Estimate, Interval, Number, check_confidence
+
+
+def generator(key: Any) -> np.random.Generator:
+    """A NumPy generator that depends on `key` alone.
+
+    Args:
+        key: a non-negative int, or one JAX key (typed or raw).
+
+    Raises:
+        ValueError: if `key` is a batch of JAX keys or a negative int.
+    """
+    if isinstance(key, int | np.integer):
+        if key < 0:
+            raise ValueError(f"key={key} must be a non-negative int or a JAX key")
+        return np.random.default_rng(int(key))
+    import jax  # only for those who hold a JAX key: importing it takes a second
+
+    words = np.asarray(jax.random.key_data(key))
+    if words.ndim != 1:
+        raise ValueError(f"key of shape {tuple(key.shape)} is a batch of JAX keys; one key is needed")
+    return np.random.default_rng(words)
+
+
+def resample_indices(seeds: int, *, key: Any = 0, resamples: int = 1000) -> NDArray[np.int64]:
+    """Draws `resamples` populations of the same size, with replacement.
+
+    Returns:
+        [R, S] indices into the S seeds.
+
+    Raises:
+        ValueError: if there is no seed or no resample to draw.
+    """
+    if seeds < 1:
+        raise ValueError(f"seeds={seeds} must be at least 1")
+    if resamples < 1:
+        raise ValueError(f"resamples={resamples} must be at least 1")
+    return generator(key).integers(seeds, size=(resamples, seeds))
+
+
+def percentile_interval(replicates: ArrayLike, confidence: float = 0.95) -> Interval:
+    """The middle `confidence` of the replicates along their first axis; NaN replicates are dropped.
+
+    Args:
+        replicates: [R] or [R, ...] values of a statistic on R resamples; NaN where it is undefined.
+        confidence: probability in (0, 1).
+
+    Returns:
+        Interval of floats, or of arrays [...]; NaN ends where no replicate is defined.
+
+    Raises:
+        ValueError: if `confidence` is not in (0, 1) or there is no replicate.
+
+    References:
+        Efron and Tibshirani (1993), An Introduction to the Bootstrap, section 13.3.
+    """
+    check_confidence(confidence)
+    values = np.asarray(replicates, np.float64)
+    if values.ndim == 0 or len(values) == 0:
+        raise ValueError(f"replicates of shape {values.shape}: at least one replicate is needed")
+    if values.ndim == 1:
+        defined = values[~np.isnan(values)]
+        return Interval(*map(float, np.quantile(defined, _tails(confidence)))) if len(defined) else UNKNOWN
+    columns = [percentile_interval(column, confidence) for column in values.reshape(len(values), -1).T]
+    shape = values.shape[1:]
+    return Interval(
+        np.array([c.low for c in columns]).reshape(shape), np.array([c.high for c in columns]).reshape(shape)
+    )
+
+
+def order_interval(replicates: NDArray[np.float64], confidence: float) -> Interval:
+    """Percentile interval of values that may be infinite, rounded outwards to replicates."""
+    ordered = np.sort(replicates)
+    tail = (1 - confidence) / 2 * (len(ordered) - 1)
+    return Interval(
+        float(ordered[int(np.floor(tail))]), float(ordered[len(ordered) - 1 - int(np.floor(tail))])
+    )
+
+
+def bootstrap(
+    values: ArrayLike,
+    statistic: Callable[[NDArray[Any]], NDArray[np.float64]],
+    *,
+    key: Any = 0,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+) -> Estimate:
+    """Percentile-bootstrap estimate of any statistic of a population of seeds.
+
+    Args:
+        values: [S, ...], one row per seed; whole rows are resampled, so a seed stays in one piece.
+        statistic: vectorised, reduces axis 1: [R, S, ...] -> [R] or [R, ...]. NaN where undefined.
+        key: int or JAX key; the same key gives the same interval.
+        resamples: R, number of resamples.
+        confidence: probability in (0, 1).
+
+    Returns:
+        The statistic of `values` and the percentile interval over the resamples on which it is defined.
+
+    Raises:
+        ValueError: if there is no seed, no resample, or `confidence` is not in (0, 1).
+
+    References:
+        Efron and Tibshirani (1993), An Introduction to the Bootstrap, section 13.3.
+    """
+    check_confidence(confidence)
+    data = np.asarray(values)
+    indices_RS = resample_indices(len(data), key=key, resamples=resamples)
+    value = np.asarray(statistic(data[None]), np.float64)[0]
+    interval = percentile_interval(statistic(data[indices_RS]), confidence)
+    return Estimate(float(value) if value.ndim == 0 else value, interval)
+
+
+def _tails(confidence: float) -> tuple[float, float]:
+    return (1 - confidence) / 2, (1 + confidence) / 2
+
+
+# Statistics this close, relative to their size, are ties: sums in another order differ by rounding alone.
+TIE = 1e-9
+
+
+@dataclass(frozen=True)
+class PermutationTest:
+    """A statistic and how often chance alone makes it as large.
+
+    Attributes:
+        statistic: the statistic of the data; NaN where it is undefined.
+        p_value: in [1/(permutations + 1), 1]; NaN where the statistic is.
+        permutations: number of random permutations, the data's own order not counted.
+    """
+
+    statistic: Number
+    p_value: Number
+    permutations: int
+
+
+def permutation_p_value(observed: ArrayLike, permuted: ArrayLike) -> NDArray[np.float64]:
+    """(1 + number of permuted statistics at least as large as the observed one) / (1 + permutations).
+
+    The data's own order is one of the permutations: without the two ones, p would be too small, or even 0.
+
+    Args:
+        observed: [...] statistic, large values speak against chance; NaN where undefined.
+        permuted: [R, ...] its value on R random permutations; an undefined one counts as no smaller.
+
+    Returns:
+        [...] p-values; NaN where `observed` is.
+
+    References:
+        Phipson and Smyth (2010), Stat. Appl. Genet. Mol. Biol. 9, article 39.
+    """
+    seen, chance = np.asarray(observed, np.float64), np.asarray(permuted, np.float64)
+    smaller = chance < seen - TIE * np.abs(seen)
+    p_value = (1 + np.sum(~smaller, axis=0)) / (1 + len(chance))
+    return np.where(np.isnan(seen), np.nan, p_value)

@@ -1,0 +1,205 @@
+"""Which model size is best at each budget of compute? Hoffmann's second approach, IsoFLOP profiles."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..estimates.interval import Estimate, check_confidence
+from ..estimates.resampling import generator
+from .frontier import ComputeOptimal, frontier, line
+from .runs import (
+    check_bootstraps,
+    columns,
+    degrees_of_freedom,
+    estimate,
+    need_scales,
+    resampled_weights,
+    scale_of,
+)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class IsoFlop:
+    """At each budget loss = lowest + curvature (ln N - ln N_opt)^2; N_opt is a power law of the budget.
+
+    Attributes:
+        law: the compute-optimal frontier; its tokens are C / (6 N_opt).
+        budgets: [G] training FLOPs, ascending.
+        parameters: [G] N_opt at each.
+        loss: [G] lowest loss at each.
+        curvature: [G] of the parabolas, positive.
+        runs: [n] index of the budget of each run.
+    """
+
+    law: ComputeOptimal
+    budgets: Floats
+    parameters: Estimate
+    loss: Estimate
+    curvature: Floats
+    runs: NDArray[np.int64]
+
+    def profile(self, parameters: ArrayLike) -> Floats:
+        """[G, ...] losses of the parabolas at model sizes [...]."""
+        x = np.log(np.asarray(parameters, np.float64))
+        best, lowest, curvature = (
+            np.asarray(a).reshape(-1, *[1] * x.ndim)
+            for a in (np.log(self.parameters.value), self.loss.value, self.curvature)
+        )
+        return lowest + curvature * (x - best) ** 2
+
+
+def fit_isoflop(
+    parameters: ArrayLike,
+    loss: ArrayLike,
+    flops: ArrayLike,
+    *,
+    tolerance: float = 0.05,
+    bootstraps: int = 0,
+    confidence: float = 0.95,
+    key: Any = None,
+) -> IsoFlop:
+    """Fits a parabola in ln N to the runs of each budget, and power laws to their minima.
+
+    If every model size has repeats at every budget, the bootstrap resamples seeds within them. Otherwise it
+    draws the relative residuals of all parabolas anew, each divided by the root of the share of its variance
+    that its parabola leaves: runs then count as equally noisy at all budgets. Intervals are as much wider
+    than percentiles as Student's quantiles are than the normal's, for the seeds that the exponent hangs on
+    (`degrees_of_freedom`) or for the runs less three for each parabola.
+
+    Measured (benchmarks/coverage_laws.py), 300 data sets, six budgets of seven sizes: 95 % intervals cover
+    the exponent in 94.3 % with one run each and in 93.3 % with three seeds each.
+
+    Args:
+        parameters: [n] N of each run, positive.
+        loss: [n] final loss, positive.
+        flops: [n] training FLOPs; at least two budgets, with at least three sizes at each.
+        tolerance: budgets that differ by less than this share are one, at their geometric mean.
+        bootstraps: number of resamples for the intervals; 0 leaves them NaN.
+        confidence: of the percentile intervals, in (0, 1).
+        key: int or JAX key of the bootstrap; None is 0.
+
+    Returns:
+        IsoFlop.
+
+    Raises:
+        ValueError: if a value is NaN or not positive, there are too few budgets or sizes, a parabola has no
+            minimum, or an argument is out of its range.
+
+    Warns:
+        UserWarning: if a minimum lies outside the sizes tried at its budget, or the exponent outside (0, 1).
+
+    References:
+        Hoffmann et al. (2022), arXiv 2203.15556, section 3.2; Davison and Hinkley (1997), Bootstrap Methods
+        and their Application, section 6.2 (residuals); Hesterberg (2015), Am. Stat. 69, p. 371 (width).
+    """
+    check_confidence(confidence)
+    check_bootstraps(bootstraps)
+    N, L, C = columns(parameters=parameters, loss=loss, flops=flops)
+    if not tolerance > 0:
+        raise ValueError(f"tolerance={tolerance} must be positive")
+    budget, budgets = _budgets(C, tolerance)
+    need_scales(2, flops=budgets)
+    for place, value in enumerate(budgets):
+        need_scales(3, **{f"parameters at {value:.3g} FLOPs": N[budget == place]})
+    x = np.log(N)
+    here = _minima(x, L[None], np.ones((1, len(L))), budget)[0]
+    _check(here, budgets, N, budget)
+    centre = float(np.exp(np.mean(np.log(budgets))))
+    scale = scale_of(budget.astype(np.float64), x)
+    repeated = bool(np.bincount(scale).min() >= 2)
+    if repeated:
+        weights = resampled_weights(scale, bootstraps, key)
+        losses = np.broadcast_to(L, weights.shape)
+    else:
+        losses = _scattered(x, L, budget, bootstraps, key)
+        weights = np.ones_like(losses)
+    again = _minima(x, losses, weights, budget)
+    lines = line(again[:, 0], budgets, centre)
+    free = degrees_of_freedom(lines[:, 0], weights, scale) if repeated else len(L) - 3 * len(budgets)
+    exponents = line(here[None, 0], budgets, centre)[0]
+    law = frontier("isoflop", exponents, lines, centre, confidence, max(free, 1.0))
+    if not 0 < law.a.value < 1:
+        warnings.warn(f"a={law.a.value:.4g} is outside (0, 1): no plausible exponent", stacklevel=2)
+    return IsoFlop(
+        law=law,
+        budgets=budgets,
+        parameters=estimate(np.exp(here[0]), np.exp(again[:, 0]), confidence, law.degrees),
+        loss=estimate(here[1], again[:, 1], confidence, law.degrees),
+        curvature=here[2],
+        runs=budget,
+    )
+
+
+def _budgets(flops: Floats, tolerance: float) -> tuple[NDArray[np.int64], Floats]:
+    """[n] budget of each run and [G] FLOPs of each budget."""
+    order = np.argsort(flops)
+    jumps = np.diff(np.log(flops[order]), prepend=np.log(flops.min())) > np.log1p(tolerance)
+    budget = np.empty(len(flops), np.int64)
+    budget[order] = np.cumsum(jumps)
+    logs = np.bincount(budget, np.log(flops)) / np.bincount(budget)
+    return budget, np.exp(logs)
+
+
+def _scattered(x: Floats, L: Floats, budget: NDArray[np.int64], bootstraps: int, key: Any) -> Floats:
+    """[R, n] losses of the parabolas with relative residuals drawn from those of all budgets.
+
+    NaN where every budget has three sizes, through which a parabola leaves no residual.
+    """
+    fitted, left = np.empty_like(L), np.empty_like(L)
+    for place in range(budget.max() + 1):
+        members = budget == place
+        basis = np.linalg.qr(np.vander(x[members] - x[members].mean(), 3))[0]
+        fitted[members] = basis @ (basis.T @ L[members])
+        left[members] = 1 - np.sum(basis**2, axis=1)
+    free = left > 1e-6
+    if not free.any():
+        return np.full((bootstraps, len(L)), np.nan)
+    residuals = ((L - fitted) / fitted)[free] / np.sqrt(left[free])
+    drawn = generator(0 if key is None else key).choice(residuals - residuals.mean(), (bootstraps, len(L)))
+    return fitted * (1 + drawn)
+
+
+def _minima(x: Floats, L: Floats, weights: Floats, budget: NDArray[np.int64]) -> Floats:
+    """[R, 3, G] ln N_opt, lowest loss and curvature of the parabolas; NaN where there is no minimum."""
+    found = np.full((len(L), 3, budget.max() + 1), np.nan)
+    for place in range(budget.max() + 1):
+        members = budget == place
+        middle = x[members].mean()
+        powers = np.vander(x[members] - middle, 3, increasing=True)
+        weighted = weights[:, members, None] * powers
+        system = powers.T @ weighted
+        right = np.einsum("rnp,rn->rp", weighted, L[:, members])
+        some = np.linalg.cond(system) < 1e12
+        bottom, slope, curvature = np.linalg.solve(system[some], right[some][..., None])[..., 0].T
+        hollow = curvature > 0
+        at = np.divide(-slope, 2 * curvature, out=np.full(len(slope), np.nan), where=hollow)
+        found[some, :, place] = np.stack(
+            [middle + at, bottom + slope * at / 2, np.where(hollow, curvature, np.nan)], axis=1
+        )
+    return found
+
+
+def _check(here: Floats, budgets: Floats, N: Floats, budget: NDArray[np.int64]) -> None:
+    for place, value in enumerate(budgets):
+        sizes = N[budget == place]
+        if np.isnan(here[0, place]):
+            raise ValueError(
+                f"the losses at {value:.3g} FLOPs have no minimum between {_span(sizes)} parameters"
+            )
+        best = np.exp(here[0, place])
+        if not sizes.min() <= best <= sizes.max():
+            warnings.warn(
+                f"the minimum at {value:.3g} FLOPs, {best:.3g}, is outside the {_span(sizes)} parameters",
+                stacklevel=3,
+            )
+
+
+def _span(sizes: Floats) -> str:
+    return f"{sizes.min():.3g} to {sizes.max():.3g}"

@@ -1,0 +1,1 @@
+"""How do pass rates of sampled answers grow with the number of parameters?"""

@@ -1,0 +1,241 @@
+"""Which curve of F = ln(-ln P(pass)) explains counts, or exact rates, best? Many data sets at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import xlogy
+
+from .growth_curves import HIGHEST, LAW, LOWEST, Array, Axis, Curve
+
+ITERATIONS = 200
+GAIN = 1e-10  # of log-likelihood: a smaller step ends the climb
+STIFFEST = 1e12
+
+
+class Counts(NamedTuple):
+    """B data sets of passes and samples at N scales, [B, N] each.
+
+    Of likelihood p^m (1 - p)^(n - m), binomial or stopped at the r-th pass alike.
+    """
+
+    passes: Array
+    samples: Array
+
+    def height(self, f: Array) -> Array:
+        """Log-likelihoods [B] of curves F [B, N]."""
+        hazard = np.exp(np.clip(f, LOWEST, HIGHEST))
+        failed = self.samples - self.passes
+        return np.sum(-self.passes * hazard + xlogy(failed, -np.expm1(-hazard)), axis=-1)
+
+    def expand(self, f: Array) -> tuple[Array, Array]:
+        """Derivative of the log-likelihood by F and expected information, [B, N] each."""
+        hazard = np.exp(np.clip(f, LOWEST, HIGHEST))
+        odds = 1 / np.expm1(hazard)  # p / (1 - p)
+        slope = hazard * ((self.samples - self.passes) * odds - self.passes)
+        return slope, self.samples * hazard**2 * odds
+
+    def rough(self) -> tuple[Array, Array]:
+        """F as the data alone have it, and weights, 0 without samples, [B, N] each."""
+        p = (self.passes + 0.5) / (self.samples + 1)
+        weight = np.where(self.samples > 0, -np.log(p) * self.passes + 0.05, 0.0)
+        return np.log(-np.log(p)), weight
+
+    def rows(self, chosen: NDArray[np.int_]) -> Counts:
+        """Some of the data sets."""
+        return Counts(self.passes[chosen], self.samples[chosen])
+
+
+class Exact(NamedTuple):
+    """F itself of B curves [B, N], and weights [B, N] that are 0 where it is not known; as `Counts`."""
+
+    f: Array
+    weight: Array
+
+    def height(self, f: Array) -> Array:
+        return -np.sum(self.weight * (self.f - f) ** 2, axis=-1) / 2
+
+    def expand(self, f: Array) -> tuple[Array, Array]:
+        return self.weight * (self.f - f), self.weight
+
+    def rough(self) -> tuple[Array, Array]:
+        return self.f, self.weight
+
+    def rows(self, chosen: NDArray[np.int_]) -> Exact:
+        return Exact(self.f[chosen], self.weight[chosen])
+
+
+Observed = Counts | Exact
+
+
+def best_line(data: Observed, axis: Axis) -> tuple[Array, Array]:
+    """The most likely laws [B, 2] and their log-likelihoods [B]."""
+    f, weight = data.rough()
+    total = np.maximum(weight.sum(axis=-1), 1e-12)
+    mean_z, mean_f = ((weight * a).sum(axis=-1) / total for a in (axis.z, f))
+    away = axis.z - mean_z[:, None]
+    spread = np.maximum((weight * away**2).sum(axis=-1), 1e-9 * total)
+    slope = -(weight * away * f).sum(axis=-1) / spread
+    rough = np.stack([mean_f + slope * mean_z, slope], axis=-1)
+    return climb(LAW, data, axis, rough)
+
+
+def best_curve(curve: Curve, data: Observed, axis: Axis, line: Array) -> tuple[Array, Array]:
+    """The most likely of a curve's fits from all of its starts, theta [B, P] and log-likelihoods [B]."""
+    starts = curve.starts(line)
+    fits, tries, size = starts.shape
+    repeated = data.rows(np.repeat(np.arange(fits), tries))
+    theta, height = climb(curve, repeated, axis, starts.reshape(-1, size))
+    winner = height.reshape(fits, tries).argmax(axis=1) + tries * np.arange(fits)
+    return theta[winner], height[winner]
+
+
+def climb(
+    curve: Curve, data: Observed, axis: Axis, start: Array, held: NDArray[np.bool_] | None = None
+) -> tuple[Array, Array]:
+    """The top of the likelihood near a start, within the curve's box.
+
+    Fisher scoring, damped where a full step would not climb (Levenberg-Marquardt), on the parameters that no
+    bound holds. Laws have one top only, as the likelihood is log-concave in F.
+
+    Args:
+        curve: P parameters.
+        data: B data sets.
+        axis: of the scales.
+        start: [B, P].
+        held: [P], True for parameters that stay as they are.
+
+    Returns:
+        theta [B, P] and its log-likelihood [B].
+    """
+    lower, upper = curve.box(axis.steepest)
+    fixed = np.zeros(curve.size, np.bool_) if held is None else held
+    theta = np.clip(start, lower, upper)
+    best = data.height(curve.value(theta, axis.z))
+    damping = np.full(len(theta), 1e-3)
+    live = np.arange(len(theta))
+    for _ in range(ITERATIONS):
+        here = data.rows(live)
+        step = _step(curve, here, axis, theta[live], damping[live], (lower, upper, fixed))
+        moved = np.clip(theta[live] + step, lower, upper)
+        reached = here.height(curve.value(moved, axis.z))
+        gain = reached - best[live]
+        up = gain > 0
+        theta[live[up]], best[live[up]] = moved[up], reached[up]
+        damping[live] = np.where(up, np.maximum(damping[live] / 8, 1e-9), damping[live] * 6)
+        go_on = np.where(up, gain > GAIN, damping[live] < STIFFEST) & np.any(np.abs(step) > 1e-13, axis=-1)
+        live = live[go_on]
+        if len(live) == 0:
+            break
+    return theta, best
+
+
+def _step(
+    curve: Curve,
+    data: Observed,
+    axis: Axis,
+    theta: Array,
+    damping: Array,
+    limits: tuple[Array, Array, NDArray[np.bool_]],
+) -> Array:
+    lower, upper, fixed = limits
+    slope, information = data.expand(curve.value(theta, axis.z))
+    by_theta = curve.slopes(theta, axis.z)
+    score = np.einsum("bn,bnp->bp", slope, by_theta)
+    matrix = (information[..., None] * by_theta).swapaxes(1, 2) @ by_theta
+    stuck = fixed | ((theta <= lower) & (score <= 0)) | ((theta >= upper) & (score >= 0))
+    free = ~stuck
+    score = np.where(free, score, 0.0)
+    matrix = np.where(free[:, :, None] & free[:, None, :], matrix, 0.0)
+    diagonal = np.einsum("bpp->bp", matrix)  # a view: written through below
+    diagonal *= 1 + damping[:, None]
+    diagonal += np.where(stuck, 1.0, 1e-10 + 1e-12 * diagonal.max(axis=-1, keepdims=True))
+    return np.clip(np.linalg.solve(matrix, score[..., None])[..., 0], -5.0, 5.0)
+
+
+def told(data: Observed, axis: Axis) -> Array:
+    """What B data sets say of the slope of a law [B].
+
+    0 where it is finite; 1 where all scales above some place passed more than those below in a way that the
+    steepest law explains best, and -1 where those below did; NaN where nothing passed, nothing failed, or one
+    scale alone was measured.
+    """
+    if isinstance(data, Exact):
+        return np.where(_places(data.weight > 0, axis.z).sum(axis=-1) >= 2, 0.0, np.nan)
+    passed, failed = data.passes > 0, data.passes < data.samples
+    mixed = passed & failed
+    if _places(mixed, axis.z).sum(axis=-1).min() >= 2:
+        return np.zeros(len(mixed))
+    none, full = failed & ~passed, passed & ~failed
+
+    def ends(where: NDArray[np.bool_]) -> tuple[Array, Array]:
+        return np.where(where, axis.z, np.inf).min(axis=-1), np.where(where, axis.z, -np.inf).max(axis=-1)
+
+    (first_none, last_none), (first_full, last_full), (first, last) = map(ends, (none, full, mixed))
+    up = (last_none < np.minimum(first, first_full)) & (last < first_full)
+    down = (last_full < np.minimum(first, first_none)) & (last < first_none)
+    several = _places(data.samples > 0, axis.z).sum(axis=-1) >= 2
+    sign = np.where(up, 1.0, np.where(down, -1.0, 0.0))
+    sign = np.where(_places(mixed, axis.z).sum(axis=-1) >= 2, 0.0, sign)
+    known = passed.any(axis=-1) & failed.any(axis=-1) & several
+    return np.where(known, sign, np.nan)
+
+
+def _places(where: NDArray[np.bool_], z: Array) -> NDArray[np.bool_]:
+    """[B, G] at which of the G different scales there is one."""
+    return np.stack([where[:, z == place].any(axis=1) for place in np.unique(z)], axis=1)
+
+
+FIRST, DOUBLINGS, BISECTIONS = 0.05, 12, 22
+FARTHEST = 20.0  # a slope or bend that may be this large may be of any size
+
+
+def profile_ends(
+    curve: Curve, index: int, data: Observed, axis: Axis, theta: Array, cut: Array
+) -> tuple[Array, Array]:
+    """Both ends of the profile-likelihood interval of one parameter, [B] each.
+
+    From the most likely value outwards in steps that double until the likelihood, maximised over the other
+    parameters, falls below the cut; then by bisection.
+
+    Args:
+        curve: P parameters.
+        index: of the parameter.
+        data: B data sets.
+        axis: of the scales.
+        theta: [B, P] the most likely values.
+        cut: [B] log-likelihoods that the interval keeps above.
+
+    Returns:
+        Infinite where the likelihood never falls that far.
+    """
+    fits = len(theta)
+    both, cuts = data.rows(np.tile(np.arange(fits), 2)), np.tile(cut, 2)
+    held = np.arange(curve.size) == index
+    sign = np.repeat([-1.0, 1.0], fits)
+
+    def above(values: Array, near: Array) -> tuple[NDArray[np.bool_], Array]:
+        found, height = climb(curve, both, axis, np.where(held, values[:, None], near), held)
+        return height >= cuts, found
+
+    inner = np.tile(theta, (2, 1))
+    outer, crossed, width = inner[:, index].copy(), np.zeros(2 * fits, bool), FIRST
+    for _ in range(DOUBLINGS):
+        tried = np.where(crossed, inner[:, index], inner[:, index] + sign * width)
+        inside, found = above(tried, inner)
+        outer = np.where(crossed, outer, tried)
+        crossed = crossed | ~inside
+        inner = np.where(crossed[:, None], inner, found)
+        width *= 2
+        if crossed.all():
+            break
+    for _ in range(BISECTIONS):
+        middle = (inner[:, index] + outer) / 2
+        inside, found = above(middle, inner)
+        inner = np.where(inside[:, None], found, inner)
+        outer = np.where(inside, outer, middle)
+    near = crossed & (np.abs(inner[:, index]) < FARTHEST)
+    ends = np.where(near, inner[:, index], sign * np.inf)
+    return ends[:fits], ends[fits:]

@@ -1,0 +1,231 @@
+"""Which family, how many components and which atoms describe one population?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from ..estimates.interval import check_confidence
+from .families import Beta, BetaBinomial, Family, Gaussian
+from .likelihood import FULL, QUICK, THOROUGH, Fits, climb, fit_best, log_parts
+from .observations import Array, Points
+
+FAMILIES = ("auto", "beta_binomial", "beta", "gaussian")
+# A component is at least this share of the sample's standard deviation wide: close pairs are no lumps.
+NARROWEST = 0.05
+# Lumps this share of the grid's step wide merge with their neighbours on the next grid points.
+TIE_WIDTH = 0.6
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The fit of least BIC, and those that the likelihood ratio compares.
+
+    Attributes:
+        family: shape of the components.
+        data: what was fitted.
+        atoms: scores that have weight in `fit`.
+        fit: one row, components sorted by mean.
+        bic: by number of components, the least over the choices of atoms.
+        all_atoms: scores that seeds sit on and that may carry weight.
+        nested: by number of components, the fit with all of these.
+    """
+
+    family: Family
+    data: Points
+    atoms: tuple[float, ...]
+    fit: Fits
+    bic: dict[int, float]
+    all_atoms: tuple[float, ...]
+    nested: dict[int, Fits]
+
+
+def check_arguments(
+    components: Sequence[int], family: str, bootstraps: int, confidence: float, depth: float
+) -> tuple[int, ...]:
+    """The numbers of components in increasing order.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+    check_confidence(confidence)
+    numbers = tuple(sorted(set(components)))
+    if not numbers or numbers[0] < 1 or any(c != int(c) for c in numbers):
+        raise ValueError(f"components={tuple(components)} must be whole numbers of at least 1")
+    if family not in FAMILIES:
+        raise ValueError(f"family={family!r} must be one of {', '.join(FAMILIES)}")
+    if bootstraps < 0:
+        raise ValueError(f"bootstraps={bootstraps} must be at least 0")
+    if not 0 < depth < 1:
+        raise ValueError(f"depth={depth} must lie in (0, 1)")
+    return numbers
+
+
+def family_of(name: str, scores: Array, trials: Array | None) -> Family:
+    """The family called `name`; "auto" decides by the range of the scores and whether they are counts.
+
+    Raises:
+        ValueError: if counts and family do not go together.
+    """
+    counts = trials is not None
+    if name == "auto":
+        bounded = scores.min() >= 0 and scores.max() <= 1
+        name = "beta_binomial" if counts else "beta" if bounded else "gaussian"
+    if counts != (name == "beta_binomial"):
+        raise ValueError(f"family={name!r} {'takes no' if counts else 'needs'} trials")
+    if trials is not None:
+        return BetaBinomial()
+    inside = scores[(scores > 0) & (scores < 1)] if name == "beta" else scores
+    sd = float(inside.std()) if len(inside) else 0.0
+    narrowest = max(
+        NARROWEST * sd, TIE_WIDTH * _resolution(inside), 1e-3 * max(1.0, float(np.abs(scores).max()))
+    )
+    return (
+        Beta(narrowest) if name == "beta" else Gaussian(float(inside.mean()), max(sd, narrowest), narrowest)
+    )
+
+
+def select(family: Family, data: Points, numbers: tuple[int, ...]) -> Selection:
+    """Fits all numbers of components with all choices of atoms and keeps the least BIC."""
+    on = {0.0, 1.0} if family.name != "gaussian" else set()
+    held = data.scores[data.counts > 0]
+    seen = tuple(sorted(on & set(held.tolist())))
+    distinct = len(set(held.tolist()) - on)
+    if distinct == 0:
+        return _atoms_only(family, data, seen)
+    tried = [c for c in numbers if c <= distinct] or [min(numbers[0], distinct)]
+    # Without counts a score of 0 or 1 has no density: there every atom is needed.
+    masks = [(True,) * len(seen)] if data.n is None else list(product((True, False), repeat=len(seen)))
+    found = [
+        (c, mask, fit_best(family, data, seen, c, THOROUGH, allowed=mask, trial=FULL))
+        for c in tried
+        for mask in masks
+    ]
+    seeds = data.counts.sum()
+    scored = [
+        (float(-2 * fit.log_likelihood[0] + np.log(seeds) * (3 * c + sum(mask) - 1)), c, mask, fit)
+        for c, mask, fit in found
+    ]
+    _, _, mask, fit = min(scored, key=lambda item: item[0])
+    used = [*np.flatnonzero(mask), *range(len(seen), fit.logits.shape[1])]
+    return Selection(
+        family=family,
+        data=data,
+        atoms=tuple(a for a, allowed in zip(seen, mask, strict=True) if allowed),
+        fit=in_order(family, replace(fit, logits=fit.logits[:, used])),
+        bic={c: min(bic for bic, number, *_ in scored if number == c) for c in tried},
+        all_atoms=seen,
+        nested={c: fit for c, mask, fit in found if all(mask)},
+    )
+
+
+def _atoms_only(family: Family, data: Points, seen: tuple[float, ...]) -> Selection:
+    seeds = data.counts.sum()
+    at = np.array([data.counts[data.scores == atom].sum() for atom in seen])
+    log_likelihood = float((at * np.log(at / seeds)).sum())
+    fit = Fits(np.log(at / seeds)[None], np.zeros((1, 0, 2)), np.array([log_likelihood]), np.array([True]))
+    bic = {0: -2 * log_likelihood + float(np.log(seeds)) * (len(seen) - 1)}
+    return Selection(family, data, seen, fit, bic, seen, {})
+
+
+def _resolution(scores: Array) -> float:
+    """Step of the grid that scores sit on: their least gap if at least half of them are ties, else 0."""
+    distinct = np.unique(scores)
+    if len(distinct) < 2 or len(distinct) > len(scores) / 2:
+        return 0.0
+    return float(np.diff(distinct).min())
+
+
+# Nats within which resampled fits are climbed: far below what a p-value or an interval resolves.
+TOLERANCE = 1e-3
+
+
+def resampled_fits(
+    family: Family,
+    data: Points,
+    atoms: tuple[float, ...],
+    fits: Fits,
+    rng: np.random.Generator,
+    resamples: int,
+) -> Fits:
+    """[R] fits to seeds drawn with replacement, climbed from the fit to all, components sorted by mean."""
+    seeds = round(data.counts.sum())
+    counts = rng.multinomial(seeds, data.counts[0] / seeds, size=resamples).astype(np.float64)
+    return in_order(family, _refit(family, replace(data, counts=counts), atoms, fits))
+
+
+def likelihood_ratio_p_value(
+    family: Family,
+    data: Points,
+    atoms: tuple[float, ...],
+    fewer: Fits,
+    more: int,
+    rng: np.random.Generator,
+    resamples: int,
+) -> float:
+    """Share of samples from the fit with fewer components whose likelihood ratio reaches the observed one.
+
+    The observed sample counts as one of them, so that the test keeps its level with any number of resamples.
+
+    References:
+        McLachlan (1987), Appl. Stat. 36, p. 318.
+    """
+    drawn = draw(family, data, atoms, fewer, rng, resamples)
+    null = _refit(family, drawn, atoms, fewer)
+    alternative = fit_best(family, drawn, atoms, more, QUICK, tolerance=TOLERANCE)
+    gained = alternative.log_likelihood - null.log_likelihood
+    # The same few starts as on the drawn samples, lest the search alone make the observed ratio stand out.
+    found = fit_best(family, data, atoms, more, QUICK)
+    observed = found.log_likelihood[0] - fewer.log_likelihood[0]
+    return float(1 + np.sum(gained >= observed)) / (1 + resamples)
+
+
+def draw(
+    family: Family,
+    data: Points,
+    atoms: tuple[float, ...],
+    fits: Fits,
+    rng: np.random.Generator,
+    resamples: int,
+) -> Points:
+    """R samples from one mixture, each with the seeds and items of `data`."""
+    seeds = round(data.counts.sum())
+    if data.histogram:
+        joint, _ = log_parts(family, data, atoms, fits.logits, fits.theta)
+        chances = np.exp(joint[0]).sum(axis=0)
+        return replace(
+            data, counts=rng.multinomial(seeds, chances / chances.sum(), size=resamples).astype(float)
+        )
+    part = _pick(fits.weights[0], (resamples, seeds), rng)
+    component = np.maximum(part - len(atoms), 0)
+    n = None if data.n is None else np.broadcast_to(data.n, part.shape)
+    x = family.draw(fits.theta[0][component], n, rng)
+    for index, atom in enumerate(atoms):
+        x = np.where(part == index, atom if n is None else atom * n, x)
+    order = np.argsort(x if n is None else x / n, axis=1)
+    n = None if n is None else np.take_along_axis(n, order, axis=1)
+    return Points(np.take_along_axis(x, order, axis=1), n, np.ones((1, seeds)))
+
+
+def in_order(family: Family, fits: Fits) -> Fits:
+    """The same fits with components sorted by mean, so that they can be compared between resamples."""
+    atoms = fits.logits.shape[1] - fits.theta.shape[1]
+    order = np.argsort(family.mean(fits.theta), axis=1)
+    logits = np.take_along_axis(fits.logits[:, atoms:], order, axis=1)
+    theta = np.take_along_axis(fits.theta, order[..., None], axis=1)
+    return replace(fits, logits=np.concatenate([fits.logits[:, :atoms], logits], axis=1), theta=theta)
+
+
+def _refit(family: Family, data: Points, atoms: tuple[float, ...], fits: Fits) -> Fits:
+    rows = max(len(data.x), len(data.counts))
+    # A weight of nothing could not grow again.
+    logits = np.where(np.isneginf(fits.logits), -np.inf, np.log(np.maximum(fits.weights, 1e-2)))
+    logits, theta = np.repeat(logits, rows, axis=0), np.repeat(fits.theta, rows, axis=0)
+    return climb(family, data, atoms, logits, theta, tolerance=TOLERANCE)
+
+
+def _pick(weights: Array, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    return np.searchsorted(np.cumsum(weights)[:-1], rng.random(shape), side="right")

@@ -1,0 +1,1 @@
+"""How do P(success), the mean of the successes and single curves move with scale?"""

@@ -1,0 +1,111 @@
+"""Does an outcome rise or fall with one measure of scale, another one held?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..estimates.arguments import as_outcomes
+from ..estimates.interval import UNKNOWN, Estimate, check_confidence
+from ..estimates.resampling import generator, percentile_interval, permutation_p_value
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TrendTest:
+    """A straight trend of outcomes within strata, and how often chance alone makes one as steep.
+
+    Attributes:
+        slope: change of the outcome per unit of scale among runs of one stratum; NaN where no stratum has
+            runs at two scales.
+        p_value: two-sided, from permutations within strata; NaN where the slope is.
+        runs: number of runs that tell of the slope: those of strata with two scales or more.
+        permutations: number of random permutations, the data's own order not counted.
+    """
+
+    slope: Estimate
+    p_value: float
+    runs: int
+    permutations: int
+
+
+def trend_test(
+    scale: ArrayLike,
+    outcomes: ArrayLike,
+    stratum: ArrayLike | None = None,
+    *,
+    failure: float = 0.0,
+    permutations: int = 9_999,
+    resamples: int = 1_000,
+    confidence: float = 0.95,
+    key: Any = 0,
+) -> TrendTest:
+    """Tests whether outcomes have a straight trend with scale among runs that are alike otherwise.
+
+    The slope is that of least squares with an intercept of its own for every stratum,
+
+        slope = sum_s d_s y_s / sum_s d_s^2,        d_s = x_s - mean of x in the stratum of run s.
+
+    With outcomes 0 and 1 it is a change of P(success), and the test that of Cochran and Armitage, stratified.
+    p-value: the outcomes are shuffled within each stratum, which is exact whatever their distribution if
+    scale has no effect there; p is the share of shuffles with a slope at least as large in size. Interval:
+    percentiles over runs resampled within each stratum.
+
+    Measured in the tests, on 200 data sets of four strata with 12 runs each, 40 % of them at 0 and the others
+    uniform: a true null is rejected at the 5 % level in 3.5 %, the 95 % interval covers the slope in 94.5 %.
+
+    Args:
+        scale: [S] finite, usually a logarithm: log2 of depth makes the slope one per doubling.
+        outcomes: [S] scores, or 0 and 1; NaN is a diverged run.
+        stratum: [S] labels of runs that are alike in all but scale; None where all are.
+        failure: outcome of a diverged run.
+        permutations: number of shuffles; the smallest p-value is 1/(permutations + 1).
+        resamples: number of resampled populations.
+        confidence: probability in (0, 1).
+        key: int or JAX key.
+
+    Raises:
+        ValueError: if the arguments do not fit, a scale is not finite, or an argument is out of its range.
+
+    References:
+        Armitage (1955), Biometrics 11, p. 375; Mantel (1963), J. Am. Stat. Assoc. 58, p. 690 (strata).
+    """
+    check_confidence(confidence)
+    if permutations < 1 or resamples < 1:
+        raise ValueError(f"permutations={permutations}, resamples={resamples}: both must be at least 1")
+    x, y = np.asarray(scale, np.float64), as_outcomes(outcomes, failure)
+    labels = np.zeros(x.shape) if stratum is None else np.asarray(stratum)
+    if x.ndim != 1 or not x.shape == y.shape == labels.shape:
+        raise ValueError(
+            f"scale {x.shape}, outcomes {y.shape} and stratum {labels.shape} must be one each per run"
+        )
+    if not np.all(np.isfinite(x)):
+        raise ValueError("every scale must be finite")
+    groups = [labels == label for label in np.unique(labels)]
+    telling = [(x[group], y[group]) for group in groups if np.ptp(x[group]) > 0]
+    if not telling:
+        return TrendTest(Estimate(np.nan, UNKNOWN), np.nan, 0, permutations)
+    rng = generator(key)
+    slope = _slope([(u[None], v[None]) for u, v in telling])
+    shuffled = [
+        (u[None], rng.permuted(np.broadcast_to(v, (permutations, len(v))), axis=1)) for u, v in telling
+    ]
+    drawn = [rng.integers(len(u), size=(resamples, len(u))) for u, _ in telling]
+    resampled = [(u[i], v[i]) for (u, v), i in zip(telling, drawn, strict=True)]
+    p_value = permutation_p_value(abs(slope[0]), np.abs(_slope(shuffled)))
+    interval = percentile_interval(_slope(resampled), confidence)
+    runs = sum(len(u) for u, _ in telling)
+    return TrendTest(Estimate(float(slope[0]), interval), float(p_value), runs, permutations)
+
+
+def _slope(strata: list[tuple[Array, Array]]) -> Array:
+    """Slopes [R] of strata of scales and outcomes, each [R or 1, n]; NaN without a spread of scale."""
+    away = [x - x.mean(axis=1, keepdims=True) for x, _ in strata]
+    rise = sum((np.sum(a * y, axis=1) for a, (_, y) in zip(away, strata, strict=True)), np.zeros(1))
+    spread = sum((np.sum(a**2, axis=1) for a in away), np.zeros(1))
+    rise, spread = np.broadcast_arrays(rise, spread)
+    return np.divide(rise, spread, out=np.full(rise.shape, np.nan), where=spread > 1e-12)
