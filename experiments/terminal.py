@@ -14,7 +14,7 @@ from rich.text import Text
 
 from jaxemerge.analysis import final_values, is_share, loss_metric, never_right, summarise
 from jaxemerge.analysis.findings import divergences
-from jaxemerge.analysis.schema import MEMBER
+from jaxemerge.analysis.results import MEMBER
 from jaxemerge.charts.theme import metric_name, metric_title
 from jaxemerge.runner.display import duration, quantity
 from jaxemerge.runner.estimate import Estimate

@@ -13,8 +13,8 @@ import pytest
 from jaxemerge.analysis import emergence, summarise
 from jaxemerge.report import write_report
 from jaxemerge.report.contents import contents
-from jaxemerge.report.emergence import _verdict_words
-from jaxemerge.report.tables import as_csv
+from jaxemerge.report.metrics import _verdict_words
+from jaxemerge.report.page import as_csv
 from synthetic import population_frame
 
 ALL = ["histograms", "violins", "success_against_scale", "mixtures", "rank", "distances"]
@@ -210,7 +210,7 @@ PARTIAL = {
 
 @pytest.mark.parametrize("case", PARTIAL)
 def test_partial_results(frame, tmp_path, monkeypatch, case):
-    monkeypatch.setattr("jaxemerge.report.distribution.BOOTSTRAPS", 19)
+    monkeypatch.setattr("jaxemerge.report.mixtures.BOOTSTRAPS", 19)
     monkeypatch.setattr("jaxemerge.report.write.SCALE", 0.25)  # most of the time goes into pixels
     part, charts = PARTIAL[case]
     page = write_report(part(frame), tmp_path / "new" / "folder", title=case)
@@ -280,14 +280,14 @@ def test_a_fall_between_chance_and_success_is_told():
 
 
 def test_the_report_takes_the_chance_it_is_told(frame, tmp_path, monkeypatch):
-    monkeypatch.setattr("jaxemerge.report.distribution.BOOTSTRAPS", 19)
+    monkeypatch.setattr("jaxemerge.report.mixtures.BOOTSTRAPS", 19)
     monkeypatch.setattr("jaxemerge.report.write.SCALE", 0.25)
     page = write_report(rising(frame, 0.5, 0.5, 0.9), tmp_path, title="coin", chance=0.5)
     assert f"{WEI} emerges: it is at chance (0.5) up to a scale of 2" in text_of(page)
 
 
 def test_crossed_seeds_say_which_of_them_decides(tmp_path, monkeypatch):
-    monkeypatch.setattr("jaxemerge.report.distribution.BOOTSTRAPS", 19)
+    monkeypatch.setattr("jaxemerge.report.mixtures.BOOTSTRAPS", 19)
     frame = population_frame([(2, 64)], 12, (30,), (0, 7), diverged=0)
     seed = pl.col("init_seed")
     planted = pl.when(pl.col("metric") == "exact_match").then((seed // 4) * 50 / 121).otherwise("value")

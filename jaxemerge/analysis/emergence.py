@@ -1,16 +1,20 @@
-"""Is an ability at chance below some scale, and well above it beyond? Emergence as Wei et al. define it."""
+"""Does an ability emerge with scale, or does the metric make it look so?"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
 
-from jaxemerge.stats import bootstrap, success_interval
+from jaxemerge.stats import bootstrap, emergence_score, generator, success_interval
+from jaxemerge.stats.estimates.resampling import permutation_p_value
 
-from .final import final, final_scores
-from .schema import rows_of
+from .metrics import known_scores, less_is_better, metrics_of
+from .results import final, final_scores, one_test, rows_of
 
 
 class Emergence(NamedTuple):
@@ -118,3 +122,161 @@ def _verdict(cells: pl.DataFrame) -> tuple[bool, float | None, float | None]:
     until = scales[below - 1] if below else None
     beyond = scales[len(scales) - above] if above else None
     return below > 0 and above > 0, until, beyond
+
+
+CURVE = ("task", "family", "split", "length", "metric")
+
+
+def emergence_scores(
+    frame: pl.DataFrame,
+    metrics: list[str] | None = None,
+    *,
+    resolution: float = 1e-3,
+    permutations: int = 999,
+    key: Any = 0,
+) -> pl.DataFrame:
+    """The emergence score of every triplet of task, metric and model family, with its p-value.
+
+    A triplet's curve is the mean over seeds in every cell of one task and family, in order of scale; tests of
+    one task (split, length) are triplets of their own. Its score is the signed range over the root of the
+    median squared increment, neither finer than one item of the test (`trials`) nor, for other metrics, than
+    `resolution` times the range of the curve. Metrics of which less is better are turned about.
+
+    The null says that scale does not matter: seeds are dealt out to the cells at random, all seeds of a
+    triplet together, and the score worked out anew. Small p-values stand for a score larger in size than
+    chance gives. They are corrected for the number of triplets (Benjamini and Hochberg).
+
+    A high score says that most of the rise comes at once; a smooth rise has a score near the number of cells
+    less one, and can be far beyond chance in every other way.
+
+    Args:
+        frame: results.
+        metrics: which; by default all of tests.
+        resolution: least increment of metrics without trials, as a share of the curve's range.
+        permutations: number of random ones.
+        key: int or JAX key.
+
+    Returns:
+        task, family, split, length, metric, cells, seeds (of the smallest cell), score, p_value,
+        q_value (the share of false discoveries if this one and all smaller are called discoveries); largest
+        score first. Curves of fewer than three cells have none. Null where undefined.
+
+    Raises:
+        ValueError: if columns or a metric are missing, or an argument is out of its range.
+
+    References:
+        Schaeffer, Miranda and Koyejo (2023), arXiv 2304.15004, section 4; Benjamini and Hochberg (1995),
+        J. R. Stat. Soc. B 57, p. 289.
+    """
+    if permutations < 1:
+        raise ValueError(f"permutations={permutations} must be at least 1")
+    if not resolution > 0:
+        raise ValueError(f"resolution={resolution} must be positive")
+    rng, rows = generator(key), []
+    for metric in metrics if metrics is not None else metrics_of(frame):
+        scores = known_scores(frame, metric)
+        if less_is_better(metric):
+            scores = scores.with_columns(value=-pl.col("value"))
+        for names, part in scores.group_by(CURVE, maintain_order=True):
+            cells = [seeds["value"].to_numpy() for seeds in part.partition_by("cell", maintain_order=True)]
+            if len(cells) < 3:
+                continue
+            trials = part["trials"].min()
+            score, p_value = _score(
+                cells, None if trials is None else 1 / float(str(trials)), resolution, permutations, rng
+            )
+            rows.append((*names, len(cells), min(map(len, cells)), score, p_value))
+    schema: dict[str, Any] = {
+        **{name: frame.schema[name] for name in CURVE},
+        "cells": pl.Int64,
+        "seeds": pl.Int64,
+    }
+    table = pl.DataFrame(rows, schema=schema | {"score": pl.Float64, "p_value": pl.Float64}, orient="row")
+    return _corrected(table).sort("score", descending=True, nulls_last=True)
+
+
+def _score(
+    cells: list[NDArray[np.float64]],
+    step: float | None,
+    resolution: float,
+    permutations: int,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    pool, ends = np.concatenate(cells), np.cumsum([len(cell) for cell in cells])[:-1]
+    dealt = np.concatenate([pool[None], rng.permuted(np.tile(pool, (permutations, 1)), axis=1)])
+    curves = np.stack([part.mean(axis=1) for part in np.split(dealt, ends, axis=1)], axis=1)
+    spread = np.ptp(curves, axis=1)
+    least = np.maximum(resolution * spread, 1e-12) if step is None else np.full(len(curves), step)
+    scores = np.abs(emergence_score(curves, resolution=least))
+    sign = np.sign(emergence_score(curves[:1], resolution=least[:1]))[0]
+    if np.ptp(pool) == 0:
+        return float("nan"), float("nan")
+    return float(sign * scores[0]), float(permutation_p_value(scores[0], scores[1:]))
+
+
+def _corrected(table: pl.DataFrame) -> pl.DataFrame:
+    p = table["p_value"].to_numpy()
+    known, q = ~np.isnan(p), np.full(len(p), np.nan)
+    if known.any():
+        q[known] = false_discovery_control(p[known])
+    return table.with_columns(pl.Series("q_value", q)).with_columns(pl.selectors.float().fill_nan(None))
+
+
+def induced(
+    frame: pl.DataFrame,
+    metric: str = "token_accuracy",
+    *,
+    thresholds: Sequence[float] = (0.5, 0.8, 0.9, 0.95, 0.99),
+    groups: Sequence[int] = (1, 2, 4, 8),
+    exact: str = "exact_match",
+    split: str | None = None,
+    length: int | None = None,
+) -> pl.DataFrame:
+    """The same outputs made sharper: the share of seeds at a threshold or above, and of k items all right.
+
+    All of k: over all groups of k different items, C(right, k) / C(n, k) of them are right as a whole.
+
+    Args:
+        frame: results.
+        metric: continuous, better when more; thresholds are set on its value per seed.
+        thresholds: each gives a metric of its own.
+        groups: numbers k of items that must all be exactly right.
+        exact: the share of items that are.
+        split, length: the test; may be left out where there is one only.
+
+    Returns:
+        metric (as given, "... >= c", or "all of k"), cell, label, scale, value, score (emergence score of
+        the metric's curve, no step finer than one seed or 1/1000; the same in all its rows).
+
+    Raises:
+        ValueError: if a metric is missing, the choice leaves no test or several, or k items are not there.
+    """
+    smooth = one_test(final_scores(frame, metric), metric, split, length)
+    items = one_test(final_scores(frame, exact), exact, split, length)
+    least = items["trials"].min()
+    n = 0 if least is None else int(str(least))
+    if groups and not 1 <= min(groups) <= max(groups) <= n:
+        raise ValueError(f"groups={tuple(groups)}: groups of 1 to {n} items are possible")
+    value = pl.col("value")
+    versions = {metric: (smooth, value)}
+    versions |= {f"{metric} >= {c:g}": (smooth, (value >= c).cast(pl.Float64)) for c in thresholds}
+    versions |= {f"all of {k}": (items, _all_of(value, n, k)) for k in groups}
+    parts = []
+    for name, (scores, expression) in versions.items():
+        means = scores.with_columns(value=expression).group_by("cell", "label", "scale", maintain_order=True)
+        curve = means.agg(pl.col("value").mean(), seeds=pl.len())
+        step = 1 / float(str(curve["seeds"].min())) if ">=" in name else 1e-3
+        score = emergence_score(curve["value"].to_numpy(), resolution=step)
+        parts.append(
+            curve.select(pl.lit(name).alias("metric"), pl.exclude("seeds"), score=pl.lit(float(score)))
+        )
+    return pl.concat(parts).fill_nan(None)
+
+
+def _all_of(share: pl.Expr, n: int, k: int) -> pl.Expr:
+    right = (share * n).round()
+    factors = [((right - i) / (n - i)).clip(0.0, 1.0) for i in range(k)]
+    product = factors[0]
+    for factor in factors[1:]:
+        product = product * factor
+    return product

@@ -7,11 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from .breakthroughs import Survival
-from .curves import curve_quantiles
-from .labels import cell_labels
-from .schema import MEMBER, require
-from .two_sided import two_sided
+from .distribution import two_sided
+from .results import MEMBER, cell_labels, require
+from .training import Survival, curve_quantiles
 
 # Below the first a seed counts as failed in the sentences, above the second as far from failure.
 NEAR_ZERO, FAR = 0.1, 0.3
@@ -86,6 +84,11 @@ def focus(frame: pl.DataFrame, metric: str = "exact_match") -> dict[str, Any]:
         ValueError: as `two_sided`.
     """
     return {**two_sided(frame, metric, NEAR_ZERO, FAR).row(0, named=True), "metric": metric}
+
+
+def test_of(found: dict[str, Any]) -> dict[str, Any]:
+    """The metric, split and length of what `focus` returns, as arguments of other functions."""
+    return {name: found[name] for name in ("metric", "split", "length")}
 
 
 def two_sided_sentence(found: dict[str, Any]) -> str:

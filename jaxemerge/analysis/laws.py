@@ -23,8 +23,7 @@ from jaxemerge.stats import (
     fit_ladder,
 )
 
-from .final import final
-from .schema import is_loss, require
+from .results import final, is_loss, require
 
 FLOPS_PER_PARAMETER_AND_TOKEN = 6.0
 # Combinations of N and D below which there is no law to speak of.

@@ -9,9 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from .files import file_rows
-from .numbers import counts, first_row, listed, names, numbers, ordinals
-from .schema import MEMBER, SCHEMA, TYPES, is_loss
+from .results import MEMBER, SCHEMA, TYPES, is_loss
+from .sources import counts, file_rows, first_row, listed, names, numbers, ordinals
 
 # What a column may stand for beside the schema's own names.
 SCALE, SEED, MODEL = "scale", "seed", "model"

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from jaxemerge.analysis import law_curves
+from jaxemerge.analysis.laws import FLOPS_PER_PARAMETER_AND_TOKEN as SIX
 from jaxemerge.analysis.laws import ScalingLaws
 from jaxemerge.stats import Envelope, IsoFlop, Ladder, ParametricLoss
 
@@ -33,6 +33,10 @@ APPROACHES = {
     "kaplan": "Kaplan's law",
 }
 FLOPS, SIZE, LOSS = "training FLOPs, 6 N D", "parameters N", "loss (nats per token)"
+PLACES = 81
+LEVELS = 8
+# How far lines go beyond the runs, as a factor.
+BEYOND = 1.6
 
 
 def loss_contours(law: ParametricLoss) -> alt.LayerChart:
@@ -42,9 +46,9 @@ def loss_contours(law: ParametricLoss) -> alt.LayerChart:
         law: fitted to the runs.
     """
     runs = pl.DataFrame(
-        {"flops": 6 * law.parameters * law.tokens, "parameters": law.parameters, "loss": law.loss}
+        {"flops": SIX * law.parameters * law.tokens, "parameters": law.parameters, "loss": law.loss}
     )
-    lines, best = law_curves.contours(law), law_curves.frontier(law)
+    lines, best = contours(law), frontier(law)
     ends = [float(e) for e in (runs["loss"].to_numpy().min(), runs["loss"].to_numpy().max())]
     colour: dict[str, Any] = {"scale": alt.Scale(domain=ends, range=list(SEQUENCE)), "title": LOSS}
     x, y = _log(alt.X, "flops", FLOPS), _log(alt.Y, "parameters", SIZE)
@@ -72,7 +76,7 @@ def isoflop_profiles(found: IsoFlop, runs: pl.DataFrame) -> alt.HConcatChart:
         found: fitted to the runs.
         runs: of `jaxemerge.analysis.ScalingLaws`.
     """
-    dots, lines, minima = law_curves.profiles(found, runs)
+    dots, lines, minima = profiles(found, runs)
     budgets = in_order(minima, "budget")
     colour = alt.Color(
         "budget:N",
@@ -116,9 +120,9 @@ def training_envelope(found: Envelope, curves: pl.DataFrame) -> alt.HConcatChart
 
     Args:
         found: fitted to the curves.
-        curves: what `jaxemerge.analysis.law_curves.steps_of` returns.
+        curves: what `steps_of` returns.
     """
-    points = law_curves.envelope_points(found)
+    points = envelope_points(found)
     ends = [float(e) for e in (curves["parameters"].to_numpy().min(), curves["parameters"].to_numpy().max())]
     colour = _sizes(ends)
     x = _log(alt.X, "flops", FLOPS)
@@ -130,7 +134,7 @@ def training_envelope(found: Envelope, curves: pl.DataFrame) -> alt.HConcatChart
         base.encode(x=x, y=y, detail="run:N", color=colour),
         lowest.mark_line(color=INK, strokeWidth=2.4).encode(x=x, y=y),
     )
-    turns = alt.Chart(inline(law_curves.envelope_turns(found)))
+    turns = alt.Chart(inline(envelope_turns(found)))
     best = _log(alt.Y, "parameters", "best N")
     right = alt.layer(
         lowest.mark_circle(size=22, color=BETWEEN_COLOUR, opacity=0.9).encode(x=x, y=best),
@@ -171,7 +175,7 @@ def ladder_steps(found: Ladder, laws: ScalingLaws) -> alt.HConcatChart:
         found: of `laws`.
         laws: with the runs.
     """
-    link, chain = law_curves.ladder_lines(found, laws.runs)
+    link, chain = ladder_lines(found, laws.runs)
     size = {"width": PAGE // 2 - 80, "height": 290}
     y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False))
     x = alt.X("loss:Q", title=LOSS, scale=alt.Scale(zero=False))
@@ -236,3 +240,89 @@ def _log(kind: Any, field: str, title: str) -> Any:
 
 def _told(*fields: str) -> list[Any]:
     return [alt.Tooltip(f"{field}:Q", format=".4g") for field in fields]
+
+
+def contours(law: ParametricLoss) -> pl.DataFrame:
+    """level, line, flops, parameters, place: lines of equal loss, evenly spaced over the runs' losses."""
+    low, high = np.quantile(law.loss, [0.02, 0.98])
+    A, B, E, alpha, beta = law.values
+    N = np.geomspace(law.parameters.min() / BEYOND, law.parameters.max() * BEYOND, 4 * PLACES)
+    parts = []
+    for level in np.linspace(max(low, E * 1.005), high, LEVELS):
+        left = level - E - A / N**alpha  # what the tokens may cost
+        here = left > 0
+        D = (B / left[here]) ** (1 / beta)
+        line = {
+            "flops": SIX * N[here] * D,
+            "parameters": N[here],
+            "place": np.arange(here.sum()),
+        }
+        parts.append(pl.DataFrame(line).with_columns(level=pl.lit(float(level))))
+    C = SIX * law.parameters * law.tokens
+    inside = pl.col("flops").is_between(C.min() / BEYOND, C.max() * BEYOND)
+    drawn = pl.concat(parts).filter(inside)
+    # A line that leaves the picture and comes back is two.
+    cut = (pl.col("place").diff().over("level") != 1).fill_null(True).cum_sum()
+    return drawn.with_columns(line=cut)
+
+
+def frontier(law: ParametricLoss) -> pl.DataFrame:
+    """flops, parameters, low, high: the model size of the lowest loss at each budget, with its interval."""
+    C = SIX * law.parameters * law.tokens
+    flops = np.geomspace(C.min() / BEYOND, C.max() * BEYOND, PLACES)
+    best = law.optimal(flops).parameters
+    ends = {"parameters": best.value, "low": best.interval.low, "high": best.interval.high}
+    return pl.DataFrame({"flops": flops} | {n: np.asarray(v) for n, v in ends.items()}).fill_nan(None)
+
+
+def profiles(found: IsoFlop, runs: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Runs, parabolas and minima of each budget: budget (text), parameters, loss; minima with low, high."""
+    names = [f"{budget:.2g}".replace("e+", "e") for budget in found.budgets]
+    named = runs.with_columns(budget=pl.Series([names[i] for i in found.runs]))
+    sizes = named.group_by("budget", maintain_order=True).agg(
+        low=pl.col("parameters").min(), high=pl.col("parameters").max()
+    )
+    lines = []
+    for budget, low, high in sizes.rows():
+        N = np.geomspace(low / 1.15, high * 1.15, PLACES)
+        loss = found.profile(N)[names.index(budget)]
+        lines.append(pl.DataFrame({"parameters": N, "loss": loss}).with_columns(budget=pl.lit(budget)))
+    best = found.parameters
+    ends = {"parameters": best.value, "low": best.interval.low, "high": best.interval.high}
+    minima = pl.DataFrame(
+        {"budget": names, "loss": found.loss.value} | {n: np.asarray(v) for n, v in ends.items()}
+    )
+    return named.select("budget", "parameters", "loss"), pl.concat(lines), minima.fill_nan(None)
+
+
+def envelope_points(found: Envelope) -> pl.DataFrame:
+    """flops, parameters, loss, law: the best size along the training, and the power law through it."""
+    law = found.law.optimal(found.flops).parameters.value
+    columns = {"flops": found.flops, "parameters": found.parameters, "loss": found.loss}
+    return pl.DataFrame(columns | {"law": np.asarray(law)})
+
+
+def envelope_turns(found: Envelope) -> pl.DataFrame:
+    """flops, parameters: where each size is best between its neighbours, which the power law goes through."""
+    return pl.DataFrame({"flops": found.best_at, "parameters": found.sizes})
+
+
+def ladder_lines(found: Ladder, runs: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """loss, accuracy along the link; and per run parameters, tokens, accuracy, predicted, low, high."""
+    scored = runs.drop_nulls("accuracy")
+    loss = scored["loss"].to_numpy()
+    places = np.linspace(loss.min(), loss.max(), PLACES)
+    link = pl.DataFrame({"loss": places, "accuracy": np.asarray(found.link.accuracy(places))})
+    chain = found.predict(scored["parameters"].to_numpy(), scored["tokens"].to_numpy())
+    ends = {"predicted": chain.value, "low": chain.interval.low, "high": chain.interval.high}
+    columns = [pl.Series(n, np.asarray(v)) for n, v in ends.items()]
+    return link, scored.select("parameters", "tokens", "loss", "accuracy").with_columns(columns).fill_nan(
+        None
+    )
+
+
+def steps_of(laws: ScalingLaws) -> pl.DataFrame:
+    """parameters, run, flops, loss: the curves of the envelope, from where it begins."""
+    if laws.envelope is None:
+        return laws.curves.clear()
+    return laws.curves.filter(pl.col("flops") >= float(laws.envelope.flops.min()) / 4)

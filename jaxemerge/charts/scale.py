@@ -1,4 +1,4 @@
-"""How do the chance of success and the quality of the successes move with scale?"""
+"""How do P(success), the quality of the successes and the distribution move with scale?"""
 
 from __future__ import annotations
 
@@ -7,15 +7,28 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from jaxemerge.analysis import forms_a_curve, scale_title
-from jaxemerge.analysis.labels import some_tests
+from jaxemerge.analysis import forms_a_curve, scale_column
+from jaxemerge.analysis.results import some_tests
+from jaxemerge.analysis.scale import SuccessFit
 
-from .theme import PAGE, PREFIXED, SCORE_TICKS, by_test, in_order, inline, metric_title, themed
+from .theme import (
+    BETWEEN_COLOUR,
+    FAINT,
+    INK,
+    PAGE,
+    SCORE_TICKS,
+    SEQUENCE,
+    ZERO_COLOUR,
+    by_test,
+    in_order,
+    inline,
+    metric_title,
+    scale_axis,
+    sequential,
+    share_axis,
+    themed,
+)
 
-# Span of scales from which doublings read better than differences.
-LOG_SPAN = 4
-# More scales than this have no ticks of their own.
-MANY = 18
 # Points per panel from which a panel needs the whole width of the page.
 CROWDED = 40
 # Tests in one panel.
@@ -57,31 +70,14 @@ def success_against_scale(table: pl.DataFrame, scale: str, metric: str = "exact_
     return themed(alt.concat(*panels, columns=2 if narrow else 1, spacing=22))
 
 
-def scale_axis(scales: list[float], column: str, field: str = "scale") -> alt.X:
-    """The axis of a column of scales that `field` holds: in doublings over two or more, else linear."""
-    doubling = bool(scales) and scales[0] > 0 and scales[-1] >= LOG_SPAN * scales[0]
-    # A tick at every cell while there is room for the numbers.
-    shown = (
-        {"values": scales if len(scales) <= 9 else scales[::2]} if len(scales) <= MANY else {"tickCount": 8}
-    )
-    whole = bool(scales) and scales[0] >= 1
-    ticks = alt.Axis(**shown, labelExpr=PREFIXED if whole else "datum.value", grid=False)
-    base = 2 if len(scales) <= MANY else 10
-    kind: dict[str, Any] = {"type": "log", "base": base} if doubling else {"zero": False}
-    if scales and scales[0] < scales[-1]:
-        kind["domain"] = [scales[0], scales[-1]]  # also where there is nothing to draw
-    scale = alt.Scale(**kind, padding=12, nice=False)
-    return alt.X(f"{field}:Q", axis=ticks, title=scale_title(column), scale=scale)
-
-
 def _curve(rows: pl.DataFrame, axis: str, scale: str) -> alt.LayerChart | alt.FacetChart:
     """Lines with bands over a numeric scale axis."""
     x = scale_axis(sorted(rows["scale"].unique()), scale)
     base = alt.Chart(inline(rows)).encode(x=x, color=by_test(_tests(rows)), tooltip=_tooltip())
     quiet = {"tooltip": alt.value(None)}
-    band = base.mark_area(opacity=0.13).encode(y=_share("low", axis), y2="high:Q", **quiet)
-    line = base.mark_line(strokeWidth=2).encode(y=_share("value", axis), **quiet)
-    point = base.mark_circle(size=46, opacity=1).encode(y=_share("value", axis))
+    band = base.mark_area(opacity=0.13).encode(y=share_axis("low", axis), y2="high:Q", **quiet)
+    line = base.mark_line(strokeWidth=2).encode(y=share_axis("value", axis), **quiet)
+    point = base.mark_circle(size=46, opacity=1).encode(y=share_axis("value", axis))
     return alt.layer(band, line, point)
 
 
@@ -98,8 +94,8 @@ def _places(rows: pl.DataFrame, axis: str) -> alt.LayerChart | alt.FacetChart:
     base = alt.Chart(inline(rows)).encode(
         x=x, xOffset=alt.XOffset("test:N", sort=tests), color=by_test(tests), tooltip=_tooltip()
     )
-    bar = base.mark_rule(strokeWidth=2, opacity=0.5).encode(y=_share("low", axis), y2="high:Q")
-    point = base.mark_circle(size=50, opacity=1).encode(y=_share("value", axis))
+    bar = base.mark_rule(strokeWidth=2, opacity=0.5).encode(y=share_axis("low", axis), y2="high:Q")
+    point = base.mark_circle(size=50, opacity=1).encode(y=share_axis("value", axis))
     return alt.layer(bar, point)
 
 
@@ -107,11 +103,256 @@ def _tests(rows: pl.DataFrame) -> list[str]:
     return in_order(rows.sort("split", "length"), "test")
 
 
-def _share(column: str, title: str) -> alt.Y:
-    axis = alt.Axis(format="%" if title == "share of seeds" else "~g", values=SCORE_TICKS)
-    return alt.Y(f"{column}:Q", title=title, scale=alt.Scale(domain=[0, 1]), axis=axis)
-
-
 def _tooltip() -> list[Any]:
     numbers = [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high")]
     return ["label:N", "test:N", "seeds:Q", *numbers]
+
+
+LINES = {"logistic curve": INK, "best step": ZERO_COLOUR, "rising shares": FAINT}
+SIZE: dict[str, Any] = {"width": PAGE // 2 - 90, "height": 250}
+DASHES = ([1, 0], [6, 3], [2, 2])
+
+
+def success_curve(found: SuccessFit) -> alt.HConcatChart:
+    """Two panels against scale: the shares of successful seeds and the mean scores of these seeds.
+
+    Dots are cells with their 95 % intervals; on the left the logistic curve, the best step and the shares
+    that may not fall, and on the axis of the curve's midpoint its interval; on the right the power law.
+
+    Args:
+        found: of `jaxemerge.analysis.success_fit`.
+    """
+    x = _axis(found)
+    quality = alt.layer(_law(found, x), *_cells(found, "success_mean", x, "mean score"))
+    title = "mean score of the successful seeds, with its power law"
+    return themed(alt.hconcat(_chance(found), quality.properties(**SIZE, title=title), spacing=30))
+
+
+def success_chance(found: SuccessFit) -> alt.LayerChart:
+    """The left panel of `success_curve` alone."""
+    return themed(_chance(found))
+
+
+def _chance(found: SuccessFit) -> alt.LayerChart | alt.FacetChart:
+    x, threshold = _axis(found), found.cells["threshold"][0]
+    panel = alt.layer(_lines(found, x), *_cells(found, "success", x, "share of seeds"), *_midpoint(found, x))
+    return panel.properties(**SIZE, title=f"P(success): share of seeds at {threshold:.0%} or more")
+
+
+def _axis(found: SuccessFit, field: str = "scale") -> alt.X:
+    return scale_axis(sorted(found.cells["scale"].unique()), found.column, field)
+
+
+def _cells(found: SuccessFit, column: str, x: alt.X, title: str) -> list[alt.Chart]:
+    ends = {"value": column, "low": f"{column}_low", "high": f"{column}_high"}
+    rows = found.cells.select("label", "scale", "seeds", **ends).drop_nulls("value")
+    tooltip: list[Any] = ["label:N", "seeds:Q", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ends)]
+    base = alt.Chart(inline(rows)).encode(x=x, tooltip=tooltip)
+    bar = base.mark_rule(strokeWidth=1.6, color=BETWEEN_COLOUR).encode(
+        y=share_axis("low", title), y2="high:Q"
+    )
+    dot = base.mark_circle(size=52, opacity=1, color=BETWEEN_COLOUR).encode(y=share_axis("value", title))
+    return [bar, dot]
+
+
+def _lines(found: SuccessFit, x: alt.X) -> alt.Chart:
+    names = [name for name in LINES if name in set(found.lines()["fit"])]
+    colours = alt.Scale(domain=names, range=[LINES[name] for name in names])
+    dashes = alt.Scale(domain=names, range=[DASHES[list(LINES).index(name)] for name in names])
+    return (
+        alt.Chart(inline(found.lines().with_row_index("place")))
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=x,
+            y=share_axis("value", "share of seeds"),
+            order="place:Q",
+            color=alt.Color("fit:N", scale=colours, sort=names, title=None),
+            strokeDash=alt.StrokeDash("fit:N", scale=dashes, sort=names, title=None),
+        )
+    )
+
+
+def _midpoint(found: SuccessFit, x: alt.X) -> list[alt.Chart]:
+    """The midpoint's interval as far as the cells go, half way up; nothing where it is not known."""
+    middle, interval = found.curve.midpoint.value, found.curve.midpoint.interval
+    known = found.cells["scale"]
+    first, last = float(known.min()), float(known.max())  # type: ignore[arg-type]
+    if not first <= middle <= last:
+        return []
+    height = (found.curve.floor.value + found.curve.ceiling.value) / 2
+    low, high = max(float(interval.low), first), min(float(interval.high), last)
+    rows = pl.DataFrame({"scale": [middle], "low": [low], "high": [high], "value": [height]})
+    base = alt.Chart(inline(rows)).encode(y=share_axis("value", "share of seeds"))
+    rule = base.mark_rule(strokeWidth=5, opacity=0.35, color=INK).encode(x=_axis(found, "low"), x2="high:Q")
+    return [rule, base.mark_point(shape="diamond", size=70, filled=True, color=INK, opacity=1).encode(x=x)]
+
+
+def _law(found: SuccessFit, x: alt.X) -> alt.Chart:
+    base = alt.Chart(inline(found.means())).mark_line(strokeWidth=2, color=INK, clip=True)
+    return base.encode(x=x, y=share_axis("value", "mean score"))
+
+
+# The bands of more cells than this would be one grey area.
+BANDED = 5
+
+
+def success_by_threshold(scan: pl.DataFrame, threshold: float, metric: str = "exact_match") -> alt.LayerChart:
+    """P(success) against the threshold of success, a stair for every cell.
+
+    Bands hold the whole of a stair with 95 % probability; they are drawn for five cells or fewer. The rule
+    is the threshold in use.
+
+    Args:
+        scan: what `jaxemerge.analysis.success_by_threshold` returns.
+        threshold: in use elsewhere.
+        metric: whose scores they are.
+    """
+    labels = in_order(scan, "label")
+    scale = alt.Scale(domain=labels, range=sequential(len(labels)))
+    titles = (f"threshold of success: {metric_title(metric)}", "P(success): share of seeds")
+    share: dict[str, Any] = {
+        "scale": alt.Scale(domain=[0, 1]),
+        "axis": alt.Axis(format="%", values=SCORE_TICKS),
+    }
+    axis = alt.Axis(values=SCORE_TICKS, grid=False, format="~g")
+    base = alt.Chart(inline(scan.drop("cell", "scale"))).encode(
+        x=alt.X("threshold:Q", title=titles[0], scale=alt.Scale(domain=[0, 1]), axis=axis),
+        color=alt.Color(
+            "label:N", scale=scale, sort=labels, title="cell", legend=alt.Legend(symbolOpacity=1)
+        ),
+    )
+    line = base.mark_line(strokeWidth=2.2, interpolate="step-before").encode(
+        y=alt.Y("success:Q", title=titles[1], **share)
+    )
+    rule = alt.Chart().mark_rule(color=FAINT, strokeDash=[4, 3]).encode(x=alt.datum(threshold))
+    layers = [rule, line]
+    if len(labels) <= BANDED:
+        band = base.mark_area(opacity=0.12, interpolate="step-before")
+        layers.insert(0, band.encode(y=alt.Y("band_low:Q", title=titles[1], **share), y2="band_high:Q"))
+    return themed(alt.layer(*layers).properties(width=PAGE - 90, height=300))
+
+
+# Above this many cells the numbers would run into each other.
+NUMBERED = 16
+
+
+def distance_map(pairs: pl.DataFrame) -> alt.LayerChart:
+    """Heat map of the Wasserstein-2 distances between all pairs of cells.
+
+    Args:
+        pairs: what `jaxemerge.analysis.distances` returns.
+    """
+    labels = in_order(pairs, "first")
+    size = max(34, min(64, 700 // len(labels)))
+    base = alt.Chart(inline(pairs)).encode(
+        x=alt.X("second:N", sort=labels, title=None, axis=alt.Axis(labelAngle=-40, labelLimit=200)),
+        y=alt.Y("first:N", sort=labels, title=None, axis=alt.Axis(labelLimit=200)),
+        tooltip=[
+            "first:N",
+            "second:N",
+            *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("distance", "p_value")),
+        ],
+    )
+    colour = alt.Color(
+        "distance:Q",
+        scale=alt.Scale(domain=[0, 1], range=["#f7f7f7", *reversed(SEQUENCE)]),
+        legend=alt.Legend(title="Wasserstein-2 distance", gradientLength=240),
+    )
+    layers = [base.mark_rect(stroke="white").encode(color=colour)]
+    if len(labels) <= NUMBERED:
+        ink = alt.when(alt.datum.distance > 0.35).then(alt.value("white")).otherwise(alt.value("black"))
+        layers.append(
+            base.mark_text(fontSize=11).encode(text=alt.Text("distance:Q", format=".2f"), color=ink)
+        )
+    return themed(alt.layer(*layers).properties(width=size * len(labels), height=size * 0.6 * len(labels)))
+
+
+FAMILY_ASIDE = 4  # pixels from a cell's place
+
+
+def means_by_family(ends: pl.DataFrame, table: pl.DataFrame, chance: float) -> alt.LayerChart:
+    """Mean score against scale, a line per family with the 95 % interval of its mean; small dots are runs.
+
+    Args:
+        ends: final results of one metric on one test, of cells of two families.
+        table: what `jaxemerge.analysis.summarise` returns of them, with the column family.
+        chance: score of a guess, which a dashed rule marks.
+    """
+    families = sorted(table["family"].unique())
+    column, title = scale_column(ends), metric_title(ends["metric"][0])
+    colours = alt.Scale(domain=families, range=[ZERO_COLOUR, BETWEEN_COLOUR])
+    colour = alt.Color("family:N", scale=colours, title=None, legend=alt.Legend(symbolOpacity=1))
+    x = scale_axis(sorted(set(table["scale"])), column)
+    runs = ends.select("family", "value", scale=pl.col(column).cast(pl.Float64))
+    means = table.select("family", "label", "scale", "mean", "mean_low", "mean_high")
+    rule = alt.Chart(inline(pl.DataFrame({"chance": [chance]}))).mark_rule(color=FAINT, strokeDash=[5, 4])
+    layers = [rule.encode(y=share_axis("chance", title))]
+    for family, aside in zip(families, (-FAMILY_ASIDE, FAMILY_ASIDE), strict=True):
+        who = pl.col("family") == family
+        where: dict[str, Any] = {"x": x, "xOffset": alt.value(aside), "color": colour}
+        dots, base = (alt.Chart(inline(rows.filter(who))).encode(**where) for rows in (runs, means))
+        layers += [
+            dots.mark_circle(size=18, opacity=0.35).encode(y=share_axis("value", title)),
+            base.mark_line(strokeWidth=2).encode(y=share_axis("mean", title)),
+            base.mark_rule(strokeWidth=3).encode(y=share_axis("mean_low", title), y2="mean_high:Q"),
+            base.mark_circle(size=60, opacity=1).encode(y=share_axis("mean", title)),
+        ]
+    return themed(alt.layer(*layers).properties(width=PAGE // 2 + 60, height=280))
+
+
+CELL_ASIDE = 8  # pixels between cells of one place
+
+
+def depth_and_width(table: pl.DataFrame) -> alt.HConcatChart:
+    """P(success) against depth, a colour per width; the mean of successes against width, a colour per depth.
+
+    Dots are cells of the grid, bars their 95 % intervals; lines join cells that differ in one of the two.
+
+    Args:
+        table: of one test, what `jaxemerge.analysis.summarise` returns.
+    """
+    threshold, test = table["threshold"][0], table["test"][0]
+    size = {"width": PAGE // 2 - 90, "height": 250}
+    chance = _grid_panel(table, "success", "depth", "width", "share of seeds")
+    quality = _grid_panel(table, "success_mean", "width", "depth", "mean score")
+    return themed(
+        alt.hconcat(
+            chance.properties(**size, title=f"P(success): share of seeds at {threshold:.0%} or more, {test}"),
+            quality.properties(**size, title=f"mean score of the successful seeds, {test}"),
+            spacing=30,
+        ).resolve_scale(color="independent")
+    )
+
+
+def _grid_panel(table: pl.DataFrame, column: str, along: str, beside: str, title: str) -> Any:
+    ends = {"value": column, "low": f"{column}_low", "high": f"{column}_high"}
+    rows = table.select(along, beside, "seeds", **ends).drop_nulls("value").sort(along, beside)
+    kinds = sorted(table[beside].unique())
+    colour = alt.Color(
+        f"{beside}:O",
+        sort=kinds,
+        scale=alt.Scale(domain=kinds, range=sequential(len(kinds))),
+        legend=alt.Legend(title=beside, symbolOpacity=1, symbolType="circle"),
+    )
+    tooltip: list[Any] = [
+        "depth:O",
+        "width:O",
+        "seeds:Q",
+        *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ends),
+    ]
+    layers: list[alt.Chart] = []
+    for number, kind in enumerate(kinds):
+        of_kind = alt.Chart(inline(rows.filter(pl.col(beside) == kind)))
+        base = of_kind.encode(
+            x=scale_axis(sorted(map(float, table[along].unique())), along, along),
+            # Cells of one place stand beside each other.
+            xOffset=alt.value(CELL_ASIDE * (number - (len(kinds) - 1) / 2)),
+            color=colour,
+            tooltip=tooltip,
+        )
+        layers += [
+            base.mark_line(strokeWidth=1.2, opacity=0.5).encode(y=share_axis("value", title)),
+            base.mark_rule(strokeWidth=2, opacity=0.6).encode(y=share_axis("low", title), y2="high:Q"),
+            base.mark_circle(size=60, opacity=1).encode(y=share_axis("value", title)),
+        ]
+    return alt.layer(*layers)

@@ -9,6 +9,8 @@ import altair as alt
 import numpy as np
 import polars as pl
 
+from jaxemerge.analysis import scale_title
+
 # Width in pixels that a whole chart should fill: a report page, with its margins.
 PAGE = 1060
 
@@ -19,6 +21,10 @@ ZERO_COLOUR, BETWEEN_COLOUR, ONE_COLOUR = "#d55e00", "#7a9cc6", "#009e73"
 SEQUENCE = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151")
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
 
+# Span of scales from which doublings read better than differences.
+LOG_SPAN = 4
+# More scales than this have no ticks of their own.
+MANY = 18
 SCORE_TICKS = [0, 0.2, 0.4, 0.6, 0.8, 1]
 # Each number in full (0, 128, 1,024), or with its own prefix from 10k on: an axis' format would give all of
 # them the largest one's.
@@ -89,3 +95,26 @@ def in_order(frame: pl.DataFrame, column: str) -> list[str]:
 def decades(lowest: float) -> list[float]:
     """Powers of ten from the one below `lowest` up to 1: the ticks of a log axis of shares."""
     return [10.0**power for power in range(int(np.floor(np.log10(lowest))), 1)]
+
+
+def scale_axis(scales: list[float], column: str, field: str = "scale") -> alt.X:
+    """The axis of a column of scales that `field` holds: in doublings over two or more, else linear."""
+    doubling = bool(scales) and scales[0] > 0 and scales[-1] >= LOG_SPAN * scales[0]
+    # A tick at every cell while there is room for the numbers.
+    shown = (
+        {"values": scales if len(scales) <= 9 else scales[::2]} if len(scales) <= MANY else {"tickCount": 8}
+    )
+    whole = bool(scales) and scales[0] >= 1
+    ticks = alt.Axis(**shown, labelExpr=PREFIXED if whole else "datum.value", grid=False)
+    base = 2 if len(scales) <= MANY else 10
+    kind: dict[str, Any] = {"type": "log", "base": base} if doubling else {"zero": False}
+    if scales and scales[0] < scales[-1]:
+        kind["domain"] = [scales[0], scales[-1]]  # also where there is nothing to draw
+    scale = alt.Scale(**kind, padding=12, nice=False)
+    return alt.X(f"{field}:Q", axis=ticks, title=scale_title(column), scale=scale)
+
+
+def share_axis(column: str, title: str) -> alt.Y:
+    """The axis of a column of shares or scores from 0 to 1; shares of seeds are in per cent."""
+    axis = alt.Axis(format="%" if title == "share of seeds" else "~g", values=SCORE_TICKS)
+    return alt.Y(f"{column}:Q", title=title, scale=alt.Scale(domain=[0, 1]), axis=axis)

@@ -1,4 +1,4 @@
-"""How is a study shown? As one offline HTML page whose sentences state what was found, with charts.
+"""A study as one offline HTML page whose sentences state what was found, with charts.
 
     write_report(frame, "out", title="Counting")   # out/report.html, out/charts/, out/tables/
 
@@ -6,7 +6,7 @@ The frame has the columns of the results schema; `jaxemerge.analysis.read_result
 of any origin. Success is a score of at least ``threshold``.
 
     write_report     writes the page, every chart as PNG and SVG, and every table as CSV
-    report_damage    says which files of a report are not as they were written
+    report_damage    lists the files of a report that differ from what was written
 """
 
 from .write import report_damage as report_damage

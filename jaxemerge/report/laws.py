@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 
 from jaxemerge import charts
-from jaxemerge.analysis import ScalingLaws, has_laws, law_curves, scaling_laws
+from jaxemerge.analysis import ScalingLaws, has_laws, scaling_laws
 from jaxemerge.analysis.laws import HeldOut
-from jaxemerge.charts.laws import APPROACHES
+from jaxemerge.charts.laws import APPROACHES, ladder_lines, steps_of
 from jaxemerge.charts.theme import metric_name
 from jaxemerge.stats import Envelope, Estimate, IsoFlop, Ladder, ParametricLoss
 
-from .figure import Figure, figure
+from .page import Figure, figure
 
 
 def laws(frame: pl.DataFrame) -> Iterator[Figure]:
@@ -75,7 +75,7 @@ def _envelope(law: Envelope, found: ScalingLaws) -> Figure:
         f"their power law: N_opt goes as C to the power {_in_words(law.law.a)}. Along "
         "a cosine the loss lies above that of a training which ends there, so that this is the roughest of "
         "the three approaches.",
-        charts.training_envelope(law, law_curves.steps_of(found)),
+        charts.training_envelope(law, steps_of(found)),
     )
 
 
@@ -92,7 +92,7 @@ def _exponents(found: ScalingLaws) -> Figure:
 
 
 def _ladder(law: Ladder, found: ScalingLaws) -> Figure:
-    chain = law_curves.ladder_lines(law, found.runs)[1]
+    chain = ladder_lines(law, found.runs)[1]
     miss = float((chain["predicted"] - chain["accuracy"]).abs().to_numpy().mean())
     return figure(
         "ladder",

@@ -1,19 +1,68 @@
-"""One offline HTML page: no network, nothing beside it, and no script but its own."""
+"""One offline HTML page of figures and tables: no network, no file beside it, and no script but its own."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import jinja2
+import polars as pl
 import vl_convert
 from markupsafe import Markup
 
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with what is said about it.
+
+    Attributes:
+        name: of its files, and its anchor in the page.
+        heading: what it answers.
+        words: one paragraph: how to read it and what it shows.
+        spec: Vega-Lite specification as JSON.
+        table: the numbers found, offered as CSV beside the chart; None where there is none.
+    """
+
+    name: str
+    heading: str
+    words: str
+    spec: str
+    table: pl.DataFrame | None = None
+
+
+def figure(name: str, heading: str, words: str, chart: Any, table: pl.DataFrame | None = None) -> Figure:
+    """A figure of a chart."""
+    # The charts write null for NaN; a NaN that got past them would be a page that no browser reads.
+    return Figure(name, heading, words, json.dumps(chart.to_dict(), allow_nan=False), table)
+
+
+# A cell that begins with one of these is a formula to a spreadsheet; a quote before it makes it text.
+_FORMULA = r"^[=+\-@\t\r]"
+
+
+def as_csv(table: pl.DataFrame) -> bytes:
+    """A table in UTF-8 with a header; null and NaN are empty, the numbers of a list have spaces between."""
+    lists = [name for name, kind in table.schema.items() if isinstance(kind, pl.List)]
+    text = pl.selectors.string()
+    safe = table.with_columns(pl.selectors.float().fill_nan(None), text.str.replace(_FORMULA, "'$0"))
+    flat = safe.with_columns(pl.col(lists).list.eval(pl.element().cast(pl.String)).list.join(" "))
+    return flat.write_csv().encode()
+
+
+def as_link(csv: bytes) -> str:
+    """An address that holds the whole file: a page needs no network to offer it."""
+    return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(csv).decode()}"
+
+
 # What would end a script element, open a comment or end a line of JavaScript inside a string of JSON.
 UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+
+
 # Draws every chart and says in the page whether it worked: tests and readers can tell a blank from a failure.
 DRAW = """
 for (const box of document.querySelectorAll("[data-chart]")) {

@@ -1,4 +1,4 @@
-"""What does the report show of the fits of success against scale?"""
+"""What does the report show of success and of the distribution against scale?"""
 
 from __future__ import annotations
 
@@ -10,11 +10,23 @@ import numpy as np
 import polars as pl
 
 from jaxemerge import charts
-from jaxemerge.analysis import SuccessFit, cell_labels, scale_title, success_fit
+from jaxemerge.analysis import (
+    SuccessFit,
+    cell_labels,
+    distances,
+    findings,
+    forms_a_curve,
+    scale_column,
+    scale_title,
+    success_by_threshold,
+    success_fit,
+    two_sided_scale,
+)
 from jaxemerge.analysis.findings import percent
+from jaxemerge.charts.scale import BANDED
 from jaxemerge.stats import Estimate
 
-from .figure import Figure, figure
+from .page import Figure, figure
 
 LEVEL = 0.05
 
@@ -118,3 +130,84 @@ def _number(value: float | None) -> str:
     if math.isinf(value):
         return "no bound"
     return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def distances_between_cells(ends: pl.DataFrame, found: dict[str, Any]) -> Iterator[Figure]:
+    """How far apart the cells' populations are, if there are several cells."""
+    pairs = distances(ends, **findings.test_of(found))
+    near = _once(pairs)
+    if near.is_empty():
+        return
+    yield figure(
+        "distances",
+        f"How far does the distribution move? Distances between cells at {found['test']}",
+        "Each square is the Wasserstein-2 distance between the scores of two cells: 0 for equal "
+        "distributions, 1 for all seeds at 0 against all at 1. " + _distance_words(near, ends, found),
+        charts.distance_map(pairs),
+        pairs,
+    )
+
+
+def _once(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Neighbours in order of scale, each pair once."""
+    order = pairs["first"].unique(maintain_order=True).to_list()
+    place = {label: number for number, label in enumerate(order)}
+    first, second = (pl.col(c).replace_strict(place, return_dtype=pl.Int64) for c in ("first", "second"))
+    return pairs.filter(second == first + 1)
+
+
+def _distance_words(near: pl.DataFrame, ends: pl.DataFrame, found: dict[str, Any]) -> str:
+    """The largest step between neighbours, its p-value, and where the population turns two-sided."""
+    far = near.sort("distance", descending=True, maintain_order=True).row(0, named=True)
+    words = (
+        f"Of neighbouring cells, {far['first']} and {far['second']} are farthest apart, "
+        f"{far['distance']:.2f} (permutation p = {far['p_value']:.2g})."
+    )
+    if not forms_a_curve(cell_labels(ends)):
+        return words
+    scales = sorted(cell_labels(ends)["scale"])
+    if scales[0] <= 0:
+        return words
+    turns = two_sided_scale(ends, **findings.test_of(found)).onset.value
+    if turns == 0:
+        return f"{words} At the smallest scale a tenth of the seeds or more are on either side already."
+    if turns == float("inf"):
+        return f"{words} At no scale is a tenth of the seeds on either side."
+    title = scale_title(scale_column(ends))
+    return f"{words} A tenth of the seeds are on either side from {title} = {turns:.3g} on."
+
+
+# Thresholds whose P(success) is put into words.
+SAID = (0.1, 0.5, 0.9)
+
+
+def thresholds(ends: pl.DataFrame, found: dict[str, Any], threshold: float) -> Figure:
+    """P(success) of every cell for every definition of success."""
+    scan = success_by_threshold(ends, **findings.test_of(found))
+    bands = "Bands hold a whole line with 95% probability (Kolmogorov), however the threshold is chosen. "
+    return figure(
+        "thresholds",
+        f"What if success meant more, or less? P(success) at {found['test']}",
+        "Each line falls from lax to strict definitions of success; where it is flat the threshold does not "
+        f"matter. {bands if scan['cell'].n_unique() <= BANDED else ''}"
+        + _threshold_words(scan.filter(pl.col("cell") == found["cell"]), found["label"], threshold),
+        charts.success_by_threshold(scan, threshold, found["metric"]),
+        scan,
+    )
+
+
+def _threshold_words(scan: pl.DataFrame, label: str, threshold: float) -> str:
+    listed = []
+    for place in SAID:
+        row = scan.row(by_predicate=(pl.col("threshold") - place).abs() < 1e-9, named=True)
+        ends = f"[{percent(row['low'])}, {percent(row['high'])}]"
+        listed.append(f"{percent(row['success'])} {ends} at {place:g}")
+    around = pl.col("threshold").is_between(threshold / 2, threshold * 2)
+    near = scan.filter(around)["success"].to_list()
+    words = f"P(success) of {label} is {', '.join(listed[:-1])} and {listed[-1]}."
+    if not near:
+        return words
+    return (
+        f"{words} Between half and twice the threshold of {threshold:g} it goes from {percent(max(near))} "
+        f"to {percent(min(near))}."
+    )

@@ -21,8 +21,7 @@ from jaxemerge.files import (
 )
 
 from .contents import contents
-from .page import page
-from .tables import as_csv, as_link
+from .page import as_csv, as_link, page
 
 # A PNG has this many pixels per pixel of the page, so that it is sharp in a paper.
 SCALE = 2

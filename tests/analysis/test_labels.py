@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from jaxemerge.analysis import cell_labels, final_scores, forms_a_curve, scale_column, scale_title
-from jaxemerge.analysis.labels import some_tests
+from jaxemerge.analysis.results import some_tests
 from synthetic import population_frame
 
 

@@ -10,7 +10,8 @@ import pytest
 import vl_convert
 
 from jaxemerge import charts
-from jaxemerge.analysis import has_laws, law_curves, law_runs, loss_metric, read_results, scaling_laws
+from jaxemerge.analysis import has_laws, law_runs, loss_metric, read_results, scaling_laws
+from jaxemerge.charts.laws import contours, frontier, steps_of
 from jaxemerge.report.laws import laws as figures_of
 
 CHINCHILLA = Path(__file__).parents[1] / "data" / "chinchilla_runs.csv"
@@ -63,11 +64,11 @@ def test_finds_the_planted_law(found):
 
 def test_lines_are_those_of_the_law(found):
     law = found.parametric
-    lines = law_curves.contours(law)
+    lines = contours(law)
     D = lines["flops"] / (6 * lines["parameters"])
     seen = law.predict(lines["parameters"].to_numpy(), D.to_numpy()).value
     np.testing.assert_allclose(seen, lines["level"], rtol=1e-9)
-    best = law_curves.frontier(law)
+    best = frontier(law)
     at = law.predict(
         best["parameters"].to_numpy(), (best["flops"] / (6 * best["parameters"])).to_numpy()
     ).value
@@ -80,7 +81,7 @@ def test_every_chart_can_be_drawn(found):
     drawn = [
         charts.loss_contours(found.parametric),
         charts.isoflop_profiles(found.isoflop, found.runs),
-        charts.training_envelope(found.envelope, law_curves.steps_of(found)),
+        charts.training_envelope(found.envelope, steps_of(found)),
         charts.exponent_intervals(found.exponents()),
         charts.ladder_steps(found.ladder, found),
         charts.predicted_against_held_out(found.held_out.runs),

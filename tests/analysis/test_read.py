@@ -16,7 +16,7 @@ from jaxemerge.analysis import (
     scale_column,
     summarise,
 )
-from jaxemerge.analysis.schema import TYPES
+from jaxemerge.analysis.results import TYPES
 from jaxemerge.runner.table import SCHEMA
 from synthetic import population_frame
 

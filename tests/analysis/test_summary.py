@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from jaxemerge.analysis import density, histogram, summarise, two_sided
-from jaxemerge.analysis.density import NARROWEST, WIDEST, bandwidth, reflected_density
+from jaxemerge.analysis.distribution import NARROWEST, WIDEST, bandwidth, reflected_density
 from jaxemerge.stats import success_interval, summaries, two_sidedness
 from synthetic import population_frame
 

@@ -12,7 +12,7 @@ import run
 def runs(tmp_path, monkeypatch):
     """A file of two sizes with four runs each."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("jaxemerge.report.distribution.BOOTSTRAPS", 19)
+    monkeypatch.setattr("jaxemerge.report.mixtures.BOOTSTRAPS", 19)
     monkeypatch.setattr("jaxemerge.report.write.SCALE", 0.25)
     columns = {
         "size": ["70M"] * 4 + ["1.4B"] * 4,

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from jaxemerge.analysis import rescore
-from jaxemerge.analysis.schema import SCHEMA
+from jaxemerge.analysis.results import SCHEMA
 from jaxemerge.evaluation import Evaluated, all_of, evaluate, thresholded
 from jaxemerge.evaluation.metrics import (
     ANSWER_NLL,

@@ -1,4 +1,4 @@
-"""What does the report show of emergence: by definition, by metric, and by what the test can see?"""
+"""What does the report show of other metrics, of emergence, and of what the test can see?"""
 
 from __future__ import annotations
 
@@ -24,13 +24,23 @@ from jaxemerge.analysis import (
 from jaxemerge.analysis.findings import percent
 from jaxemerge.charts.theme import metric_name
 
-from .figure import Figure, figure
+from .page import Figure, figure
 
 LEVEL = 0.05
+
+
 EXACT, TOKENS = "exact_match", "token_accuracy"
+
+
 GROUPS = (1, 2, 4, 8)  # items that must all be right
+
+
 UNSEEN = 1e-6  # chances below it are called 0
+
+
 TOGETHER = 0.05  # by which exact match is clearly above p^L
+
+
 PERMUTATIONS = 499
 
 

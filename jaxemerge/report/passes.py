@@ -10,12 +10,16 @@ import polars as pl
 
 from jaxemerge import charts
 from jaxemerge.analysis import PassScaling, has_task_scaling, task_scaling
-from jaxemerge.charts.pass_rates import GROWTH
+from jaxemerge.charts.passes import GROWTH
 
-from .figure import Figure, figure
+from .page import Figure, figure
 
 PLACES = 61
+
+
 AVERAGE = "average of all items"
+
+
 MOST_ITEMS = 24  # that have a panel
 
 

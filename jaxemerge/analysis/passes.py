@@ -1,4 +1,4 @@
-"""Do pass rates follow the task scaling law, and is the largest model as the smaller ones foretell?"""
+"""Do pass rates follow the task scaling law, and what does the law predict for larger models?"""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ from jaxemerge.stats import (
 )
 from jaxemerge.stats.passes.counts import Units, average_counts
 
-from .labels import cell_labels
-from .schema import MEMBER, require
+from .results import MEMBER, cell_labels, require
 
 Array = NDArray[np.float64]
 COUNTS = ("passes", "samples", "censored", "r", "nll")

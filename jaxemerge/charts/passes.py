@@ -10,7 +10,6 @@ import polars as pl
 
 from jaxemerge.stats import TaskScaling
 
-from .scale import scale_axis
 from .theme import (
     BETWEEN_COLOUR,
     FAINT,
@@ -20,6 +19,7 @@ from .theme import (
     decades,
     in_order,
     inline,
+    scale_axis,
     sequential,
     themed,
 )

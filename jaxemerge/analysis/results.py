@@ -1,4 +1,4 @@
-"""What is each cell called, what is "scale" in this study, and in which order do cells and tests come?"""
+"""Which columns do results have, what are cells and tests called, and how did every seed end up?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,70 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from .schema import CELL, SCHEMA, require
+TYPES: dict[str, Any] = {
+    **dict.fromkeys(("study", "cell", "task", "family"), pl.String),
+    **{"depth": pl.Int32, "width": pl.Int32, "parameters": pl.Int64, "flops": pl.Float64},
+    **dict.fromkeys(("init_seed", "data_seed", "step", "tokens"), pl.Int64),
+    **{"split": pl.String, "length": pl.Int32, "metric": pl.String, "value": pl.Float64},
+    **{"trials": pl.Int32, "diverged": pl.Boolean},
+}
+SCHEMA = tuple(TYPES)
+MEMBER = ("cell", "init_seed", "data_seed")
+CELL = ("cell", "depth", "width", "parameters")
+RESULT = ("step", "split", "length", "metric", "value", "trials", "diverged")
+
+
+# Parts of the names of metrics that are small where a model is good, and know no upper end.
+LOSSES = ("loss", "nll", "perplexity", "ppl", "bits", "byte", "entropy", "brier", "grad_norm")
+
+
+def is_loss(metric: str) -> bool:
+    """Whether the name of a metric is that of a loss."""
+    return any(part in metric.lower() for part in LOSSES)
+
+
+def require(frame: pl.DataFrame, *columns: str) -> None:
+    """Refuses a frame that lacks some of the columns.
+
+    Raises:
+        ValueError: naming every missing column.
+    """
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise ValueError(f"the frame lacks columns {', '.join(missing)}; it has {', '.join(frame.columns)}")
+
+
+def rows_of(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
+    """The rows of one metric.
+
+    Raises:
+        ValueError: if there are none, naming the metrics there are.
+    """
+    require(frame, *CELL, *MEMBER, *RESULT)
+    rows = frame.filter(pl.col("metric") == metric)
+    if rows.is_empty():
+        present = ", ".join(sorted(frame["metric"].unique())) or "no rows"
+        raise ValueError(f"metric={metric!r} is not in the frame, which has {present}")
+    return rows
+
+
+def one_test(rows: pl.DataFrame, metric: str, split: str | None, length: int | None) -> pl.DataFrame:
+    """The rows of one split and length, either of which may be left out where there is one only.
+
+    Raises:
+        ValueError: if the choice leaves no test or several, naming the tests there are.
+    """
+    on_split = pl.lit(True) if split is None else pl.col("split") == split
+    at_length = pl.lit(True) if length is None else pl.col("length") == length
+    chosen = rows.filter(on_split, at_length)
+    if chosen.select("split", "length").n_unique() != 1:
+        found = chosen.select("split", "length").n_unique() if chosen.height else 0
+        tests = rows.select("split", "length").unique().sort("split", "length").rows()
+        raise ValueError(
+            f"split={split!r}, length={length}: {found} tests of {metric}; choose one of {tests}"
+        )
+    return chosen
+
 
 ABBREVIATIONS = {"learning_rate": "lr", "task": "", "family": "", "model": ""}
 # The name given to a model elsewhere: it needs no further words.
@@ -184,3 +247,77 @@ def _number(value: float) -> str:
         return f"{value:.4g}"
     mantissa, exponent = f"{value:.3e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def final(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows at each member's last step, per metric and split; cells may differ in length.
+
+    Raises:
+        ValueError: if columns are missing, or a member has two values of one metric, split and length (two
+            studies that share a cell would count its seeds twice).
+    """
+    require(frame, *CELL, *MEMBER, *RESULT)
+    last = frame.filter(pl.col("step") == pl.col("step").max().over(*MEMBER, "metric", "split"))
+    keys = [*MEMBER, "metric", "split", "length"]
+    twice = last.height - last.n_unique(keys) if last.height else 0
+    if twice:
+        raise ValueError(f"{twice} final results are there twice (same {', '.join(keys)}); keep one study")
+    return last
+
+
+def final_scores(frame: pl.DataFrame, metric: str = "exact_match") -> pl.DataFrame:
+    """Final scores of one metric, labelled and in order: by scale of the cell, then by test, then by seed.
+
+    A diverged seed's NaN is score 0: it failed, and it counts.
+
+    Returns:
+        The rows of `final` for this metric, with the columns label, test, rank and scale added.
+
+    Raises:
+        ValueError: as `final`, or if the metric is not there.
+    """
+    scores = final(rows_of(frame, metric)).with_columns(pl.col("value").fill_nan(0.0).fill_null(0.0))
+    named = with_test_label(scores).join(
+        cell_labels(frame).select("cell", "label", "rank", "scale"), on="cell"
+    )
+    return named.sort("rank", "split", "length", "init_seed", "data_seed")
+
+
+MAIN = "exact_match"
+# Measured beside the scores, and never what a study is about.
+COMPANIONS = ("train_loss", "grad_norm", "answer_nll", "token_accuracy")
+
+
+def is_share(frame: pl.DataFrame, metric: str) -> bool:
+    """Whether a metric is a share in [0, 1]: it has trials, or lies there and has not the name of a loss.
+
+    Raises:
+        ValueError: if columns or the metric are missing.
+    """
+    rows = rows_of(frame, metric)
+    if rows["trials"].count():
+        return True
+    return not is_loss(metric) and bool(rows["value"].fill_nan(None).drop_nulls().is_between(0, 1).all())
+
+
+def never_right(frame: pl.DataFrame, metric: str) -> bool:
+    """Whether no run that went well ever scores above 0, such as where only luck gets a text right."""
+    rows = rows_of(frame, metric).filter(~pl.col("diverged"), pl.col("step") > 0)
+    return rows.height > 0 and bool((rows["value"].fill_null(0.0) == 0).all())
+
+
+def main_metric(frame: pl.DataFrame) -> str | None:
+    """`exact_match`, else the first share in [0, 1], else the first metric; None where there are none.
+
+    Those that are measured beside the scores (training loss, gradient norm, ...) do not count.
+
+    Raises:
+        ValueError: if columns are missing.
+    """
+    require(frame, "metric", "value", "trials")
+    names = frame["metric"].unique(maintain_order=True).to_list()
+    if MAIN in names:
+        return MAIN
+    others = [name for name in names if name not in COMPANIONS]
+    shares = [name for name in others if is_share(frame, name)]
+    return next(iter(shares or others), None)

@@ -7,10 +7,21 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from .theme import INK, PAGE, SEQUENCE, in_order, inline, metric_title, sequential, themed
+from .theme import (
+    INK,
+    PAGE,
+    SCORE_TICKS,
+    SEQUENCE,
+    in_order,
+    inline,
+    metric_title,
+    scale_axis,
+    sequential,
+    themed,
+)
 
 # Above this many outcomes the numbers would run into each other.
-NUMBERED = 10
+MOST_NUMBERED = 10
 # Blue for seeds that are good at both, vermilion for seeds that are good at one.
 DIVERGING = ["#d55e00", "#f7f7f7", "#2a78b5"]
 
@@ -25,7 +36,7 @@ def correlation_maps(pairs: Mapping[str, pl.DataFrame]) -> alt.ConcatChart:
     """
     columns = 2 if len(pairs) == 4 else len(pairs)
     width = (PAGE - 60) // columns - 130
-    panels = [_map(found, title, width) for title, found in pairs.items()]
+    panels = [_correlation_map(found, title, width) for title, found in pairs.items()]
     return themed(alt.concat(*panels, columns=columns, spacing=26))
 
 
@@ -91,7 +102,7 @@ def crossed_scores(scores: pl.DataFrame) -> alt.HConcatChart:
     return themed(alt.hconcat(*panels, spacing=26))
 
 
-def _map(pairs: pl.DataFrame, title: str, width: int) -> alt.LayerChart | alt.FacetChart:
+def _correlation_map(pairs: pl.DataFrame, title: str, width: int) -> alt.LayerChart | alt.FacetChart:
     columns, rows = in_order(pairs, "first"), in_order(pairs, "second")
     size = min(width, 64 * len(columns))
     axis = alt.Axis(labelAngle=-40, labelLimit=130)
@@ -109,7 +120,7 @@ def _map(pairs: pl.DataFrame, title: str, width: int) -> alt.LayerChart | alt.Fa
         legend=alt.Legend(title="Spearman's correlation of seeds", gradientLength=180),
     )
     layers = [base.mark_rect(stroke="white").encode(color=colour)]
-    if max(len(columns), len(rows)) <= NUMBERED:
+    if max(len(columns), len(rows)) <= MOST_NUMBERED:
         ink = alt.when("abs(datum.correlation) > 0.6").then(alt.value("white")).otherwise(alt.value(INK))
         number = {"text": alt.Text("correlation:Q", format=".2f"), "color": ink}
         known = base.transform_filter("datum.correlation !== null")
@@ -117,3 +128,57 @@ def _map(pairs: pl.DataFrame, title: str, width: int) -> alt.LayerChart | alt.Fa
         others = known.transform_filter("datum.p_value > 0.05").mark_text(fontSize=11)
         layers += [clear.encode(**number), others.encode(**number)]
     return alt.layer(*layers).properties(title=title, width=size, height=min(34 * len(rows), 340))
+
+
+TITLES = {"breakthroughness": "highest breakthroughness B", "linearity": "highest linearity L"}
+
+
+def rank_curves(curves: pl.DataFrame, scale: str, metric: str = "exact_match") -> alt.HConcatChart:
+    """Two panels of final scores against scale: the leading seeds by breakthroughness and by linearity.
+
+    Args:
+        curves: what `jaxemerge.analysis.rank_curves` returns.
+        scale: what scale is, as `jaxemerge.analysis.scale_column` says.
+        metric: whose scores they are.
+    """
+    panels = [_ranked(curves, ranking, scale, metric) for ranking in TITLES]
+    return themed(alt.hconcat(*panels, spacing=30).resolve_scale(color="independent"))
+
+
+def _ranked(curves: pl.DataFrame, ranking: str, scale: str, metric: str) -> alt.LayerChart | alt.FacetChart:
+    letter = ranking[0].upper()
+    rows = curves.filter(pl.col("ranking") == ranking).with_columns(
+        seed=_seed_name(curves) + f", {letter} = " + pl.col(ranking).round_sig_figs(3).cast(pl.String)
+    )
+    names = rows["seed"].unique(maintain_order=True).to_list()
+    # Whole numbers of scores from 0 to 1; other metrics find their own range.
+    proportion = rows.is_empty() or 0 <= rows["value"].min() <= rows["value"].max() <= 1  # type: ignore[operator]
+    y = alt.Y(
+        "value:Q",
+        title=metric_title(metric),
+        scale=alt.Scale(domain=[0, 1]) if proportion else alt.Scale(zero=False),
+        axis=alt.Axis(values=SCORE_TICKS, format="~g") if proportion else alt.Axis(),
+    )
+    colour = alt.Color(
+        "seed:N",
+        sort=names,
+        scale=alt.Scale(domain=names, range=sequential(len(names))),
+        legend=alt.Legend(title=None, orient="right", symbolType="circle", symbolOpacity=1),
+    )
+    columns = ("label", "scale", "value", "seed", "place")
+    base = alt.Chart(inline(rows.select(columns))).encode(
+        x=scale_axis(sorted(rows["scale"].unique()), scale),
+        y=y,
+        color=colour,
+        tooltip=["seed:N", "label:N", alt.Tooltip("value:Q", format=".3f")],
+    )
+    drawn = alt.layer(base.mark_line(strokeWidth=1.8, opacity=0.85), base.mark_circle(size=36, opacity=1))
+    return drawn.properties(
+        title=f"the {len(names)} seeds of {TITLES[ranking]}", width=PAGE // 2 - 215, height=240
+    )
+
+
+def _seed_name(curves: pl.DataFrame) -> pl.Expr:
+    """One number where a seed has one, else both."""
+    one = curves.select((pl.col("init_seed") == pl.col("data_seed")).all()).item()
+    return pl.format("seed {}", "init_seed") if one else pl.format("seed {}/{}", "init_seed", "data_seed")

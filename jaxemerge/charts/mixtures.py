@@ -1,15 +1,15 @@
-"""Do the lumps that were fitted look like the seeds they were fitted to?"""
+"""Do the fitted components match the seeds, and does the loss of the same seeds show them too?"""
 
 from __future__ import annotations
 
 import altair as alt
 import polars as pl
 
-from jaxemerge.analysis import histogram
-from jaxemerge.analysis.histogram import BETWEEN, ONE, ZERO
+from jaxemerge.analysis import SideBySide, histogram
+from jaxemerge.analysis.distribution import BETWEEN, ONE, ZERO
 
-from .histograms import BAR, GAP, KINDS
-from .theme import INK, PAGE, SCORE_TICKS, in_order, inline, metric_title, themed
+from .distribution import BAR, GAP, KINDS
+from .theme import BETWEEN_COLOUR, INK, PAGE, RULE, SCORE_TICKS, in_order, inline, metric_title, themed
 
 
 def mixture_grid(
@@ -29,16 +29,16 @@ def mixture_grid(
         ValueError: as `jaxemerge.analysis.histogram`.
     """
     bars = _bars(histogram(frame, bins, metric))
-    rows = pl.concat([bars, _line(curves), _dots(curves), _cuts(curves)], how="diagonal")
+    rows = pl.concat([bars, _expected_line(curves), _dots(curves), _cuts(curves)], how="diagonal")
     labels = in_order(curves, "label")
     columns = min(len(labels), 4 if len(labels) > 6 else 3)
-    panel = _panel(rows).properties(width=(PAGE - 40) // columns - 50, height=120)
+    panel = _mixture_panel(rows).properties(width=(PAGE - 40) // columns - 50, height=120)
     faceted = panel.facet(facet=alt.Facet("label:N", sort=labels, title=None), columns=columns)
     title = f"Height: share of seeds (square-root scale). Left to right: {metric_title(metric)}."
     return themed(faceted.properties(title=title))
 
 
-def _panel(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
+def _mixture_panel(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
     x = alt.X(
         "left:Q",
         scale=alt.Scale(domain=[-2 * GAP - BAR, 1 + 2 * GAP + BAR], nice=False, zero=False),
@@ -72,7 +72,7 @@ def _bars(counts: pl.DataFrame) -> pl.DataFrame:
     return counts.select("label", "kind", "share", left=left, right=right, mark=pl.lit("bar"))
 
 
-def _line(curves: pl.DataFrame) -> pl.DataFrame:
+def _expected_line(curves: pl.DataFrame) -> pl.DataFrame:
     inside = curves.filter(pl.col("kind") == BETWEEN)
     return inside.select("label", left="value", share="expected", mark=pl.lit("line"))
 
@@ -86,3 +86,58 @@ def _dots(curves: pl.DataFrame) -> pl.DataFrame:
 def _cuts(curves: pl.DataFrame) -> pl.DataFrame:
     known = curves.filter(pl.col("cut").is_not_null()).unique("label", maintain_order=True)
     return known.select("label", left="cut", mark=pl.lit("cut"))
+
+
+COLOURS = (BETWEEN_COLOUR, "#b8860b")
+
+
+def null_grid(found: SideBySide) -> alt.HConcatChart:
+    """One row per cell: its seeds' final scores on the left, their final losses on the right.
+
+    Args:
+        found: of `jaxemerge.analysis.side_by_side`.
+    """
+    labels = in_order(found.table, "label")
+    columns = [
+        _column(found.bins.filter(pl.col("metric") == metric), metric, labels, colour, first=place == 0)
+        for place, (metric, colour) in enumerate(zip(in_order(found.table, "metric"), COLOURS, strict=True))
+    ]
+    return themed(alt.hconcat(*columns, spacing=24).resolve_scale(x="independent", y="shared"))
+
+
+def _column(
+    bins: pl.DataFrame, metric: str, labels: list[str], colour: str, *, first: bool
+) -> alt.FacetChart:
+    ends = [*bins["low"], *bins["high"]]
+    # A width that grows along the axis: the bins were made in the logarithm.
+    widths = bins["high"] - bins["low"]
+    logarithmic = not bins.is_empty() and widths.max() > 2 * widths.min()  # type: ignore[operator]
+    kind = {"type": "log"} if logarithmic else {"zero": False}
+    scale = alt.Scale(**kind, domain=[min(ends), max(ends)] if ends else [0, 1], nice=False)
+    share = alt.Y(
+        "share:Q",
+        title=None,
+        scale=alt.Scale(type="sqrt", domain=[0, 1]),
+        axis=alt.Axis(format="%", values=[0.1, 0.5], gridColor=RULE, labels=first),
+    )
+    tooltip = ["label:N", *(alt.Tooltip(f"{name}:Q", format=".3g") for name in ("low", "high", "share"))]
+    panel = (
+        alt.Chart(inline(_every_label(bins, labels)))
+        .mark_rect(color=colour, stroke="white", strokeWidth=0.5)
+        .encode(
+            x=alt.X("low:Q", scale=scale, title=metric_title(metric), axis=alt.Axis(format="~g", grid=False)),
+            x2="high:Q",
+            y=share,
+            y2=alt.datum(0),
+            tooltip=tooltip,
+        )
+        .properties(width=PAGE // 2 - 120, height=44)
+    )
+    header = alt.Header(labelAngle=0, labelAlign="left", labelColor=INK, labels=first, labelOrient="left")
+    return panel.facet(row=alt.Row("label:N", sort=labels, title=None, header=header), spacing=6)
+
+
+def _every_label(bins: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
+    """A row of every cell, so that the two columns have the same rows even where no seed has a loss."""
+    missing = [label for label in labels if label not in set(bins["label"])]
+    return pl.concat([bins, pl.DataFrame({"label": missing}, schema={"label": pl.String})], how="diagonal")

@@ -1,4 +1,4 @@
-"""How does every seed learn, and the population with them?"""
+"""How does every seed learn, and how long does it take to break through?"""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import polars as pl
 
 from jaxemerge.analysis import curve_quantiles, representative_curves
 from jaxemerge.analysis import learning_curves as curves_of
-from jaxemerge.analysis.schema import is_loss
+from jaxemerge.analysis.results import is_loss
 
-from .theme import INK, PAGE, PREFIXED, ZERO_COLOUR, in_order, inline, metric_title, themed
+from .theme import INK, PAGE, PREFIXED, ZERO_COLOUR, in_order, inline, metric_title, sequential, themed
 
 SEED, LOST, OUTER, MEDIAN = "one seed", "diverged seed", "10% and 90% quantiles", "median seed"
 KINDS = [SEED, LOST, OUTER, MEDIAN]
@@ -123,3 +123,28 @@ def _value_axis(curves: pl.DataFrame, metric: str) -> alt.Y:
         axis = alt.Axis(values=[tick for tick in ticks if ends[0] <= tick <= ends[1]], format="~g")
         return alt.Y("value:Q", title=title, scale=alt.Scale(type="log", domain=ends), axis=axis)
     return alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
+
+
+def survival_curves(curves: pl.DataFrame) -> alt.LayerChart:
+    """The share of seeds that have not broken through, against step: a stair with its band for every cell.
+
+    Args:
+        curves: of `jaxemerge.analysis.Survival`.
+    """
+    labels = in_order(curves, "label")
+    scale = alt.Scale(domain=labels, range=sequential(len(labels)))
+    base = alt.Chart(inline(curves)).encode(
+        x=step_axis(curves["step"]),
+        color=alt.Color(
+            "label:N", scale=scale, sort=labels, title="cell", legend=alt.Legend(symbolOpacity=1)
+        ),
+    )
+    share = alt.Scale(domain=[0, 1])
+    title = "share of seeds without breakthrough"
+    band = base.mark_area(opacity=0.12, interpolate="step-after").encode(
+        y=alt.Y("low:Q", scale=share, title=title, axis=alt.Axis(format="%")), y2="high:Q"
+    )
+    line = base.mark_line(strokeWidth=2.2, interpolate="step-after").encode(
+        y=alt.Y("survival:Q", scale=share, title=title)
+    )
+    return themed(alt.layer(band, line).properties(width=PAGE - 90, height=300))

@@ -1,0 +1,274 @@
+"""What does the distribution over seeds look like, by cell and test?"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from jaxemerge.analysis import Values, density, final_scores, histogram
+from jaxemerge.analysis.distribution import BETWEEN, ONE, ZERO
+from jaxemerge.analysis.results import with_test_label
+
+from .theme import (
+    BETWEEN_COLOUR,
+    FAINT,
+    INK,
+    ONE_COLOUR,
+    PAGE,
+    SCORE_TICKS,
+    ZERO_COLOUR,
+    in_order,
+    inline,
+    metric_title,
+    scale_axis,
+    themed,
+)
+
+# Above this many seeds per cell the dots would hide the shape they make.
+FEW_SEEDS = 40
+# The widest a violin or bar gets, as a share of its cell's slot.
+FULL = 0.86
+
+
+def violins(frame: pl.DataFrame, metric: str = "exact_match") -> alt.ConcatChart:
+    """One panel per test, one violin per cell in order of scale.
+
+    Scores of exactly 0 and exactly 1 are bars outside the unit interval, as wide as the share of seeds they
+    hold; the body between them is, where it is widest, as wide as the share of seeds strictly inside.
+
+    Raises:
+        ValueError: as `jaxemerge.analysis.density`.
+    """
+    scores = final_scores(frame, metric)
+    labels, tests = in_order(scores, "label"), in_order(scores.sort("split", "length"), "test")
+    place = pl.col("label").replace_strict(labels, list(range(len(labels))), return_dtype=pl.Float64)
+    layers = [
+        _bodies(density(frame, 61, metric)).with_columns(place=place),
+        _atoms(histogram(frame, metric=metric)).with_columns(place=place),
+        _inner_seeds(scores).with_columns(place=place),
+    ]
+    columns = _panels_per_row(len(tests), len(labels))
+    panels = []
+    for number, test in enumerate(tests):
+        of_test = [layer.filter(pl.col("test") == test) for layer in layers]
+        # Axes are written once: scores at the left of each row, cells at the bottom of each column.
+        y_title = metric_title(metric) if number % columns == 0 else None
+        named = columns > 1 or number == len(tests) - 1
+        panel = _violin_panel(of_test, labels, y_title, named=named, tall=columns > 1)
+        width, height = _slot(len(labels)) * len(labels), 210 if columns > 1 else 170
+        panels.append(panel.properties(title=test, width=width, height=height))
+    return themed(alt.concat(*panels, columns=columns, spacing=18))
+
+
+def _slot(cells: int) -> int:
+    """Pixels across for one cell."""
+    return max(40, min(130, 230 // cells)) if cells <= 5 else max(40, min(60, 960 // cells))
+
+
+def _panels_per_row(tests: int, cells: int) -> int:
+    """Panels beside each other: as many as fit, in rows of equal length where that is possible."""
+    room = max(1, int(PAGE / (34 + _slot(cells) * cells)))
+    return -(-tests // -(-tests // room))
+
+
+def _bodies(shapes: pl.DataFrame) -> pl.DataFrame:
+    """Width of each violin along the score, in slots."""
+    peak = pl.col("density").max().over("label", "test")
+    return shapes.with_columns(half=FULL / 2 * pl.col("share") * pl.col("density") / peak)
+
+
+def _atoms(bins: pl.DataFrame) -> pl.DataFrame:
+    """Bars below 0 and above 1, in slots."""
+    bottom = pl.when(pl.col("kind") == ZERO).then(-0.075).otherwise(1.03)
+    return bins.filter(pl.col("kind") != BETWEEN).with_columns(
+        half=FULL / 2 * pl.col("share"), bottom=bottom, top=bottom + 0.045
+    )
+
+
+def _inner_seeds(scores: pl.DataFrame) -> pl.DataFrame:
+    """Seeds strictly inside, spread sideways by the golden ratio so that neighbours fall apart."""
+    few = pl.len().over("label", "test") <= FEW_SEEDS
+    aside = (pl.int_range(pl.len()).over("label", "test") * 0.618034 % 1.0 - 0.5) * 0.3
+    return scores.with_columns(aside=aside).filter(few, pl.col("value") > 0, pl.col("value") < 1)
+
+
+def _violin_panel(
+    layers: list[pl.DataFrame], labels: list[str], y_title: str | None, *, named: bool, tall: bool
+) -> alt.LayerChart | alt.FacetChart:
+    bodies, atoms, dots = layers
+    crowded = max(map(len, labels)) * 6.5 > _slot(len(labels))
+    # json.dumps makes a string that the expression language reads as that string and nothing else.
+    axis = alt.Axis(
+        values=list(range(len(labels))),
+        labelExpr=f"{json.dumps(labels)}[datum.value]",
+        labelAngle=-40 if crowded else 0,
+        labelLimit=200,
+        labelOverlap=False,
+        labels=named,
+        grid=False,
+        tickSize=0,
+    )
+    places = alt.Scale(domain=[-0.5, len(labels) - 0.5], nice=False, zero=False)
+    x = alt.X("left:Q", scale=places, axis=axis, title=None)
+    y = alt.Scale(domain=[-0.1, 1.1], nice=False)
+    ticks = alt.Axis(values=SCORE_TICKS if tall else [0, 0.5, 1], format="~g", labels=y_title is not None)
+    ends = {"left": pl.col("place") - pl.col("half"), "right": pl.col("place") + pl.col("half")}
+    body = (
+        alt.Chart(inline(bodies.with_columns(**ends).select("label", "value", "left", "right")))
+        .mark_area(orient="horizontal", color=BETWEEN_COLOUR, opacity=0.85)
+        .encode(y=alt.Y("value:Q", scale=y, axis=ticks, title=y_title), x=x, x2="right:Q", detail="label:N")
+    )
+    columns = ("label", "kind", "bottom", "top", "left", "right", "count", "share")
+    bar = (
+        alt.Chart(inline(atoms.with_columns(**ends).select(columns)))
+        .mark_rect()
+        .encode(
+            x=x,
+            x2="right:Q",
+            y=alt.Y("bottom:Q", scale=y),
+            y2="top:Q",
+            color=alt.Color("kind:N", scale=KINDS, title=None),
+            tooltip=["label:N", "kind:N", "count:Q", alt.Tooltip("share:Q", format=".1%")],
+        )
+    )
+    dot = (
+        alt.Chart(inline(dots.select("label", "value", "init_seed", left=pl.col("place") + pl.col("aside"))))
+        .mark_circle(size=14, color=INK, opacity=0.45)
+        .encode(x=x, y=alt.Y("value:Q", scale=y), tooltip=["label:N", "init_seed:Q", "value:Q"])
+    )
+    return alt.layer(body, bar, dot)
+
+
+# Atoms stand just outside the unit interval, this far out and this wide.
+GAP, BAR = 0.03, 0.06
+MOST_COLUMNS = 8  # of tests whose names, with that of their split, find room
+KINDS = alt.Scale(domain=[ZERO, BETWEEN, ONE], range=[ZERO_COLOUR, BETWEEN_COLOUR, ONE_COLOUR])
+
+
+def histogram_grid(
+    frame: pl.DataFrame, bins: int = 20, metric: str = "exact_match"
+) -> alt.FacetChart | alt.VConcatChart:
+    """Histograms of the final scores: rows are cells by scale, columns tests; atoms at 0 and 1 stand apart.
+
+    Heights are on a square-root scale, so that single seeds can be seen beside a floor of most of them. Many
+    tests of several splits make a grid per split, one below the other.
+
+    Raises:
+        ValueError: as `jaxemerge.analysis.histogram`.
+    """
+    counts = histogram(frame, bins, metric)
+    title = f"Height: share of seeds (square-root scale). Left to right: {metric_title(metric)}."
+    if counts["split"].n_unique() == 1 or counts["test"].n_unique() <= MOST_COLUMNS:
+        return themed(_grid(counts).properties(title=title))
+    parts = counts.sort("split").partition_by("split", maintain_order=True)
+    grids = [_grid(with_test_label(part)).properties(title=part["split"][0]) for part in parts]
+    return themed(alt.vconcat(*grids, spacing=30, title=title))
+
+
+def _grid(counts: pl.DataFrame) -> alt.FacetChart:
+    """Rows are cells, columns the tests of these counts."""
+    aside = (
+        pl.when(pl.col("kind") == ZERO).then(-GAP - BAR).when(pl.col("kind") == ONE).then(GAP).otherwise(0.0)
+    )
+    thick = pl.when(pl.col("kind") == BETWEEN).then(0.0).otherwise(BAR)
+    bars = counts.with_columns(left=pl.col("low") + aside, right=pl.col("high") + aside + thick)
+    labels, tests = in_order(bars, "label"), in_order(bars.sort("split", "length"), "test")
+    width = min(max((PAGE - 160) // len(tests) - 14, 72), 300)
+    height = 84 if len(labels) <= 6 else 50
+    score = alt.X(
+        "left:Q",
+        scale=alt.Scale(domain=[-2 * GAP - BAR, 1 + 2 * GAP + BAR], nice=False, zero=False),
+        axis=alt.Axis(values=[0, 0.5, 1] if width < 130 else SCORE_TICKS, grid=False, format="~g"),
+        title=None,
+    )
+    # A square root shows one seed of 250 beside a floor of 90 %, and evens out the noise of counts.
+    share = alt.Y(
+        "share:Q",
+        scale=alt.Scale(type="sqrt", domain=[0, 1]),
+        axis=alt.Axis(format="%", values=[0, 0.1, 0.5, 1] if height > 60 else [0, 0.2, 1], labelPadding=4),
+        title=None,
+    )
+    base = alt.Chart(inline(bars.drop("cell", "split", "length")))
+    percent = alt.Tooltip("share:Q", format=".1%")
+    header = alt.Header(labelAngle=0, labelAlign="left")
+    return (
+        base.mark_rect(stroke="white", strokeWidth=0.5)
+        .encode(
+            x=score,
+            x2="right:Q",
+            y=share,
+            y2=alt.datum(0),
+            color=alt.Color("kind:N", scale=KINDS, title=None),
+            tooltip=[*(f"{c}:N" for c in ("label", "test", "kind", "low", "high", "count")), percent],
+        )
+        .properties(width=width, height=height)
+        .facet(
+            row=alt.Row("label:N", sort=labels, title=None, header=header),
+            column=alt.Column("test:N", sort=tests, title=None),
+            spacing={"row": 16, "column": 14},
+        )
+    )
+
+
+# Values that span more than this are told apart only on a log axis.
+LOG_SPAN = 10
+
+
+def values_against_scale(found: Values, scale: str, metric: str) -> alt.ConcatChart:
+    """One panel per test: dots are runs, the diamonds means with their 95 % intervals.
+
+    Args:
+        found: what `jaxemerge.analysis.final_values` returns.
+        scale: what scale is, as `jaxemerge.analysis.scale_column` says.
+        metric: whose values they are.
+    """
+    tests = in_order(found.table.sort("split", "length"), "test")
+    columns = min(len(tests), 3)
+    width = (PAGE - 40) // columns - 70
+    panels = []
+    for test in tests:
+        runs, means = (part.filter(pl.col("test") == test) for part in found)
+        panel = _values_panel(runs, means, scale, metric)
+        title = test if len(tests) > 1 else ""
+        panels.append(panel.properties(title=title, width=width, height=300 if columns == 1 else 210))
+    return themed(alt.concat(*panels, columns=columns, spacing=20))
+
+
+def _values_panel(
+    runs: pl.DataFrame, means: pl.DataFrame, scale: str, metric: str
+) -> alt.LayerChart | alt.FacetChart:
+    x = _cells_axis(means, scale)
+    y = _value_scale(runs["value"])
+    tooltip: list[Any] = ["label:N", "init_seed:Q", alt.Tooltip("value:Q", format=".4g")]
+    dots = (
+        alt.Chart(inline(runs.drop("cell", "test")))
+        .mark_circle(size=26, color=BETWEEN_COLOUR, opacity=0.6)
+        .encode(x=x, y=alt.Y("value:Q", title=metric_title(metric), scale=y), tooltip=tooltip)
+    )
+    if means["low"].count() == 0:
+        return alt.layer(dots)
+    base = alt.Chart(inline(means.select("label", "scale", "runs", "mean", "low", "high"))).encode(x=x)
+    bar = base.mark_rule(color=INK, strokeWidth=1.6).encode(y=alt.Y("low:Q", scale=y), y2="high:Q")
+    numbers = [alt.Tooltip(f"{c}:Q", format=".4g") for c in ("mean", "low", "high")]
+    mark = base.mark_point(shape="diamond", filled=True, size=56, color=INK, opacity=1)
+    return alt.layer(dots, bar, mark.encode(y=alt.Y("mean:Q", scale=y), tooltip=["label:N", *numbers]))
+
+
+def _cells_axis(means: pl.DataFrame, scale: str) -> alt.X:
+    """Scale as a number, or the cells in their order where they have none or one only."""
+    scales = sorted(means["scale"].drop_nulls().unique())
+    if means["scale"].null_count() or len(scales) < 2:
+        axis = alt.Axis(labelAngle=0 if means.height <= 4 else -40, labelLimit=220, domainColor=FAINT)
+        return alt.X("label:N", sort=in_order(means, "label"), title=None, axis=axis)
+    return scale_axis(scales, scale)
+
+
+def _value_scale(values: pl.Series) -> alt.Scale:
+    ends = (values.min(), values.max())
+    low, high = (float(end) if end is not None else 1.0 for end in ends)  # type: ignore[arg-type]
+    if low > 0 and high > LOG_SPAN * low:
+        return alt.Scale(type="log", nice=True)
+    return alt.Scale(zero=False)

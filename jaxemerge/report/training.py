@@ -1,0 +1,78 @@
+"""What does the report show of the training: curves of seeds, times of breakthrough, the loss?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from jaxemerge import charts
+from jaxemerge.analysis import (
+    breakthroughs,
+    findings,
+    learning_curves,
+    survival,
+)
+from jaxemerge.charts.theme import metric_name
+from jaxemerge.charts.training import MOST
+
+from .page import Figure, figure
+
+
+def learning(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> Iterator[Figure]:
+    """The score over training on the most two-sided test, where it was measured more than once."""
+    if exact["step"].n_unique() == 1:
+        return
+    test = findings.test_of(found)
+    curves, name = learning_curves(exact, **test), metric_name(found["metric"]).capitalize()
+    yield figure(
+        "learning_curves",
+        f"When do the seeds part? {name} at {found['test']} over training",
+        f"{_thin(curves)}, the thick ones the median and the 10% and 90% quantiles over all seeds. "
+        "Steps are on a log axis with a place for step 0. "
+        + findings.arrival_sentence(curves, found["label"], threshold),
+        charts.learning_curves(exact, **test),
+    )
+
+
+def breakthrough_times(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> Iterator[Figure]:
+    """Times of breakthrough on the most two-sided test, if any seed breaks through."""
+    metric = found["metric"]
+    times = breakthroughs(exact, metric, threshold, split=found["split"], length=found["length"])
+    if exact["step"].n_unique() == 1 or not times["observed"].any():
+        return
+    populations = survival(times)
+    yield figure(
+        "survival",
+        f"How long do seeds take? Breakthroughs at {found['test']}",
+        f"Share of seeds whose {metric_name(metric)} has not yet come to stay at {threshold:g} or more, with "
+        "95% intervals (Kaplan-Meier); scores are known at evaluations only. A seed that never gets there is "
+        f"counted until the end of its training. {findings.breakthrough_sentence(populations)} "
+        + findings.length_sentence(populations.curves, found["label"]),
+        charts.survival_curves(populations.curves),
+        populations.medians,
+    )
+
+
+def training_loss(frame: pl.DataFrame) -> Iterator[Figure]:
+    """The training loss, the smooth companion of the scores, if it was measured."""
+    if "train_loss" not in set(frame["metric"].unique()) or frame["step"].n_unique() == 1:
+        return
+    losses = frame.filter(pl.col("metric") == "train_loss")
+    unit = "" if losses["tokens"].null_count() == losses.height else ", in nats per token"
+    yield figure(
+        "training_loss",
+        "Does the training loss tell the seeds apart?",
+        f"Training loss of the same seeds{unit}; a diverged seed counts as an infinite loss. "
+        + findings.loss_sentence(learning_curves(losses, "train_loss")),
+        charts.learning_curves(losses, "train_loss"),
+    )
+
+
+def _thin(curves: pl.DataFrame) -> str:
+    """Which seeds the thin lines are."""
+    seeds = curves.select("cell", "init_seed", "data_seed").unique()["cell"].value_counts()
+    if max(seeds["count"]) <= MOST:
+        return "Thin lines are seeds"
+    return f"Thin lines are {MOST} seeds of each cell, spread over the ranks of their last values"
