@@ -1,0 +1,118 @@
+"""A cell's training program compiled for a chip, whether or not there is one here.
+
+XLA's compilers for GPUs and TPUs need a description of the chip, not the chip. What comes back is the program
+that would run there, with its memory. Products have default tilings, as nothing can be timed.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import topologies
+
+from jaxemerge.devices import DeviceError, Layout, compiling_for
+from jaxemerge.training.population import program
+from jaxemerge.training.state import Members
+
+if TYPE_CHECKING:
+    from jaxemerge.training.chips import Chip
+    from jaxemerge.training.step import Recipe
+
+_LOWERED_FOR = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
+# What compiles for a platform. Running there takes more: jax[cuda] or jax[tpu].
+_WHEELS = {
+    "gpu": "pip install --no-deps jax-cuda13-plugin=={version} jax-cuda13-pjrt=={version}",
+    "tpu": "pip install libtpu",
+}
+
+
+class CompilerMissingError(DeviceError):
+    """The compiler for a chip is not installed."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled training program.
+
+    Attributes:
+        text: the program in XLA's HLO language.
+        state: bytes per device that stay: weights, moments, members.
+        temporary: bytes per device that it needs while it runs, beside those.
+        seconds: time that tracing and compiling took.
+    """
+
+    text: str
+    state: int
+    temporary: int
+    seconds: float
+
+
+def compiled_training(recipe: Recipe, layout: Layout, seeds: int) -> Compiled:
+    """Compiles the program that trains a cell's seeds, exactly as ``train_population`` would run it.
+
+    Args:
+        recipe: the cell.
+        layout: devices, which may be those of ``described``, and seeds side by side on each.
+        seeds: seeds of a chunk, a multiple of ``layout.multiple``.
+    """
+    began = time.monotonic()
+    kind = _platform(layout.devices[0])
+    with compiling_for(kind):
+        built = program(recipe, layout)
+        state, members = _arguments(built, seeds)
+        traced = built.advance.trace(state, members, 0, 1, 0)  # type: ignore[attr-defined]
+        done = traced.lower(lowering_platforms=(_LOWERED_FOR[kind],)).compile()
+    memory = done.memory_analysis()
+    seconds = time.monotonic() - began
+    return Compiled(done.as_text(), memory.argument_size_in_bytes, memory.temp_size_in_bytes, seconds)
+
+
+def described(chip: Chip, devices: int = 1) -> tuple[jax.Device, ...]:
+    """Devices to compile for, where there may be none.
+
+    Args:
+        chip: what they are.
+        devices: their number; of a TPU as many as its topology has.
+
+    Raises:
+        CompilerMissingError: the compiler for the chip is not installed.
+    """
+    return _described(chip.platform, chip.target, devices)
+
+
+@functools.cache
+def _described(platform: str, target: str, devices: int) -> tuple[jax.Device, ...]:
+    try:
+        if platform == "tpu":
+            os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # else it asks the cloud which TPU this host has
+            return tuple(topologies.get_topology_desc(target, "tpu").devices)
+        shape = f"1x1x{devices}"
+        found = topologies.get_topology_desc("described", "cuda", target_config=target, topology=shape)
+        return tuple(found.devices)
+    except (NotImplementedError, RuntimeError) as error:
+        wheels = _WHEELS[platform].format(version=jax.__version__)
+        reason = str(error).partition("\n")[0]
+        raise CompilerMissingError(
+            f"no compiler for {platform.upper()}s here ({reason}): {wheels}"
+        ) from error
+
+
+def _arguments(built: Any, seeds: int) -> tuple[Any, Members]:
+    """Shapes of a chunk's state and members, placed as the program has them."""
+
+    def placed(shape: tuple[int, ...], dtype: Any) -> Any:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=built.layout.sharding)
+
+    who = Members(*[placed((seeds,), jnp.uint32)] * 2, *[placed((seeds,), jnp.float32)] * 3)
+    state = jax.eval_shape(built.init, who)
+    return jax.tree.map(lambda leaf: placed(leaf.shape, leaf.dtype), state), who
+
+
+def _platform(device: jax.Device) -> str:
+    return "gpu" if device.platform in ("cuda", "rocm") else device.platform

@@ -1,0 +1,199 @@
+"""What is the least time of a training step on a chip, and how many seeds fit? By the compiled program.
+
+A step takes at least as long as its bytes take to and from memory, and at least as long as its matrix
+products take at the chip's peak (Williams et al. 2009, "Roofline"). How close a program comes to that is for
+a measurement on the chip to say.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from jaxemerge.code import code_of
+from jaxemerge.devices import Layout
+from jaxemerge.files import write_json
+from jaxemerge.training.chips import Chip, chip_named
+from jaxemerge.training.compiled import compiled_training, described
+from jaxemerge.training.hlo import parse
+from jaxemerge.training.objective import cost_of
+from jaxemerge.training.population import fixed_part
+from jaxemerge.training.traffic import collectives, step_kernels, total
+
+if TYPE_CHECKING:
+    from jaxemerge.training.step import Recipe
+
+SEEDS = 8  # per device, that programs are compiled for: traffic and memory of a seed hardly depend on it
+# Of a chip's memory JAX takes 75 % unless it is told otherwise (XLA_PYTHON_CLIENT_MEM_FRACTION). A tenth of
+# that stays free, for scoring and for what does not fit between other blocks.
+MEMORY_SHARE = 0.75 * 0.9
+_COMPILERS = ("jaxlib", "jax-cuda13-plugin", "jax-cuda12-plugin", "libtpu")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a cell's compiled training program takes, per device and seed.
+
+    Attributes:
+        target: name of the chip.
+        dtype: precision of the computation.
+        seeds: seeds per device that it was compiled for.
+        width: of these, how many side by side.
+        kernels: pieces of work per step, loops within it counted for every turn.
+        bytes: moved per seed and step.
+        flops: of matrix products, per seed and step.
+        state: bytes of a seed that stay between steps.
+        temporary: bytes of a seed that a step needs beside them.
+        collectives: instructions by which devices exchange data.
+        seconds: what compiling took.
+    """
+
+    target: str
+    dtype: str
+    seeds: int
+    width: int
+    kernels: int
+    bytes: float
+    flops: float
+    state: float
+    temporary: float
+    collectives: int
+    seconds: float
+
+    @property
+    def traffic_seconds(self) -> float:
+        """Least time of a step of one seed by what it moves."""
+        return self.bytes / self._chip.reached
+
+    @property
+    def arithmetic_seconds(self) -> float:
+        """Least time of a step of one seed by its matrix products."""
+        return self.flops / self._chip.peak(self.dtype)
+
+    @property
+    def least_seconds(self) -> float:
+        """Least time of a step of one seed."""
+        return max(self.traffic_seconds, self.arithmetic_seconds)
+
+    def side_by_side(self, memory: float = 0) -> int:
+        """Seeds that fit into a chip's memory if all are trained side by side.
+
+        Args:
+            memory: bytes that may be used; 0 takes a share of what the chip has.
+        """
+        return int(self._usable(memory) / (self.state + self.temporary))
+
+    def in_turn(self, memory: float = 0) -> int:
+        """Seeds that fit if they are trained one after the other: only one needs a step's memory."""
+        return max(0, int((self._usable(memory) - self.temporary) / self.state))
+
+    def _usable(self, memory: float) -> float:
+        return memory or MEMORY_SHARE * self._chip.memory
+
+    @property
+    def _chip(self) -> Chip:
+        return chip_named(self.target)
+
+
+def predicted(
+    recipe: Recipe, chip: Chip, seeds: int = SEEDS, *, width: int = 0, cache: Path | None = None
+) -> Prediction:
+    """Compiles a cell's training program for a chip and reads what it takes.
+
+    Args:
+        recipe: the cell.
+        chip: as from ``chip_named``; it need not be here.
+        seeds: seeds per device.
+        width: of these, how many side by side; 0 for all.
+        cache: folder of earlier answers; None keeps none.
+
+    Raises:
+        CompilerMissingError: the compiler for the chip is not installed.
+    """
+    key = _key(recipe, chip, seeds, width or seeds)
+    path = cache / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json" if cache else None
+    kept = _kept(path, key) if path else None
+    if kept:
+        return kept
+    found, _ = compiled_prediction(recipe, chip, seeds, width=width)
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"key": key, "prediction": asdict(found)})
+    return found
+
+
+def compiled_prediction(recipe: Recipe, chip: Chip, seeds: int, *, width: int = 0) -> tuple[Prediction, str]:
+    """The same, compiled anew, and the text of the program."""
+    layout = Layout(described(chip), width or seeds)
+    done = compiled_training(recipe, layout, seeds * len(layout.devices))
+    module = parse(done.text)
+    steps = step_kernels(module)
+    prediction = Prediction(
+        target=chip.name,
+        dtype=dtype_of(recipe),
+        seeds=seeds,
+        width=layout.width,
+        kernels=sum(kernel.times for kernel in steps),
+        bytes=total(steps) / layout.width,
+        flops=cost_of(recipe).flops,
+        state=done.state / seeds,
+        temporary=done.temporary / layout.width,
+        collectives=len(collectives(module)),
+        seconds=done.seconds,
+    )
+    return prediction, done.text
+
+
+def dtype_of(recipe: Recipe) -> str:
+    """Precision that a cell computes in."""
+    return getattr(recipe.model, "dtype", "float32")
+
+
+def _key(recipe: Recipe, chip: Chip, seeds: int, width: int) -> dict[str, Any]:
+    """All that an answer depends on, as plain JSON values."""
+    return {
+        "cell": repr(fixed_part(recipe)),
+        "code": code_of((recipe.task, recipe.model)),
+        "library": _library(),
+        "compilers": {name: _version(name) for name in _COMPILERS},
+        "chip": asdict(chip),
+        "precision": getattr(jax.config, "jax_default_matmul_precision"),  # noqa: B009 - as in devices
+        "seeds": seeds,
+        "width": width,
+    }
+
+
+@functools.cache
+def _library() -> str:
+    """Digest of the files that training programs are made from."""
+    root = Path(__file__).parents[1]
+    seen = hashlib.sha256()
+    for path in (
+        sorted(root.glob("*.py")) + sorted(root.glob("t*/**/*.py")) + sorted(root.glob("models/**/*.py"))
+    ):
+        seen.update(path.read_bytes())
+    return seen.hexdigest()[:16]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _kept(path: Path, key: Mapping[str, Any]) -> Prediction | None:
+    """The answer in a file; None where there is none or it is damaged."""
+    try:
+        answer = json.loads(path.read_text(encoding="utf-8"))
+        return Prediction(**answer["prediction"]) if answer["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,89 @@
+"""Is the training program compiled for a chip that is not here, and does it keep to its bounds there?
+
+What is compiled for an H100 needs XLA's compiler for NVIDIA GPUs, but no GPU; `.ci/run` installs it.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import jax
+import pytest
+
+import cells
+from jaxemerge.devices import DeviceError, Layout
+from jaxemerge.training import compiled, program
+from jaxemerge.training.chips import chip_named
+from jaxemerge.training.compiled import CompilerMissingError, compiled_training, described
+from jaxemerge.training.hlo import parse
+from jaxemerge.training.roofline import compiled_prediction
+from jaxemerge.training.traffic import collectives, step_kernels
+from small_cell import CELL, of
+
+# GB that a step of a seed may move, by cell of the count study in bfloat16. To be lowered with the program.
+MOST_GB = {"4x64": 3.8}
+
+
+@functools.cache
+def compiler() -> str:
+    """Why there is no compiler for GPUs here; empty if there is one."""
+    try:
+        described(chip_named("h100"))
+    except CompilerMissingError as error:
+        return str(error)
+    return ""
+
+
+def needs_compiler() -> None:
+    if compiler():
+        pytest.skip(compiler())
+
+
+def test_memory_is_that_of_the_program_that_trains() -> None:
+    """The same program, run here: its state has the size that was read, and the text is its own."""
+    layout = Layout(tuple(jax.devices()[:2]), 3)
+    done = compiled_training(CELL, layout, 6)
+    built = program(CELL, layout)
+    who = built.place(of(range(6)))
+    lowered = built.advance.lower(built.init(who), who, 0, 1, 0)  # type: ignore[attr-defined]
+    assert lowered.compile().as_text() == done.text
+    leaves = jax.tree.leaves((built.init(who), who))
+    each = sum(leaf.nbytes for leaf in leaves) / 2 + 3 * 4  # per device, and three numbers of steps
+    assert done.state == pytest.approx(each, rel=0.02)
+    assert 0 < done.temporary < 100 * done.state
+
+
+def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise NotImplementedError("topology not implemented for cuda\nmore")
+
+    monkeypatch.setattr(compiled.topologies, "get_topology_desc", missing)
+    compiled._described.cache_clear()
+    for name, wheel in (("h100", "jax-cuda13-plugin=="), ("tpu-v5e", "libtpu")):
+        with pytest.raises(DeviceError, match=rf"pip install .*{wheel}") as raised:
+            described(chip_named(name))
+        assert "topology not implemented for cuda)" in str(raised.value)
+        assert "\n" not in str(raised.value)
+    compiled._described.cache_clear()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MOST_GB)
+def test_a_step_on_an_h100_moves_no_more_than_it_should(name: str) -> None:
+    needs_compiler()
+    found, text = compiled_prediction(cells.named(name, "bfloat16"), chip_named("h100"), 8)
+    assert 0.1 < found.bytes / 1e9 <= MOST_GB[name]
+    assert found.collectives == 0
+    assert found.kernels == len(step_kernels(parse(text))) > 20
+    # Weights and two moments in float32, and little else, stay between steps.
+    assert found.state == pytest.approx(12 * 220_000, rel=0.1)
+
+
+@pytest.mark.slow
+def test_seeds_on_several_gpus_do_not_talk_to_each_other() -> None:
+    needs_compiler()
+    cell = replace(CELL, model=replace(CELL.model, width=24, heads=3))
+    done = compiled_training(cell, Layout(described(chip_named("h100"), 2), 3), 6)
+    assert "num_partitions=2" in done.text
+    assert collectives(parse(done.text)) == []
