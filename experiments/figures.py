@@ -20,9 +20,9 @@ from typing import Any
 import polars as pl
 import vl_convert
 
+from jaxemerge.cli.options import Parser
 from jaxemerge.files import appearing, make_folder, write_bytes, write_json
 from jaxemerge.runner.opening import open_store
-from options import Parser
 from studies import MEASURED, kept
 
 HERE = Path(__file__).parent

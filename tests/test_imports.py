@@ -31,6 +31,20 @@ BELOW: dict[str, set[str]] = {
     "analysis": {"stats", "evaluation"},  # of evaluation only what metrics are
     "charts": {"analysis", "stats"},
     "report": {"files", "charts", "analysis", "stats"},
+    "cli": {
+        "devices",
+        "code",
+        "files",
+        "tasks",
+        "models",
+        "training",
+        "evaluation",
+        "runner",
+        "exports",
+        "analysis",
+        "charts",
+        "report",
+    },
 }
 PUBLIC = {
     "devices",

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from options import ANALYZE, ON_A_FOLDER, parser
+from jaxemerge.cli.options import ANALYZE, ON_A_FOLDER, parser
 from studies import STUDIES
 
 ROOT = Path(__file__).parents[1]
@@ -136,7 +136,7 @@ def test_every_command_is_understood():
     ]
     assert len(commands) > 15
     for command in commands:
-        parser(None).parse_args(shlex.split(command, comments=True))  # or ends the program
+        parser(None, STUDIES).parse_args(shlex.split(command, comments=True))  # or ends the program
 
 
 def test_every_benchmark_named_exists():

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 import jaxemerge
-import terminal
 from jaxemerge import Count, Experiment, devices, neox
+from jaxemerge.cli import terminal
 from jaxemerge.devices import DeviceError, keep_compiled
 from jaxemerge.files import write_sealed
 from jaxemerge.runner.opening import create_store, open_store

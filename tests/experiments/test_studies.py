@@ -11,10 +11,10 @@ import pytest
 import figures
 import run
 import studies
+from jaxemerge.cli.options import parser, threshold_of
 from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.provenance import provenance
 from jaxemerge.runner.table import SCHEMA, cell_columns
-from options import parser, threshold_of
 from studies import MEASURED, STUDIES
 from studies.finding import Finding
 
@@ -230,7 +230,7 @@ def test_hints_and_depth_are_told_apart():
 
 
 def test_a_study_says_what_success_is():
-    given, asked = (parser(None).parse_args(words) for words in (["--threshold", "0.7"], []))
+    given, asked = (parser(None, STUDIES).parse_args(words) for words in (["--threshold", "0.7"], []))
     assert threshold_of(given, "parity_width") == 0.7
     assert threshold_of(asked, "parity_width") == 0.9
     assert threshold_of(asked, "count_quick") == threshold_of(asked, "someone_elses") == 0.2

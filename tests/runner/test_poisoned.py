@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-import terminal
 from jaxemerge import Experiment, paired
+from jaxemerge.cli import terminal
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.study import jobs, run_chunk
 

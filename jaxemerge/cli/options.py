@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
-from custom import with_model, with_task
+from jaxemerge.cli.custom import with_model, with_task
 from jaxemerge.runner.checkpoint import INTERVAL
 from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.sweep import distinct, override, parse
 from jaxemerge.runner.trackers import TRACKERS
 from jaxemerge.training import Seed, crossed, paired
-from studies import DEFAULT, STUDIES
 
 RESOURCES = ("partition", "time", "gpus", "cpus", "job_memory", "parallel", "sbatch")
 ON_A_FOLDER = ("status", "report", "verify", "export")
@@ -45,8 +45,9 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\n")
 
 
-def parser(description: str | None) -> Parser:
+def parser(description: str | None, studies: Mapping[str, ModuleType]) -> Parser:
     """The command line, with a text above its help."""
+    default = next(iter(studies))
     top = Parser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -55,9 +56,9 @@ def parser(description: str | None) -> Parser:
     top.add_argument(
         "command",
         nargs="?",
-        default=DEFAULT,
+        default=default,
         metavar="STUDY|list|status|report|verify|export|analyze",
-        help=f"a study's name (default {DEFAULT}), or one of the commands above",
+        help=f"a study's name (default {default}), or one of the commands above",
     )
     top.add_argument(
         "folder",
@@ -255,17 +256,16 @@ def check_launch_options(options: argparse.Namespace) -> None:
 def required_folder(options: argparse.Namespace) -> Path:
     """The folder that status and report ask for."""
     if options.folder is None:
-        raise ValueError(
-            f"{options.command}: name a results folder, as in {options.command} results/{DEFAULT}"
-        )
+        example = f"{options.command} results/{next(iter(options.studies))}"
+        raise ValueError(f"{options.command}: name a results folder, as in {example}")
     return options.folder
 
 
 def chosen_cells(options: argparse.Namespace) -> tuple[Experiment, ...]:
     """The study's cells, with what the command line changes."""
-    if options.command not in STUDIES:
-        raise ValueError(f"unknown study {options.command!r}: must be one of {', '.join(STUDIES)}")
-    cells = STUDIES[options.command].cells(quick=options.quick)
+    if options.command not in options.studies:
+        raise ValueError(f"unknown study {options.command!r}: must be one of {', '.join(options.studies)}")
+    cells = options.studies[options.command].cells(quick=options.quick)
     if options.task:
         cells = with_task(cells, options.task)
     if options.model:
@@ -314,7 +314,7 @@ def study_name(options: argparse.Namespace) -> str:
 
 def threshold_of(options: argparse.Namespace, study: str = "") -> float:
     """What counts as success: as given, or as the study of that name has it."""
-    own = getattr(STUDIES.get(study), "THRESHOLD", SUCCESS)
+    own = getattr(options.studies.get(study), "THRESHOLD", SUCCESS)
     return own if options.threshold is None else options.threshold
 
 

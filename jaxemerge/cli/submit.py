@@ -11,9 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jaxemerge.runner.launch import Resources, require, submit
-from jaxemerge.runner.opening import create_store, overwrite
-from options import (
+from jaxemerge.cli.options import (
     add_launch_options,
     chosen_cells,
     parse_memory,
@@ -22,7 +20,9 @@ from options import (
     selected,
     study_name,
 )
-from terminal import print_status, say
+from jaxemerge.cli.terminal import print_status, say
+from jaxemerge.runner.launch import Resources, require, submit
+from jaxemerge.runner.opening import create_store, overwrite
 
 PATIENCE = 150  # seconds that a job waits for the lock of a killed one, until that is believed dead
 
@@ -47,7 +47,7 @@ def launch(arguments: Sequence[str], options: argparse.Namespace, console: Conso
     if options.launch == "local":
         jobs_at_once = min(resources.parallel or 1, len(left))
         groups = [left[i::jobs_at_once] for i in range(jobs_at_once)]
-    commands = [command(arguments, group, folder) for group in groups]
+    commands = [command(options.program, arguments, group, folder) for group in groups]
     jobs = submit(options.launch, commands, folder / "jobs", resources, f"jaxemerge-{study_name(options)}")
     say(console, f"Launched {len(jobs)} jobs for {len(left)} cells: {', '.join(job.job_id for job in jobs)}")
     say(console, f"Their output is in {folder / 'jobs'}.")
@@ -73,7 +73,9 @@ def asked_for(options: argparse.Namespace) -> Resources:
     )
 
 
-def command(arguments: Sequence[str], cells: Sequence[str], folder: Path) -> list[str]:
+def command(
+    program: Sequence[str], arguments: Sequence[str], cells: Sequence[str], folder: Path
+) -> list[str]:
     """The words that train some cells: those given here, without what concerns the launch alone."""
     stripping = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     add_launch_options(stripping)
@@ -82,5 +84,4 @@ def command(arguments: Sequence[str], cells: Sequence[str], folder: Path) -> lis
     stripping.add_argument("--overwrite", action="store_true")
     _, kept = stripping.parse_known_args(arguments)
     own = ["--cells", ",".join(cells), "--out", str(folder), "--patience", str(PATIENCE)]
-    program = Path(__file__).with_name("run.py")
-    return [sys.executable, str(program), *kept, *own]
+    return [sys.executable, *program, *kept, *own]

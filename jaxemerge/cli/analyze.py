@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from jaxemerge.analysis import main_metric, read_results
+from jaxemerge.cli.options import COLUMNS, threshold_of
+from jaxemerge.cli.terminal import print_diverged, print_scores, say
 from jaxemerge.report import write_report
-from options import COLUMNS, threshold_of
-from terminal import print_diverged, print_scores, say
 
 
 def analyze(options: argparse.Namespace, console: Console) -> int:

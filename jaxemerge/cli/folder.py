@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import polars as pl
 from rich.console import Console
 
 from jaxemerge.analysis import main_metric
+from jaxemerge.cli.options import parse_seeds, required_folder, selected_names, threshold_of
+from jaxemerge.cli.terminal import print_diverged, print_scores, print_status, say
 from jaxemerge.exports import write_members
 from jaxemerge.report import report_damage, write_report
 from jaxemerge.runner.opening import open_store
 from jaxemerge.runner.provenance import described
 from jaxemerge.runner.store import Store
-from options import parse_seeds, required_folder, selected_names, threshold_of
-from studies import MEASURED, kept
-from studies.finding import Finding
-from terminal import print_diverged, print_scores, print_status, say
 
 FAILED = 1  # exit code
 
@@ -39,7 +38,8 @@ def report(store: Store, options: argparse.Namespace, console: Console) -> int:
     if results.is_empty():
         raise ValueError(f"{store.folder} holds no finished seeds yet: nothing to report")
     records, passes = store.records(), store.passes()
-    threshold, found = threshold_of(options, store.study), findings(store, results, passes)
+    threshold = threshold_of(options, store.study)
+    found = findings(options.studies.get(store.study), store, results, passes)
     path = write_report(
         results,
         store.folder,
@@ -59,13 +59,13 @@ def report(store: Store, options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def findings(store: Store, results: pl.DataFrame, passes: pl.DataFrame | None) -> list[Finding]:
+def findings(study: Any, store: Store, results: pl.DataFrame, passes: pl.DataFrame | None) -> list[Any]:
     """What a measured study asks of its results; nothing where cells are missing, or other than its own."""
-    study = MEASURED.get(store.study)
-    if study is None or set(results["cell"]) != store.cells.keys():
+    if not hasattr(study, "findings") or set(results["cell"]) != store.cells.keys():
         return []
+    rows = passes if getattr(study, "SAMPLES", False) else results
     own = [{cell.cell for cell in study.cells(quick=quick)} for quick in (True, False)]
-    return study.findings(kept(store.study, results, passes)) if store.cells.keys() in own else []
+    return study.findings(study.kept(rows)) if store.cells.keys() in own else []
 
 
 def verify(store: Store, console: Console) -> int:

@@ -20,7 +20,7 @@ from jaxemerge.training import population
 from studies import STUDIES
 
 training = importlib.import_module("jaxemerge.runner.train")  # the package's `train` is the function
-program = importlib.import_module("train")  # of experiments
+program = importlib.import_module("jaxemerge.cli.train")
 MOMENTS = ("compiling", "stepping", "evaluating", "saving")
 
 

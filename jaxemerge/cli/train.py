@@ -12,7 +12,16 @@ from typing import Any
 from jax.errors import JaxRuntimeError
 from rich.console import Console
 
-from folder import FAILED, report
+from jaxemerge.cli.folder import FAILED, report
+from jaxemerge.cli.options import (
+    chosen_cells,
+    parse_memory,
+    results_folder,
+    selected,
+    study_name,
+    threshold_of,
+)
+from jaxemerge.cli.terminal import plan_table, print_missing, say
 from jaxemerge.devices import cache_folder, keep_compiled, use_host_cores
 from jaxemerge.runner.display import Display, quantity
 from jaxemerge.runner.estimate import assumed_rate, estimates
@@ -28,8 +37,6 @@ from jaxemerge.runner.together import Chunk, Group, parts, run_group, together
 from jaxemerge.runner.trackers import tracker
 from jaxemerge.runner.train import Progress, prepare, shrunk
 from jaxemerge.training import Seed, cost_of, is_out_of_memory
-from options import chosen_cells, parse_memory, results_folder, selected, study_name, threshold_of
-from terminal import plan_table, print_missing, say
 
 Follower = Callable[[Progress], None]  # is told of a chunk's progress
 Follow = Callable[[Experiment, Sequence[Seed]], contextlib.AbstractContextManager[Follower]]

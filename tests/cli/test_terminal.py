@@ -7,8 +7,8 @@ import polars as pl
 from rich.console import Console
 from scipy.stats import bootstrap
 
+from jaxemerge.cli.terminal import print_scores, print_summary
 from synthetic import population_frame
-from terminal import print_scores, print_summary
 
 
 def printed(results):

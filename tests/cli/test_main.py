@@ -15,9 +15,10 @@ from jax.errors import JaxRuntimeError
 from rich.console import Console
 
 import run
-import train
 from jaxemerge import crossed, paired
 from jaxemerge.analysis import rescore
+from jaxemerge.cli import train
+from jaxemerge.cli.options import parse_seeds
 from jaxemerge.devices import DeviceError
 from jaxemerge.evaluation.metrics import EXACT_MATCH
 from jaxemerge.models import total_parameters
@@ -26,7 +27,6 @@ from jaxemerge.runner.opening import open_store
 from jaxemerge.runner.study import jobs
 from jaxemerge.runner.together import together
 from jaxemerge.training import search
-from options import parse_seeds
 from studies import STUDIES
 
 PROGRAM = Path(run.__file__)

@@ -18,13 +18,12 @@ import pytest
 from rich.console import Console
 
 import run
-import submit
-import train
+from jaxemerge.cli import submit, train
+from jaxemerge.cli.options import parse_minutes, parser, selected
 from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.signals import StopRequest
 from jaxemerge.runner.study import jobs
-from options import parse_minutes, parser, selected
 from studies import STUDIES
 
 PROGRAM = Path(run.__file__)
@@ -121,10 +120,10 @@ def test_what_is_not_installed_is_named_first(option, package, capsys, tmp_path,
 def test_a_job_runs_the_same_program_on_its_cells():
     given = ["count_fixed_depth", "--launch", "slurm", "--seeds", "8:24", "--gpus=2", "--sbatch", "a=b"]
     given += ["--overwrite", "--cells", "1:3", "--set", "steps=7", "--out", "there", "--time", "9", "--quick"]
-    words = submit.command(given, NAMES[:2], Path("/results"))
+    words = submit.command([str(PROGRAM)], given, NAMES[:2], Path("/results"))
     assert words[:2] == [sys.executable, str(PROGRAM)]
-    options = parser(None).parse_intermixed_args(words[2:])
-    plain = parser(None).parse_intermixed_args(["count_fixed_depth", "--quick"])
+    options = parser(None, STUDIES).parse_intermixed_args(words[2:])
+    plain = parser(None, STUDIES).parse_intermixed_args(["count_fixed_depth", "--quick"])
     changed = {name: value for name, value in vars(options).items() if value != getattr(plain, name)}
     assert changed == {
         "seeds": "8:24",
