@@ -31,6 +31,10 @@ _CPU_WIDE = {"xla_cpu_prefer_vector_width": "512"}
 _CPU_IN_ORDER = {"xla_cpu_enable_concurrency_optimized_scheduler": "False"}
 
 
+# Without it the gradients of cuDNN's attention and of scatters are added in the order in which blocks happen
+# to finish, and the same plan would not give the same bits twice.
+_GPU_IN_ORDER = {"xla_gpu_exclude_nondeterministic_ops": "true"}
+
 # The platform that programs are compiled for, where that is not the one at hand.
 _target: contextvars.ContextVar[str | None] = contextvars.ContextVar("target", default=None)
 
@@ -86,13 +90,18 @@ def available_cores() -> int:
 
 def compiler_options() -> Mapping[str, str]:
     """Options every program is compiled with."""
-    return _cpu_options() if on_cpu() else {}
+    return {"cpu": _cpu_options, "gpu": _gpu_options}.get(platform(), dict)()
 
 
 @functools.cache
 def _cpu_options() -> Mapping[str, str]:
     wanted = {**_CPU_GUARD, **(_CPU_WIDE if _has_fast_wide_vectors() else {})}
     return {name: value for name, value in wanted.items() if _is_known(name, value)}
+
+
+@functools.cache
+def _gpu_options() -> Mapping[str, str]:
+    return {name: value for name, value in _GPU_IN_ORDER.items() if _is_known(name, value)}
 
 
 @functools.cache

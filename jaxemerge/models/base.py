@@ -127,6 +127,10 @@ class Model(Protocol):
         del dtype
         return 4 * length
 
+    def implementation(self) -> dict[str, str]:
+        """Which code computes the parts of the model on this platform; {} where there is no choice."""
+        return {}
+
     def _shapes(self, vocabulary: int) -> Any:
         return jax.eval_shape(lambda: self.init(vocabulary, jax.random.key(0)))
 

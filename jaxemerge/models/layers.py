@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxemerge.devices import on_cpu
+from jaxemerge.devices import on_cpu, platform
 from jaxemerge.models import cpu_kernels
+from jaxemerge.models.implementation import implementation
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
@@ -178,6 +179,7 @@ class Attention(nnx.Module):
         self.heads = spec.heads
         self.rotary_width = spec.rotary_width
         self.rotary_base = spec.rotary_base
+        self.implementation = implementation(spec, platform()).attention
 
     def __call__(self, x_PD: Float[Array, "P D"], length: int) -> Float[Array, "P D"]:
         return self.read(x_PD, length)[0]
@@ -186,7 +188,7 @@ class Attention(nnx.Module):
         """Attention within whole texts, and their keys (rotated) and values, each [B, H, L, K]."""
         positions, width = x_PD.shape
         qkv_BLCHK = self.qkv(x_PD).reshape(positions // length, length, 3, self.heads, width // self.heads)
-        mix = self._on_cpu if on_cpu() else self._on_accelerator
+        mix = self._on_cpu if self.implementation == "cpu" else self._on_accelerator
         mixed_BLHK, k_BHLK, v_BHLK = mix(qkv_BLCHK)
         return self.out(mixed_BLHK.reshape(positions, width)), k_BHLK, v_BHLK
 
@@ -199,7 +201,8 @@ class Attention(nnx.Module):
     def _on_accelerator(self, qkv_BLCHK: Array) -> tuple[Array, Array, Array]:
         q, k, v = (qkv_BLCHK[:, :, i] for i in range(3))
         q, k = (rotate(x, self.rotary_width, self.rotary_base, -3) for x in (q, k))
-        mixed_BLHK = jax.nn.dot_product_attention(q, k, v, is_causal=True)
+        code: Any = self.implementation
+        mixed_BLHK = jax.nn.dot_product_attention(q, k, v, is_causal=True, implementation=code)
         return mixed_BLHK, k.swapaxes(1, 2), v.swapaxes(1, 2)
 
     def extend(

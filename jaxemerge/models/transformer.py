@@ -7,7 +7,7 @@ Llama-style blocks (Touvron et al. 2023) are presets of the same specification.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import jax
@@ -17,6 +17,7 @@ from flax import nnx
 from jaxemerge.devices import platform
 from jaxemerge.models import cache, flops
 from jaxemerge.models.base import Model
+from jaxemerge.models.implementation import allowed_kernels, implementation
 from jaxemerge.models.layers import Block, Norm, embedding, project
 
 if TYPE_CHECKING:
@@ -146,6 +147,10 @@ class Transformer(Model):
         """Bytes of the keys and values of one text."""
         return cache.cache_bytes(self, length, dtype)
 
+    def implementation(self) -> dict[str, str]:
+        """The code of each part: see ``models.implementation``."""
+        return asdict(implementation(self, platform()))
+
     def non_embedding_parameters(self, vocabulary: int) -> int:
         """By formula, whatever the vocabulary."""
         del vocabulary
@@ -247,13 +252,15 @@ def apply(
 
 def decoder(spec: Transformer, vocabulary: int, params: Params) -> Decoder:
     """The module with these weights."""
-    return nnx.merge(_structure(spec, vocabulary, platform()), params)
+    return nnx.merge(_structure(spec, vocabulary, platform(), allowed_kernels()), params)
 
 
 @functools.cache
-def _structure(spec: Transformer, vocabulary: int, platform: str) -> nnx.GraphDef[Decoder]:
+def _structure(
+    spec: Transformer, vocabulary: int, platform: str, kernels: frozenset[str]
+) -> nnx.GraphDef[Decoder]:
     """The module without its weights; its layers have the form that suits the platform."""
-    del platform
+    del platform, kernels
     return nnx.split(nnx.eval_shape(lambda: Decoder(spec, vocabulary, rngs=nnx.Rngs(0))))[0]
 
 

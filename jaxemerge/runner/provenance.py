@@ -9,9 +9,12 @@ import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
+
+if TYPE_CHECKING:
+    from jaxemerge.models import Model
 
 _PACKAGES = ("jaxemerge", "jax", "jaxlib", "flax", "optax", "numpy", "polars")
 _SETTINGS = (
@@ -23,8 +26,12 @@ _SETTINGS = (
 _HARMLESS = ("--xla_force_host_platform_device_count", "--xla_dump_")  # flags that change no number
 
 
-def provenance() -> dict[str, Any]:
-    """Versions, code, device and time of this process, as plain JSON values."""
+def provenance(model: Model | None = None) -> dict[str, Any]:
+    """Versions, code, device and time of this process, as plain JSON values.
+
+    Args:
+        model: what is trained: the code that computes its parts on this platform is named, too.
+    """
     devices = jax.local_devices()
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -38,6 +45,7 @@ def provenance() -> dict[str, Any]:
         "devices": len(devices),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "settings": settings(),
+        "implementation": {} if model is None else model.implementation(),
     }
 
 
@@ -110,6 +118,7 @@ def described_circumstances(found: Sequence[Mapping[str, Any]]) -> list[tuple[st
         ("Code", _joined(_commit(one["git"]) for one in found)),
         ("Platform", _joined(one["platform"] for one in found)),
         ("JAX settings", _joined(_settings(one["settings"]) for one in found)),
+        ("Model computed by", _joined(_implementation(one.get("implementation", {})) for one in found)),
         ("XLA_FLAGS", _joined(one["xla_flags"] or "none" for one in found)),
     ]
 
@@ -133,3 +142,7 @@ def _settings(settings: Mapping[str, Any]) -> str:
     jax_names = [name for name in settings if name != "XLA_FLAGS"]  # that has a line of its own
     shown = {name: "default" if settings[name] is None else settings[name] for name in jax_names}
     return ", ".join(f"{name.removeprefix('jax_')} {value}" for name, value in shown.items())
+
+
+def _implementation(parts: Mapping[str, str]) -> str:
+    return ", ".join(f"{part} {code}" for part, code in parts.items()) or "plain code"

@@ -275,7 +275,8 @@ def run_chunk(
         StoppedError: ``stop`` was asked to.
         OSError: a file cannot be written.
     """
-    cell, began, circumstances = job.experiment.cell, time.monotonic(), provenance()
+    cell, began = job.experiment.cell, time.monotonic()
+    circumstances = provenance(job.experiment.model)
     evaluations: list[Evaluation] = []
     saved = _saved(store, cell, seeds, say)
     spent = saved.record["seconds"] if saved else 0.0

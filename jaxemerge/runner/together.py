@@ -183,7 +183,8 @@ def run_group(
         return
     cells = parts(group, chunk)
     keeps = [store.checkpoints(part.job.experiment.cell, part.seeds, interval) for part in cells]
-    began, circumstances, evaluations = time.monotonic(), provenance(), list[Evaluation]()
+    began, evaluations = time.monotonic(), list[Evaluation]()
+    circumstances = provenance(group.experiment.model)
 
     def record(part: Part) -> dict[str, Any]:
         share = len(part.seeds) / len(chunk)  # so that the times of cells add up

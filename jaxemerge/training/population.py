@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.devices import Layout, over_seeds
+from jaxemerge.devices import Layout, over_seeds, platform
+from jaxemerge.models.implementation import allowed_kernels
 from jaxemerge.training.state import Members, TrainState
 from jaxemerge.training.step import Recipe, StepInfo, initial_state, train_step
 
@@ -79,11 +80,12 @@ def fixed_part(recipe: Recipe) -> Fixed:
 
 def program(recipe: Recipe, layout: Layout) -> Program:
     """The training program of a cell; cells with the same ``fixed_part`` share it."""
-    return _program(fixed_part(recipe), layout)
+    return _program(fixed_part(recipe), layout, (platform(), allowed_kernels()))
 
 
 @functools.lru_cache(maxsize=32)
-def _program(fixed: Fixed, layout: Layout) -> Program:
+def _program(fixed: Fixed, layout: Layout, code: tuple[str, frozenset[str]]) -> Program:
+    del code  # platform and kernels: programs are traced differently for each
     # Initial weights are always drawn one seed after the other: they are then the same to the last
     # bit whatever the layout.
     one_by_one = Layout(layout.devices, 1)
