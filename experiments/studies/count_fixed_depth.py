@@ -31,10 +31,11 @@ What the full version finds was not measured here.
 from __future__ import annotations
 
 from jaxemerge import Experiment, families, neox
+from paper import experiments as paper
 from studies.settings import figure as figure
 from studies.settings import findings as findings
 from studies.settings import kept as kept
-from studies.settings import laptop, paper
+from studies.settings import laptop
 
 NAME = "count_fixed_depth"
 

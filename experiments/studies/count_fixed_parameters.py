@@ -30,10 +30,11 @@ At one size, deeper is surer: no seed of depth 1 succeeds at length 20, every on
 from __future__ import annotations
 
 from jaxemerge import Experiment, families, neox
+from paper import experiments as paper
 from studies.settings import figure as figure
 from studies.settings import findings as findings
 from studies.settings import kept as kept
-from studies.settings import laptop, paper
+from studies.settings import laptop
 
 NAME = "count_fixed_parameters"
 

@@ -30,10 +30,11 @@ Depth moves seeds from failure to success: none succeeds at depth 1, all do at d
 from __future__ import annotations
 
 from jaxemerge import Experiment, families, neox
+from paper import experiments as paper
 from studies.settings import figure as figure
 from studies.settings import findings as findings
 from studies.settings import kept as kept
-from studies.settings import laptop, paper
+from studies.settings import laptop
 
 NAME = "count_fixed_width"
 

@@ -38,8 +38,9 @@ import polars as pl
 from jaxemerge import Experiment, charts, neox
 from jaxemerge.analysis import final_scores, summarise
 from jaxemerge.stats import trend_test
+from paper import experiments as paper
 from studies.finding import Finding, final_matches, finding
-from studies.settings import laptop, longer, paper
+from studies.settings import laptop, longer
 
 NAME = "depth_or_width"
 THRESHOLD = 0.2

@@ -36,8 +36,9 @@ import polars as pl
 from jaxemerge import Experiment, charts, crossed, neox
 from jaxemerge.analysis import final_scores, variance_shares
 from jaxemerge.stats import Estimate, Interval
+from paper import experiments as paper
 from studies.finding import Finding, final_matches, finding
-from studies.settings import laptop, paper
+from studies.settings import laptop
 
 NAME = "init_or_data"
 

@@ -12,24 +12,6 @@ from jaxemerge import AdamW, Count, Experiment, Transformer, charts, paired
 from studies.finding import Finding, final_matches, success_findings
 
 
-def paper(models: Sequence[Transformer], study: str) -> tuple[Experiment, ...]:
-    """Numbers to 150, answers of at most 30 in training; 250 seeds, 10,000 steps of 128 x 256 tokens.
-
-    Zhao, Qin, Alvarez-Melis, Kakade, Saphra (2025), "Random Scaling of Emergent Capabilities",
-    arXiv 2502.17356.
-    """
-    base = Experiment(
-        task=Count(),
-        model=models[0],
-        optimizer=AdamW(learning_rate=1e-3, warmup=500, weight_decay=0.1, clip=1.0),
-        steps=10_000,
-        batch=128,
-        context=256,
-        seeds=paired(range(250)),
-    )
-    return _family(base, models, study)
-
-
 def laptop(models: Sequence[Transformer], study: str) -> tuple[Experiment, ...]:
     """Numbers to 40, answers of at most 10 in training; 16 seeds, 400 steps of 16 x 64 tokens."""
     base = Experiment(
