@@ -1,0 +1,117 @@
+"""Does the table of least times have every cell, and are wrong requests refused in one line?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+
+import cells
+import roofline
+from jaxemerge.training import compiled, cost_of
+from jaxemerge.training.roofline import Prediction
+
+CELLS = 15  # of the count study; two pairs of them are the same
+TEXT = """
+%body (c: (s32[], f32[7])) -> (s32[], f32[7]) {
+  %c = (s32[], f32[7]{0}) parameter(0)
+  %x = f32[7]{0} get-tuple-element(%c), index=1
+  ROOT %twice = f32[7]{0} add(%x, %x), metadata={op_name="jit(step)/add"}
+}
+ENTRY %main (c: (s32[], f32[7])) -> (s32[], f32[7]) {
+  %c.1 = (s32[], f32[7]{0}) parameter(0)
+  ROOT %w = (s32[], f32[7]{0}) while(%c.1), condition=%body, body=%body
+}
+"""
+
+
+def prediction(cell: cells.Cell, seeds: int) -> Prediction:
+    """What could have been found: of a cell's cost alone."""
+    cost = cost_of(cell)
+    return Prediction(
+        "h100",
+        "bfloat16",
+        seeds,
+        seeds,
+        321,
+        cost.flops / 20,
+        cost.flops,
+        12.0 * cost.parameters,
+        1e9,
+        0,
+        1.0,
+    )
+
+
+@pytest.fixture(autouse=True)
+def without_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(roofline, "predicted", lambda cell, chip, seeds, **_: prediction(cell, seeds))
+    monkeypatch.setattr(
+        roofline, "compiled_prediction", lambda cell, chip, seeds, **_: (prediction(cell, seeds), TEXT)
+    )
+    before = jax.config.jax_platforms  # type: ignore[attr-defined]
+    yield
+    jax.config.update("jax_platforms", before)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_the_whole_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.jsonl"
+    assert roofline.main(["--json", str(out)]) == 0
+    found = {line["cell"]: line for line in lines(out)}
+    grid = cells.grid("bfloat16")
+    assert len(grid) == CELLS
+    assert set(found) == {cell.name for cell in grid}
+    one = found["4x64"]
+    assert (one["target"], one["dtype"], one["seeds"], one["kernels"]) == ("h100", "bfloat16", 8, 321)
+    assert one["gflop_per_seed_step"] == pytest.approx(66, rel=0.02)
+    assert one["temporary_gb_per_seed"] == 1.0
+    assert one["hours_by_traffic"] == pytest.approx(one["ms_by_traffic"] * 250 * 10_000 / 3.6e6)
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 2 + len(found) + 1
+    # Cells that belong to two families are trained in both.
+    hours = sum(found[cell.name]["hours_by_products"] for cell in grid)
+    assert hours == pytest.approx(16.2, abs=0.2)
+    assert "15 cells of 250 seeds on one NVIDIA H100 80GB HBM3: " in shown[-1]
+    assert f"{hours:.1f} h by products at peak" in shown[-1]
+
+
+def test_heaviest_kernels_and_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hlo = tmp_path / "program.txt"
+    assert roofline.main(["4x64", "--seeds", "2", "--rows", "3", "--hlo", str(hlo)]) == 0
+    assert hlo.read_text() == TEXT
+    shown = capsys.readouterr().out
+    assert "jit(step)/add" in shown
+    assert f"{3 * 28 / 2 / 1e6:.3g}" in shown  # reads one array twice, and writes one
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--for", "v100"], "error: chip 'v100': must be one of h100, h200, a100, tpu-v5e, tpu-v6e\n"),
+        (["4by64"], "error: cell '4by64': must be one of quick"),
+        (["--seeds", "0"], "error: --seeds and --width: must be at least 1\n"),
+    ],
+)
+def test_wrong_requests(arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        roofline.main(arguments)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith(reason)
+
+
+def test_without_the_compiler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise compiled.CompilerMissingError("no compiler for GPUs here: pip install x")
+
+    monkeypatch.setattr(roofline, "predicted", refuse)
+    with pytest.raises(SystemExit):
+        roofline.main(["4x64"])
+    assert capsys.readouterr().err.endswith("error: no compiler for GPUs here: pip install x\n")

@@ -1,0 +1,91 @@
+"""Does a prediction say what the compiled program says, and is an answer given again only where it holds?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import pytest
+
+from jaxemerge.devices import Layout
+from jaxemerge.training import cost_of, roofline
+from jaxemerge.training.chips import chip_named
+from jaxemerge.training.compiled import compiled_training
+from jaxemerge.training.hlo import parse
+from jaxemerge.training.roofline import MEMORY_SHARE, Prediction, predicted
+from jaxemerge.training.traffic import step_kernels, total
+from small_cell import CELL
+
+H100 = chip_named("h100")
+FOUND = Prediction("h100", "bfloat16", 8, 8, 300, 3.0e9, 66e9, 3e6, 0.5e9, 0, 41.0)
+
+
+def test_least_times_are_bytes_and_products_over_what_the_chip_does() -> None:
+    assert FOUND.traffic_seconds == pytest.approx(3.0e9 / (0.9 * 3.352e12))
+    assert FOUND.arithmetic_seconds == pytest.approx(66e9 / 989.4e12)
+    assert FOUND.least_seconds == FOUND.traffic_seconds
+    assert replace(FOUND, bytes=1e6).least_seconds == FOUND.arithmetic_seconds
+    single = replace(FOUND, dtype="float32")
+    assert single.arithmetic_seconds == pytest.approx(2 * FOUND.arithmetic_seconds)
+
+
+def test_seeds_that_fit() -> None:
+    assert FOUND.side_by_side(10 * 503e6 + 1e6) == 10
+    assert FOUND.side_by_side(10 * 503e6 - 1e6) == 9
+    assert FOUND.in_turn(0.5e9 + 7 * 3e6) == 7
+    assert FOUND.in_turn(0.5e9 + 7 * 3e6 - 1) == 6
+    assert FOUND.in_turn(1e6) == 0
+    assert FOUND.side_by_side() == int(MEMORY_SHARE * H100.memory / 503e6) == 113
+
+
+@pytest.fixture
+def on_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiles for the host's devices in place of the chip's."""
+    monkeypatch.setattr(roofline, "described", lambda chip: tuple(jax.devices()[:2]))
+
+
+@pytest.mark.usefixtures("on_host")
+def test_a_prediction_is_per_device_and_seed(tmp_path: Path) -> None:
+    seeds, width = 6, 3
+    found = predicted(CELL, H100, seeds, width=width, cache=tmp_path)
+    done = compiled_training(CELL, Layout(tuple(jax.devices()[:2]), width), 2 * seeds)
+    assert found.bytes == pytest.approx(total(step_kernels(parse(done.text))) / width)
+    assert found.state == pytest.approx(done.state / seeds)
+    assert found.temporary == pytest.approx(done.temporary / width)
+    assert found.flops == cost_of(CELL).flops
+    assert (found.seeds, found.width, found.collectives) == (seeds, width, 0)
+    assert found.dtype == "float32"
+
+
+def test_an_answer_is_kept_and_given_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def compile_once(*arguments: object, **_: object) -> tuple[Prediction, str]:
+        asked.append(arguments)
+        return replace(FOUND, kernels=len(asked)), ""
+
+    monkeypatch.setattr(roofline, "compiled_prediction", compile_once)
+    first = predicted(CELL, H100, cache=tmp_path)
+    assert predicted(CELL, H100, cache=tmp_path) == first
+    assert predicted(replace(CELL, steps=999), H100, cache=tmp_path) == first  # the same program
+    assert len(asked) == 1
+    for cell, chip, seeds in (
+        (replace(CELL, batch=5), H100, 8),
+        (CELL, chip_named("a100"), 8),
+        (CELL, H100, 16),
+    ):
+        assert predicted(cell, chip, seeds, cache=tmp_path) != first
+    assert len(asked) == 4
+    monkeypatch.setattr(roofline, "_library", lambda: "other code")
+    assert predicted(CELL, H100, cache=tmp_path).kernels == 5
+
+
+def test_a_damaged_answer_is_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roofline, "compiled_prediction", lambda *_, **__: (FOUND, ""))
+    predicted(CELL, H100, cache=tmp_path)
+    [file] = tmp_path.iterdir()
+    for content in ("", "{}", file.read_text().replace('"kernels"', '"other"')):
+        file.write_text(content)
+        assert predicted(CELL, H100, cache=tmp_path) == FOUND
+        assert '"kernels"' in file.read_text()
