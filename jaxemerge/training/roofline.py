@@ -25,6 +25,7 @@ from jaxemerge.training.chips import Chip, chip_named
 from jaxemerge.training.compiled import compiled_training, described
 from jaxemerge.training.hlo import parse
 from jaxemerge.training.objective import cost_of
+from jaxemerge.training.plan import cell_bytes
 from jaxemerge.training.population import fixed_part
 from jaxemerge.training.traffic import collectives, step_kernels, total
 
@@ -118,16 +119,28 @@ def predicted(
     Raises:
         CompilerMissingError: the compiler for the chip is not installed.
     """
-    key = _key(recipe, chip, seeds, width or seeds)
-    path = cache / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json" if cache else None
-    kept = _kept(path, key) if path else None
-    if kept:
-        return kept
-    found, _ = compiled_prediction(recipe, chip, seeds, width=width)
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"key": key, "prediction": asdict(found)})
+    found = kept_prediction(recipe, chip, seeds, width=width, cache=cache)
+    if found is None:
+        found, _ = compiled_prediction(recipe, chip, seeds, width=width)
+        if cache:
+            key = _key(recipe, chip, seeds, width or seeds)
+            cache.mkdir(parents=True, exist_ok=True)
+            write_json(_file(cache, key), {"key": key, "prediction": asdict(found)})
     return found
+
+
+def kept_prediction(
+    recipe: Recipe, chip: Chip, seeds: int = SEEDS, *, width: int = 0, cache: Path | None
+) -> Prediction | None:
+    """An earlier answer of ``predicted``; None where there is none, or its file is damaged."""
+    if cache is None:
+        return None
+    key = _key(recipe, chip, seeds, width or seeds)
+    try:
+        answer = json.loads(_file(cache, key).read_text(encoding="utf-8"))
+        return Prediction(**answer["prediction"]) if answer["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def compiled_prediction(recipe: Recipe, chip: Chip, seeds: int, *, width: int = 0) -> tuple[Prediction, str]:
@@ -150,6 +163,13 @@ def compiled_prediction(recipe: Recipe, chip: Chip, seeds: int, *, width: int = 
         seconds=done.seconds,
     )
     return prediction, done.text
+
+
+def by_formula(recipe: Recipe, chip: Chip) -> Prediction:
+    """What is known without compiling: memory by formula and products; no kernels and no bytes."""
+    state, temporary = cell_bytes(recipe)
+    flops = cost_of(recipe).flops
+    return Prediction(chip.name, dtype_of(recipe), 1, 1, 0, 0.0, flops, state, temporary, 0, 0.0)
 
 
 def dtype_of(recipe: Recipe) -> str:
@@ -190,10 +210,5 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _kept(path: Path, key: Mapping[str, Any]) -> Prediction | None:
-    """The answer in a file; None where there is none or it is damaged."""
-    try:
-        answer = json.loads(path.read_text(encoding="utf-8"))
-        return Prediction(**answer["prediction"]) if answer["key"] == key else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _file(cache: Path, key: Mapping[str, Any]) -> Path:
+    return cache / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json"
