@@ -51,6 +51,11 @@ class Instruction:
         return self._attribute(r'custom_call_target="([^"]*)"')
 
     @property
+    def generator(self) -> str:
+        """What writes a fusion's code, as ``__triton``, where its kind alone does not say."""
+        return self._attribute(r'"fusion_backend_config":\{"kind":"([^"]*)"')
+
+    @property
     def source(self) -> str:
         """The operation of the traced program that it comes from."""
         return self._attribute(r'op_name="([^"]*)"')

@@ -121,7 +121,7 @@ def _open_loops(module: Module, computation: str) -> Iterator[Instruction]:
 def _kind(each: Instruction) -> str:
     if each.opcode == "custom-call":
         return each.target
-    return f"fusion {each.called('kind')}" if each.opcode == "fusion" else each.opcode
+    return f"fusion {each.generator or each.called('kind')}" if each.opcode == "fusion" else each.opcode
 
 
 def _bytes(module: Module, of: Computation, each: Instruction) -> int:

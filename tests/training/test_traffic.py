@@ -78,7 +78,7 @@ HloModule jit_advance, is_scheduled=true, input_output_alias={ {0}: (0, {}, may-
   %scale = f32[11]{0} get-tuple-element(%carry), index=3
   %table = f32[13,11]{1,0} get-tuple-element(%carry), index=4
   %fused = f32[7,11]{1,0} fusion(%x, %scale), kind=kLoop, calls=%scaled, metadata={op_name="a (b) c = d"}
-  %put = (f32[13,11]{1,0}, bf16[11]{0}) fusion(%table, %fused, %i), kind=kInput, calls=%row_put
+  %put = (f32[13,11]{1,0}, bf16[11]{0}) fusion(%table, %fused, %i), kind=kCustom, calls=%row_put, backend_config={"fusion_backend_config":{"kind":"__triton"}}
   %table.1 = f32[13,11]{1,0} get-tuple-element(%put), index=0
   %start = (f32[7,11]{1,0}, f32[7,11]{1,0}, u32[]) copy-start(%fused)
   %product = (f32[7,7]{1,0}, s8[4194304]{0}) custom-call(%fused, %x), custom_call_target="__cublas$gemm"
@@ -141,6 +141,7 @@ def test_kernels_are_told_apart_by_what_they_are() -> None:
     kinds = {kernel.name: kernel.kind for kernel in step_kernels(module())}
     assert kinds["fused"] == "fusion kLoop"
     assert kinds["product"] == "__cublas$gemm"
+    assert kinds["put"] == "fusion __triton"
     assert kinds["copy.3"] == "copy"
     [fused] = [kernel for kernel in step_kernels(module()) if kernel.name == "fused"]
     assert (fused.source, fused.shape) == ("a (b) c = d", "f32[7,11]{1,0}")
