@@ -3,6 +3,7 @@
 python experiments/run.py                       the quick study: minutes on two cores
 python experiments/run.py --seeds 24            the same with 24 seeds; trains only the missing ones
 python experiments/run.py count_fixed_depth --plan      what a study would cost, without training
+python experiments/run.py count_fixed_depth --plan --for h100       the same for a GPU that is not here
 python experiments/run.py count_fixed_depth --quick     a small version of a large study
 python experiments/run.py count_quick --set model.depth=6 --set steps=1000 --out results/deep
 python experiments/run.py --task my_task.py:MyTask --set task.length=9      a task of your own

@@ -16,6 +16,7 @@ from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.sweep import distinct, override, parse
 from jaxemerge.runner.trackers import TRACKERS
 from jaxemerge.training import Seed, crossed, paired
+from jaxemerge.training.chips import CHIPS, chip_named
 
 RESOURCES = ("partition", "time", "gpus", "cpus", "job_memory", "parallel", "sbatch")
 ON_A_FOLDER = ("status", "report", "verify", "export")
@@ -102,6 +103,12 @@ def parser(description: str | None, studies: Mapping[str, ModuleType]) -> Parser
         help="change a field of every cell, as model.depth=6; may be given several times",
     )
     top.add_argument("--plan", action="store_true", help="print cells, sizes, cost and time; train nothing")
+    top.add_argument(
+        "--for",
+        dest="target",
+        metavar="CHIP",
+        help=f"--plan for a chip that need not be here, compiled for it: {', '.join(CHIPS)}",
+    )
     top.add_argument(
         "--rate",
         type=float,
@@ -224,6 +231,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise ValueError("--chunk, --width and --devices: must be at least 1")
     if options.rate is not None and not options.rate > 0:
         raise ValueError(f"--rate {options.rate:g}: must be positive")
+    if options.target is not None and chip_named(options.target) and not options.plan:
+        raise ValueError(f"--for {options.target}: belongs to --plan")
     if not options.checkpoint >= 0:
         raise ValueError(f"--checkpoint {options.checkpoint:g}: must be at least 0 seconds")
     if not options.patience >= 0:

@@ -12,6 +12,7 @@ from typing import Any
 from jax.errors import JaxRuntimeError
 from rich.console import Console
 
+from jaxemerge.cli.chip import chip_plan, compile_on_host
 from jaxemerge.cli.folder import FAILED, report
 from jaxemerge.cli.options import (
     chosen_cells,
@@ -37,6 +38,7 @@ from jaxemerge.runner.together import Chunk, Group, parts, run_group, together
 from jaxemerge.runner.trackers import tracker
 from jaxemerge.runner.train import Progress, prepare, shrunk
 from jaxemerge.training import Seed, cost_of, is_out_of_memory
+from jaxemerge.training.chips import chip_named
 
 Follower = Callable[[Progress], None]  # is told of a chunk's progress
 Follow = Callable[[Experiment, Sequence[Seed]], contextlib.AbstractContextManager[Follower]]
@@ -51,6 +53,8 @@ def study(
     given: dict[str, Any] = {"study": whole, "chunk": options.chunk, "width": options.width}
     given |= {"memory": parse_memory(options.memory), "cache": None}
     use_host_cores(options.devices)
+    if options.target:
+        compile_on_host()
     processes.start_devices()
     if not options.no_cache:
         keep_compiled()
@@ -97,9 +101,14 @@ def plan(
     if not processes.first:
         return 0
     kept = open_store(folder) if (folder / "study.json").is_file() else None
+    order = [cell.cell for cell in given["study"]]
+    if options.target:
+        left = [job.experiment for job in jobs(cells, kept, study=given["study"])]
+        answers = given["cache"] and cache_folder() / "rooflines"
+        chip_plan(left, chip_named(options.target), console, order, memory=given["memory"], cache=answers)
+        return 0
     rate = options.rate or assumed_rate(getattr(cells[0].model, "dtype", "float32"))
     todo = jobs(cells, kept, **given, search=options.search)
-    order = [cell.cell for cell in given["study"]]
     plan_table(console, estimates(cells, todo, rate), rate, order, given=options.rate is not None)
     if processes.count > 1:
         say(console, f"That is what the first of {processes.count} processes trains of every cell.")
