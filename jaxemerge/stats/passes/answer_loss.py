@@ -12,7 +12,7 @@ from ..estimates.interval import Estimate, check_confidence
 from ..estimates.resampling import generator, percentile_interval
 from .counts import Pair, read_arrays
 from .growth_curves import HIGHEST, LAW, LOWEST, Array, axis_of
-from .growth_fit import Counts, best_line, climb
+from .growth_fit import Counts, best_line, fit
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _relations(
     times = rng.multinomial(len(loss), np.full(len(loss), 1 / len(loss)), size=resamples)
     weight = np.repeat(times, loss.shape[1], axis=1).astype(np.float64)
     drawn = Counts(weight * passes.ravel(), weight * samples.ravel())
-    lines, _ = climb(LAW, drawn, axis, np.repeat(line, resamples, axis=0))
+    lines, _ = fit(LAW, drawn, axis, np.repeat(line, resamples, axis=0))
 
     def natural(theta: Array) -> Array:
         slope = theta[..., 1] / axis.unit

@@ -12,7 +12,7 @@ from scipy.special import chdtrc, chdtri
 from ..estimates.interval import Estimate, Interval
 from .counts import Pair, as_observed, read_arrays
 from .growth_curves import BENT, CHAIN, CIRCUITS, LAW, Array, Axis, Curve, axis_of
-from .growth_fit import Exact, Observed, best_curve, best_line, profile_ends, told
+from .growth_fit import Exact, Observed, best_curve, best_line, profile_ends, slope_sign
 
 SCALING, SUB, SUPER, UNDECIDED = "scaling", "sub-scaling", "super-scaling", "undecided"
 # Bends smaller than this are no departure from the law: 0.25 is a factor of 1.28 in -ln P half way. Of exact
@@ -72,7 +72,7 @@ def _identified(data: Observed, axis: Axis) -> NDArray[np.bool_]:
     places = np.unique(axis.z)
     there = data.rough()[1] > 0
     number = np.stack([there[:, axis.z == z].any(axis=1) for z in places], axis=1).sum(axis=1)
-    return (number >= 3) & ~np.isnan(told(data, axis))
+    return (number >= 3) & ~np.isnan(slope_sign(data, axis))
 
 
 MODELS: dict[str, Curve] = {"law": LAW, "chain": CHAIN, "circuits": CIRCUITS}

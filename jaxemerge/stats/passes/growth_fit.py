@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from ..estimates.fisher_scoring import Bounds, Search, best_of_starts, maximise
 from .growth_curves import HIGHEST, LAW, LOWEST, Array, Axis, Curve
 
-ITERATIONS = 200
-GAIN = 1e-10  # of log-likelihood: a smaller step ends the climb
-STIFFEST = 1e12
+SEARCH = Search(iterations=200, gain=1e-10, stiffest=1e12, ridge=1e-12, longest=5.0, still=1e-13)
 
 
 class Counts(NamedTuple):
@@ -24,8 +23,8 @@ class Counts(NamedTuple):
     passes: Array
     samples: Array
 
-    def height(self, f: Array) -> Array:
-        """Log-likelihoods [B] of curves F [B, N]."""
+    def log_likelihood(self, f: Array) -> Array:
+        """[B] of curves F [B, N]."""
         hazard = np.exp(np.clip(f, LOWEST, HIGHEST))
         failed = self.samples - self.passes
         return np.sum(-self.passes * hazard + xlogy(failed, -np.expm1(-hazard)), axis=-1)
@@ -54,7 +53,7 @@ class Exact(NamedTuple):
     f: Array
     weight: Array
 
-    def height(self, f: Array) -> Array:
+    def log_likelihood(self, f: Array) -> Array:
         return -np.sum(self.weight * (self.f - f) ** 2, axis=-1) / 2
 
     def expand(self, f: Array) -> tuple[Array, Array]:
@@ -79,26 +78,44 @@ def best_line(data: Observed, axis: Axis) -> tuple[Array, Array]:
     spread = np.maximum((weight * away**2).sum(axis=-1), 1e-9 * total)
     slope = -(weight * away * f).sum(axis=-1) / spread
     rough = np.stack([mean_f + slope * mean_z, slope], axis=-1)
-    return climb(LAW, data, axis, rough)
+    return fit(LAW, data, axis, rough)
 
 
 def best_curve(curve: Curve, data: Observed, axis: Axis, line: Array) -> tuple[Array, Array]:
     """The most likely of a curve's fits from all of its starts, theta [B, P] and log-likelihoods [B]."""
-    starts = curve.starts(line)
-    fits, tries, size = starts.shape
-    repeated = data.rows(np.repeat(np.arange(fits), tries))
-    theta, height = climb(curve, repeated, axis, starts.reshape(-1, size))
-    winner = height.reshape(fits, tries).argmax(axis=1) + tries * np.arange(fits)
-    return theta[winner], height[winner]
+
+    def maximised(starts: Array, rows: NDArray[np.int_]) -> tuple[Array, Array]:
+        return fit(curve, data.rows(rows), axis, starts)
+
+    return best_of_starts(maximised, curve.starts(line))
 
 
-def climb(
+class _Fit(NamedTuple):
+    """Likelihoods of the parameters theta [B, P] of one curve."""
+
+    curve: Curve
+    data: Observed
+    axis: Axis
+
+    def log_likelihood(self, theta: Array) -> Array:
+        return self.data.log_likelihood(self.curve.value(theta, self.axis.z))
+
+    def expand(self, theta: Array) -> tuple[Array, Array]:
+        slope, information = self.data.expand(self.curve.value(theta, self.axis.z))
+        by_theta = self.curve.slopes(theta, self.axis.z)
+        score = np.einsum("bn,bnp->bp", slope, by_theta)
+        return score, (information[..., None] * by_theta).swapaxes(1, 2) @ by_theta
+
+    def rows(self, index: NDArray[np.int_]) -> _Fit:
+        return self._replace(data=self.data.rows(index))
+
+
+def fit(
     curve: Curve, data: Observed, axis: Axis, start: Array, held: NDArray[np.bool_] | None = None
 ) -> tuple[Array, Array]:
-    """The top of the likelihood near a start, within the curve's box.
+    """The most likely parameters near a start, within the curve's box.
 
-    Fisher scoring, damped where a full step would not climb (Levenberg-Marquardt), on the parameters that no
-    bound holds. Laws have one top only, as the likelihood is log-concave in F.
+    A law has one maximum only, as the likelihood is log-concave in F.
 
     Args:
         curve: P parameters.
@@ -110,53 +127,12 @@ def climb(
     Returns:
         theta [B, P] and its log-likelihood [B].
     """
-    lower, upper = curve.box(axis.steepest)
     fixed = np.zeros(curve.size, np.bool_) if held is None else held
-    theta = np.clip(start, lower, upper)
-    best = data.height(curve.value(theta, axis.z))
-    damping = np.full(len(theta), 1e-3)
-    live = np.arange(len(theta))
-    for _ in range(ITERATIONS):
-        here = data.rows(live)
-        step = _step(curve, here, axis, theta[live], damping[live], (lower, upper, fixed))
-        moved = np.clip(theta[live] + step, lower, upper)
-        reached = here.height(curve.value(moved, axis.z))
-        gain = reached - best[live]
-        up = gain > 0
-        theta[live[up]], best[live[up]] = moved[up], reached[up]
-        damping[live] = np.where(up, np.maximum(damping[live] / 8, 1e-9), damping[live] * 6)
-        go_on = np.where(up, gain > GAIN, damping[live] < STIFFEST) & np.any(np.abs(step) > 1e-13, axis=-1)
-        live = live[go_on]
-        if len(live) == 0:
-            break
-    return theta, best
+    return maximise(_Fit(curve, data, axis), start, Bounds(*curve.box(axis.steepest), fixed), SEARCH)
 
 
-def _step(
-    curve: Curve,
-    data: Observed,
-    axis: Axis,
-    theta: Array,
-    damping: Array,
-    limits: tuple[Array, Array, NDArray[np.bool_]],
-) -> Array:
-    lower, upper, fixed = limits
-    slope, information = data.expand(curve.value(theta, axis.z))
-    by_theta = curve.slopes(theta, axis.z)
-    score = np.einsum("bn,bnp->bp", slope, by_theta)
-    matrix = (information[..., None] * by_theta).swapaxes(1, 2) @ by_theta
-    stuck = fixed | ((theta <= lower) & (score <= 0)) | ((theta >= upper) & (score >= 0))
-    free = ~stuck
-    score = np.where(free, score, 0.0)
-    matrix = np.where(free[:, :, None] & free[:, None, :], matrix, 0.0)
-    diagonal = np.einsum("bpp->bp", matrix)  # a view: written through below
-    diagonal *= 1 + damping[:, None]
-    diagonal += np.where(stuck, 1.0, 1e-10 + 1e-12 * diagonal.max(axis=-1, keepdims=True))
-    return np.clip(np.linalg.solve(matrix, score[..., None])[..., 0], -5.0, 5.0)
-
-
-def told(data: Observed, axis: Axis) -> Array:
-    """What B data sets say of the slope of a law [B].
+def slope_sign(data: Observed, axis: Axis) -> Array:
+    """Whether B data sets bound the slope of a law [B].
 
     0 where it is finite; 1 where all scales above some place passed more than those below in a way that the
     steepest law explains best, and -1 where those below did; NaN where nothing passed, nothing failed, or one
@@ -217,7 +193,7 @@ def profile_ends(
     sign = np.repeat([-1.0, 1.0], fits)
 
     def above(values: Array, near: Array) -> tuple[NDArray[np.bool_], Array]:
-        found, height = climb(curve, both, axis, np.where(held, values[:, None], near), held)
+        found, height = fit(curve, both, axis, np.where(held, values[:, None], near), held)
         return height >= cuts, found
 
     inner = np.tile(theta, (2, 1))

@@ -25,7 +25,7 @@ from .counts import (
 )
 from .growth import Growth, classify
 from .growth_curves import HIGHEST, LAW, LOWEST, Array, Axis, axis_of
-from .growth_fit import Counts, Observed, best_line, climb, profile_ends, told
+from .growth_fit import Counts, Observed, best_line, fit, profile_ends, slope_sign
 
 LEVELS, UNITS = ("instance", "dataset"), ("samples", "items", "seeds")
 
@@ -182,17 +182,17 @@ def fit_task_scaling(
     elif bootstraps and isinstance(data, Counts):
         rule = stop if level == "instance" else None
         again = draw_counts(_rates(line, axis), data.samples, rule, bootstraps, rng)
-    laws = _laws(line, told(data, axis))
+    laws = _laws(line, slope_sign(data, axis))
     drawn = None if again is None else _refit(again, axis, line, bootstraps)
     found = _record(axis, shape, height, laws, drawn, growth, confidence)
     return found if again is None else _with_steps(found, data, line, height)
 
 
 class _Laws(NamedTuple):
-    """Laws [..., B, 2], NaN without a pass, and what is told of their slopes [..., B]."""
+    """Laws [..., B, 2], NaN without a pass, and the signs of infinite slopes [..., B], see `slope_sign`."""
 
     line: Array
-    told: Array
+    sign: Array
 
 
 def _laws(line: Array, slopes: Array) -> _Laws:
@@ -202,9 +202,9 @@ def _laws(line: Array, slopes: Array) -> _Laws:
 
 
 def _refit(data: Observed, axis: Axis, near: Array, resamples: int) -> _Laws:
-    theta, _ = climb(LAW, data, axis, np.tile(near, (resamples, 1)))
+    theta, _ = fit(LAW, data, axis, np.tile(near, (resamples, 1)))
     shape = (resamples, len(near))
-    return _laws(theta.reshape(*shape, 2), told(data, axis).reshape(shape))
+    return _laws(theta.reshape(*shape, 2), slope_sign(data, axis).reshape(shape))
 
 
 def _rates(line: Array, axis: Axis) -> Array:
@@ -231,7 +231,7 @@ def _record(
     growth: Growth,
     confidence: float,
 ) -> TaskScaling:
-    drawn = drawn or _Laws(np.zeros((0, *laws.line.shape)), np.zeros((0, *laws.told.shape)))
+    drawn = drawn or _Laws(np.zeros((0, *laws.line.shape)), np.zeros((0, *laws.sign.shape)))
     estimates = [
         _with_interval(a.reshape(shape), r.reshape(len(r), *shape), confidence)
         for a, r in zip(_natural(laws, axis), _natural(drawn, axis), strict=True)
@@ -274,8 +274,8 @@ def _natural(laws: _Laws, axis: Axis) -> tuple[Array, Array]:
     intercept, slope = laws.line[..., 0], laws.line[..., 1]
     with np.errstate(over="ignore"):
         c = np.exp(intercept + slope / axis.unit * axis.centre)
-    finite, step = laws.told == 0, np.where(laws.told > 0, np.inf, -np.inf)
-    unknown = np.isnan(laws.told)
+    finite, step = laws.sign == 0, np.where(laws.sign > 0, np.inf, -np.inf)
+    unknown = np.isnan(laws.sign)
     alpha = np.where(finite, slope / axis.unit, np.where(unknown, np.nan, step))
     return np.where(finite, c, np.where(unknown, np.nan, np.maximum(step, 0.0))), alpha
 

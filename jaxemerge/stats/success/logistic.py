@@ -1,4 +1,4 @@
-"""The fit of a logistic curve with lapses, posed: parameters, bounds, and where to start from."""
+"""Which logistic curve between two asymptotes fits counts of successes best? Many fits at once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, xlog1py, xlogy
 
+from ..estimates.fisher_scoring import Bounds, Search, best_of_starts, maximise
+
 Array = NDArray[np.float64]
 
 STEEPEST = 40.0  # logits between two neighbouring scales: from here on a curve is a step
+SEARCH = Search(iterations=300, gain=1e-9, stiffest=1e10, ridge=1e-14)
+TINY = 1e-290  # least probability, so that an impossible success costs much but not infinitely much
 FAR = 30.0  # ranges of the log scale: a midpoint further away than this is infinitely far
 
 
@@ -45,6 +49,58 @@ def check_counts(scale: ArrayLike, successes: ArrayLike, trials: ArrayLike) -> C
     return Counts(logs[some], k[some], n[some])
 
 
+class Curves(NamedTuple):
+    """Counts of B data sets, with likelihoods of theta [B, K + 2]: coefficients, then floor and ceiling.
+
+    Attributes:
+        design: [B, N, K].
+        successes, trials: [B, N].
+    """
+
+    design: Array
+    successes: Array
+    trials: Array
+
+    def log_likelihood(self, theta: Array) -> Array:
+        """[B] binomial log-likelihoods, without the binomial coefficients."""
+        p = np.clip(probability(theta, self.design), TINY, 1 - 1e-16)
+        return np.sum(xlogy(self.successes, p) + xlog1py(self.trials - self.successes, -p), axis=-1)
+
+    def expand(self, theta: Array) -> tuple[Array, Array]:
+        """Score [B, K + 2] and expected information [B, K + 2, K + 2]."""
+        s = expit(np.einsum("bnk,bk->bn", self.design, theta[:, :-2]))
+        floor, ceiling = theta[:, -2, None], theta[:, -1, None]
+        p = np.clip(floor + (ceiling - floor) * s, 1e-12, 1 - 1e-12)
+        slope = ((ceiling - floor) * s * (1 - s))[..., None] * self.design
+        gradient_BNK = np.concatenate([slope, (1 - s)[..., None], s[..., None]], axis=-1)  # of p in theta
+        weight = 1 / (p * (1 - p))
+        score = np.einsum("bn,bnk->bk", (self.successes - self.trials * p) * weight, gradient_BNK)
+        return score, ((self.trials * weight)[..., None] * gradient_BNK).swapaxes(1, 2) @ gradient_BNK
+
+    def rows(self, index: NDArray[np.int_]) -> Curves:
+        """The data sets `index`."""
+        return Curves(*(a[index] for a in self))
+
+
+def probability(theta: Array, design: Array) -> Array:
+    """Success probabilities floor + (ceiling - floor) sigmoid(design @ beta).
+
+    Args:
+        theta: [B, K + 2] coefficients beta, then floor and ceiling.
+        design: [B, N, K].
+
+    Returns:
+        [B, N].
+    """
+    floor, ceiling = theta[:, -2, None], theta[:, -1, None]
+    return floor + (ceiling - floor) * expit(np.einsum("bnk,bk->bn", design, theta[:, :-2]))
+
+
+def _floor_below_ceiling(theta: Array) -> Array:
+    theta[:, -2] = np.minimum(theta[:, -2], theta[:, -1])
+    return theta
+
+
 class Problem(NamedTuple):
     """A curve to be fitted, in standardised logarithms of scale.
 
@@ -69,14 +125,14 @@ class Problem(NamedTuple):
 
     def best(self) -> tuple[Array, float]:
         """The most likely theta [P + 2] and its log-likelihood."""
-        theta, height = self.climb(self.starts[None], self.lower, self.upper)
-        return theta[0], float(height[0])
+        theta, log_likelihood = self.maximise(self.starts[None], self.lower, self.upper)
+        return theta[0], float(log_likelihood[0])
 
     def some_starts(self) -> Array:
         """About a dozen of the starts, for fits whose neighbourhood is known."""
         return self.starts[np.unique(np.linspace(0, len(self.starts) - 1, 12).astype(int))]
 
-    def climb(
+    def maximise(
         self,
         starts: Array,
         lower: Array,
@@ -84,22 +140,30 @@ class Problem(NamedTuple):
         design: Array | None = None,
         successes: Array | None = None,
     ) -> tuple[Array, Array]:
-        """Best of Q starts [G, Q, P + 2] for each of G fits; the other arguments are [G, ...] or shared."""
-        fits, tries, size = starts.shape
+        """The best of Q starts [G, Q, P + 2] for each of G fits; the other arguments are [G, ...] or shared.
 
-        def spread(a: Array) -> Array:
-            return np.repeat(np.broadcast_to(a, (fits, *a.shape[1:])), tries, axis=0)
+        Equal bounds fix a parameter. A search finds the maximum near its start, so that fitted asymptotes
+        need several starts.
 
-        theta, height = maximise(
-            starts.reshape(-1, size),
-            spread(self.design if design is None else design),
-            spread(self.successes if successes is None else successes),
-            spread(self.trials),
-            spread(np.atleast_2d(lower)),
-            spread(np.atleast_2d(upper)),
-        )
-        winner = height.reshape(fits, tries).argmax(axis=1) + tries * np.arange(fits)
-        return theta[winner], height[winner]
+        Returns:
+            theta [G, P + 2] and log-likelihoods [G].
+        """
+        fits = len(starts)
+        data = [
+            self.design if design is None else design,
+            self.successes if successes is None else successes,
+            self.trials,
+            np.atleast_2d(lower),
+            np.atleast_2d(upper),
+        ]
+        spread = [np.broadcast_to(a, (fits, *a.shape[1:])) for a in data]
+
+        def maximised(flat: Array, fit: NDArray[np.int_]) -> tuple[Array, Array]:
+            *counts, low, high = (a[fit] for a in spread)
+            bounds = Bounds(low, high, low == high)
+            return maximise(Curves(*counts), flat, bounds, SEARCH, _floor_below_ceiling)
+
+        return best_of_starts(maximised, starts)
 
 
 def pose(counts: Counts, floor: float | None, ceiling: float | None, interaction: bool = True) -> Problem:
@@ -153,97 +217,3 @@ def _flat_starts(size: int, share: Array) -> Array:
     rest = [0.0] * (size - 3)
     tops = (max(share.max(), 0.05), 1.0)
     return np.array([(0, *pair, *rest, share.min(), top) for pair in slopes for top in tops], np.float64)
-
-
-ITERATIONS = 300
-GAIN = 1e-9  # of log-likelihood: a smaller step ends the climb
-TINY = 1e-290  # least probability, so that an impossible success costs much but not infinitely much
-STIFFEST = 1e10
-
-
-def probability(theta: Array, design: Array) -> Array:
-    """Success probabilities floor + (ceiling - floor) sigmoid(design @ beta).
-
-    Args:
-        theta: [B, K + 2] coefficients beta, then floor and ceiling.
-        design: [B, N, K].
-
-    Returns:
-        [B, N].
-    """
-    floor, ceiling = theta[:, -2, None], theta[:, -1, None]
-    return floor + (ceiling - floor) * expit(np.einsum("bnk,bk->bn", design, theta[:, :-2]))
-
-
-def log_likelihood(theta: Array, design: Array, successes: Array, trials: Array) -> Array:
-    """[B] binomial log-likelihoods, without the binomial coefficients."""
-    p = np.clip(probability(theta, design), TINY, 1 - 1e-16)
-    return np.sum(xlogy(successes, p) + xlog1py(trials - successes, -p), axis=-1)
-
-
-def maximise(
-    start: Array, design: Array, successes: Array, trials: Array, lower: Array, upper: Array
-) -> tuple[Array, Array]:
-    """Maximum-likelihood coefficients and asymptotes of B data sets within a box.
-
-    Fisher scoring, damped where a full step would not climb (Levenberg-Marquardt), on the parameters that
-    are not held by a bound (projected Newton). A parameter is fixed by equal bounds. It climbs to the top
-    near its start: with fitted asymptotes give several starts and keep the best.
-
-    Args:
-        start: [B, K + 2], as in `probability`; taken into the box.
-        design: [B, N, K].
-        successes: [B, N].
-        trials: [B, N].
-        lower: [B, K + 2] or broadcastable.
-        upper: [B, K + 2] or broadcastable.
-
-    Returns:
-        theta [B, K + 2] and its log-likelihood [B].
-
-    References:
-        Bertsekas (1982), SIAM J. Control Optim. 20, p. 221 (projected Newton).
-    """
-    lower, upper = np.broadcast_to(lower, start.shape), np.broadcast_to(upper, start.shape)
-    data = [np.broadcast_to(a, (len(start), *a.shape[1:])) for a in (design, successes, trials)]
-    theta = np.clip(start, lower, upper)
-    theta[:, -2] = np.minimum(theta[:, -2], theta[:, -1])
-    best = log_likelihood(theta, *data)
-    damping = np.full(len(theta), 1e-3)
-    live = np.arange(len(theta))
-    for _ in range(ITERATIONS):
-        here = (data[0][live], data[1][live], data[2][live])
-        step = _step(theta[live], *here, lower[live], upper[live], damping[live])
-        moved = np.clip(theta[live] + step, lower[live], upper[live])
-        moved[:, -2] = np.minimum(moved[:, -2], moved[:, -1])
-        reached = log_likelihood(moved, *here)
-        gain = reached - best[live]
-        up = gain > 0
-        theta[live[up]], best[live[up]] = moved[up], reached[up]
-        damping[live] = np.where(up, np.maximum(damping[live] / 8, 1e-9), damping[live] * 6)
-        live = live[np.where(up, gain > GAIN, damping[live] < STIFFEST) & np.any(step != 0, axis=-1)]
-        if len(live) == 0:
-            break
-    return theta, best
-
-
-def _step(
-    theta: Array, design: Array, successes: Array, trials: Array, lower: Array, upper: Array, damping: Array
-) -> Array:
-    s = expit(np.einsum("bnk,bk->bn", design, theta[:, :-2]))
-    floor, ceiling = theta[:, -2, None], theta[:, -1, None]
-    p = np.clip(floor + (ceiling - floor) * s, 1e-12, 1 - 1e-12)
-    slope = ((ceiling - floor) * s * (1 - s))[..., None] * design
-    gradient_BNK = np.concatenate([slope, (1 - s)[..., None], s[..., None]], axis=-1)  # of p in theta
-    weight = 1 / (p * (1 - p))
-    score = np.einsum("bn,bnk->bk", (successes - trials * p) * weight, gradient_BNK)
-    information = ((trials * weight)[..., None] * gradient_BNK).swapaxes(1, 2) @ gradient_BNK
-
-    held = ((theta <= lower) & (score <= 0)) | ((theta >= upper) & (score >= 0)) | (lower == upper)
-    score = np.where(held, 0.0, score)
-    free = ~held
-    information = np.where(free[:, :, None] & free[:, None, :], information, 0.0)
-    diagonal = np.einsum("bkk->bk", information)  # a view: written through below
-    diagonal *= 1 + damping[:, None]
-    diagonal += np.where(held, 1.0, 1e-10 + 1e-14 * diagonal.max(axis=-1, keepdims=True))
-    return np.linalg.solve(information, score[..., None])[..., 0]

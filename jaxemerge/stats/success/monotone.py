@@ -204,5 +204,5 @@ def _gain(problem: Problem, successes: Array, step_heights: Array) -> Array:
     """Twice the gain of the best curve over the best step [R]; a step being a curve, never negative."""
     starts = problem.starts if len(successes) == 1 else problem.some_starts()
     starts = np.broadcast_to(starts, (len(successes), *starts.shape))
-    _, curve = problem.climb(starts, problem.lower, problem.upper, successes=successes)
+    _, curve = problem.maximise(starts, problem.lower, problem.upper, successes=successes)
     return np.maximum(2 * (curve - step_heights.max(axis=-1)), 0.0)

@@ -13,7 +13,7 @@ from scipy.special import chdtri
 from ..estimates.interval import UNKNOWN, Estimate, Interval, check_confidence
 from ..estimates.profile import level_set
 from ..estimates.resampling import generator, order_interval
-from .logistic import FAR, Problem, check_counts, design_of, log_likelihood, pose, probability
+from .logistic import FAR, Curves, Problem, check_counts, design_of, pose, probability
 
 Array = NDArray[np.float64]
 
@@ -226,7 +226,7 @@ def _fixed_profile(problem: Problem, theta: Array, j: int) -> Callable[[Array], 
         lower[:, j] = upper[:, j] = values
         lower[:, -1] = np.maximum(lower[:, -1], lower[:, -2])
         upper[:, -2] = np.minimum(upper[:, -2], upper[:, -1])
-        return problem.climb(start, lower, upper)[1]
+        return problem.maximise(start, lower, upper)[1]
 
     return profile
 
@@ -256,7 +256,7 @@ def _midpoint_profile(problem: Problem, theta: Array) -> Callable[[Array], tuple
     def profile(values: Array) -> tuple[Array, Array]:
         design = np.stack(np.broadcast_arrays(1.0, problem.z[:, 0] - values[:, None]), axis=-1)
         start = np.broadcast_to(starts, (len(values), *starts.shape))
-        fitted, height = problem.climb(start, lower, upper, design)
+        fitted, height = problem.maximise(start, lower, upper, design)
         fitted[:, 0] = -fitted[:, 1] * values
         return fitted, height
 
@@ -271,7 +271,7 @@ def _bootstrapped(
     drawn = rng.binomial(trials.astype(int), share, size=(resamples, len(share))).astype(np.float64)
     starts = np.concatenate([theta[None], problem.some_starts()])
     starts = np.broadcast_to(starts, (resamples, *starts.shape))
-    found, _ = problem.climb(starts, problem.lower, problem.upper, successes=drawn)
+    found, _ = problem.maximise(starts, problem.lower, problem.upper, successes=drawn)
     slopes = found[:, 1:-2]
     middles = np.divide(-found[:, 0], found[:, 1], out=np.full(resamples, np.inf), where=found[:, 1] > 0)
     found[:, 1:-2] = np.where(np.abs(slopes) > problem.upper[1:-2] / 2.5, np.sign(slopes) * np.inf, slopes)
@@ -299,7 +299,7 @@ def _record(problem: Problem, theta: Array, estimates: list[Estimate]) -> Succes
         floor=floor,
         ceiling=ceiling,
         log_likelihood=float(
-            log_likelihood(theta[None], problem.design, problem.successes, problem.trials)[0]
+            Curves(problem.design, problem.successes, problem.trials).log_likelihood(theta[None])[0]
         ),
         centre=np.exp(centre),
         coefficients=np.concatenate([theta[:1], theta[1:-2] / units, theta[-2:]]),
