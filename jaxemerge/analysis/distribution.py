@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jaxemerge.stats import Estimate, Summaries, bootstrap, success_interval, summaries
+from jaxemerge.stats.estimates.arguments import check_at_least
 
 from .results import cell_labels, final, final_scores, rows_of, with_test_label
 
@@ -156,8 +157,7 @@ def density(frame: pl.DataFrame, points: int = 81, metric: str = "exact_match") 
     References:
         Silverman (1986), Density Estimation for Statistics and Data Analysis, eq. 3.31 and section 2.10.
     """
-    if points < 2:
-        raise ValueError(f"points={points} must be at least 2")
+    check_at_least(2, points=points)
     inside = (pl.col("value") > 0) & (pl.col("value") < 1)
     groups = (
         final_scores(frame, metric)
@@ -211,8 +211,7 @@ def histogram(frame: pl.DataFrame, bins: int = 20, metric: str = "exact_match") 
     Raises:
         ValueError: if `bins` < 1, or columns or the metric are missing.
     """
-    if bins < 1:
-        raise ValueError(f"bins={bins} must be at least 1")
+    check_at_least(1, bins=bins)
     value = pl.col("value")
     number = (value * bins).floor().clip(0, bins - 1)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
 from jaxemerge.stats import bootstrap, emergence_score, generator, success_interval
+from jaxemerge.stats.estimates.arguments import check_at_least
 from jaxemerge.stats.estimates.resampling import permutation_p_value
 
 from .metrics import known_scores, less_is_better, metrics_of
@@ -168,8 +169,7 @@ def emergence_scores(
         Schaeffer, Miranda and Koyejo (2023), arXiv 2304.15004, section 4; Benjamini and Hochberg (1995),
         J. R. Stat. Soc. B 57, p. 289.
     """
-    if permutations < 1:
-        raise ValueError(f"permutations={permutations} must be at least 1")
+    check_at_least(1, permutations=permutations)
     if not resolution > 0:
         raise ValueError(f"resolution={resolution} must be positive")
     rng, rows = generator(key), []

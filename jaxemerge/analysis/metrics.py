@@ -11,7 +11,7 @@ from scipy.special import gammaln, xlog1py, xlogy
 
 from jaxemerge.evaluation.metrics import Items, Metric
 from jaxemerge.stats import bootstrap
-from jaxemerge.stats.estimates.interval import check_confidence
+from jaxemerge.stats.estimates.arguments import check_confidence
 
 from .results import MEMBER, SCHEMA, final, final_scores, is_loss, one_test, require, rows_of
 

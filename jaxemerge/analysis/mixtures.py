@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jaxemerge.stats import Mixture, bimodality_coefficient, correlation, dip_test, fit_mixture
+from jaxemerge.stats.estimates.arguments import check_at_least
 
 from .distribution import BETWEEN, ONE, ZERO
 from .results import cell_labels, final, final_scores, one_test, rows_of
@@ -75,8 +76,7 @@ def mixtures(
     Raises:
         ValueError: if `bins` < 1, columns or the metric are missing, or as `stats.fit_mixture`.
     """
-    if bins < 1:
-        raise ValueError(f"bins={bins} must be at least 1")
+    check_at_least(1, bins=bins)
     rows, curves = [], []
     for group, values, trials, fit in _fits(frame, metric, key=key, bootstraps=bootstraps):
         rows.append({**group, **_columns(fit, values, trials)})
@@ -205,8 +205,7 @@ def side_by_side(
     Raises:
         ValueError: if `bins` < 1, a metric is missing, or the choice leaves no test or several.
     """
-    if bins < 1:
-        raise ValueError(f"bins={bins} must be at least 1")
+    check_at_least(1, bins=bins)
     scores = _ends(one_test(final(rows_of(frame, metric)), metric, split, length)).with_columns(
         pl.col("value").fill_null(0.0)
     )

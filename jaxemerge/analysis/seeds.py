@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jaxemerge.stats import breakthroughness, correlation, linearity, split_variance
+from jaxemerge.stats.estimates.arguments import check_at_least
 
 from .results import MEMBER, cell_labels, final, final_scores, forms_a_curve, one_test, rows_of
 
@@ -197,8 +198,7 @@ def rank_curves(
     References:
         Srivastava et al. (2022), arXiv 2206.04615 (breakthroughness and linearity).
     """
-    if top < 1:
-        raise ValueError(f"top={top} must be at least 1")
+    check_at_least(1, top=top)
     scores = final_scores(frame, metric)
     labels = cell_labels(frame)
     if not forms_a_curve(labels):

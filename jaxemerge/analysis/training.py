@@ -17,6 +17,7 @@ from jaxemerge.stats import (
     log_rank_test,
     success_interval,
 )
+from jaxemerge.stats.estimates.arguments import check_at_least
 
 from .results import MEMBER, cell_labels, one_test, rows_of
 
@@ -85,8 +86,7 @@ def representative_curves(curves: pl.DataFrame, most: int = 60) -> pl.DataFrame:
     Raises:
         ValueError: if `most` < 2.
     """
-    if most < 2:
-        raise ValueError(f"most={most} must be at least 2")
+    check_at_least(2, most=most)
     last = curves.filter(pl.col("step") == pl.col("step").max().over(MEMBER))
     place = pl.col("value").rank("ordinal").over("cell").cast(pl.Int64) - 1
     seeds = pl.len().over("cell").cast(pl.Int64)

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from .arguments import check_confidence
+
 Number = float | NDArray[np.float64]
 
 
@@ -38,16 +40,6 @@ class Estimate:
 
 
 UNKNOWN = Interval(float("nan"), float("nan"))
-
-
-def check_confidence(confidence: float) -> None:
-    """Refuses a confidence level that is not a probability strictly between 0 and 1.
-
-    Raises:
-        ValueError: if `confidence` is outside (0, 1); 95 instead of 0.95 is the usual slip.
-    """
-    if not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence={confidence} must lie in (0, 1)")
 
 
 def success_interval(k: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> Interval:

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .interval import UNKNOWN, Estimate, Interval, Number, check_confidence
+from .arguments import check_at_least, check_confidence
+from .interval import UNKNOWN, Estimate, Interval, Number
+
+Array = NDArray[np.float64]
+
+CELLS_AT_ONCE = 2_000_000  # numbers behind resamples or permutations in memory at once: 16 MB
+# Statistics this close, relative to their size, are ties: sums in another order differ by rounding alone.
+TIE = 1e-9
 
 
 def generator(key: Any) -> np.random.Generator:
@@ -42,10 +49,8 @@ def resample_indices(seeds: int, *, key: Any = 0, resamples: int = 1000) -> NDAr
     Raises:
         ValueError: if there is no seed or no resample to draw.
     """
-    if seeds < 1:
-        raise ValueError(f"seeds={seeds} must be at least 1")
-    if resamples < 1:
-        raise ValueError(f"resamples={resamples} must be at least 1")
+    check_at_least(1, seeds=seeds)
+    check_at_least(1, resamples=resamples)
     return generator(key).integers(seeds, size=(resamples, seeds))
 
 
@@ -79,18 +84,47 @@ def percentile_interval(replicates: ArrayLike, confidence: float = 0.95) -> Inte
     )
 
 
-def order_interval(replicates: NDArray[np.float64], confidence: float) -> Interval:
-    """Percentile interval of values that may be infinite, rounded outwards to replicates."""
-    ordered = np.sort(replicates)
-    tail = (1 - confidence) / 2 * (len(ordered) - 1)
-    return Interval(
-        float(ordered[int(np.floor(tail))]), float(ordered[len(ordered) - 1 - int(np.floor(tail))])
+def order_interval(replicates: Array, confidence: float) -> Interval:
+    """Percentile interval whose ends are replicates, rounded outwards: for values that may be infinite.
+
+    Args:
+        replicates: [R] or [R, ...]; NaN ones are dropped.
+        confidence: probability in (0, 1).
+
+    Returns:
+        Interval of floats, or of arrays [...]; NaN where no replicate is known.
+    """
+    lost = np.isnan(replicates)
+    ordered = np.sort(np.where(lost, np.inf, replicates), axis=0)
+    known = np.maximum((~lost).sum(axis=0), 1)
+    tail = np.floor((1 - confidence) / 2 * (known - 1)).astype(int)
+    ends = (
+        np.take_along_axis(ordered, np.asarray(place)[None], axis=0)[0] for place in (tail, known - 1 - tail)
     )
+    low, high = (np.where(lost.all(axis=0), np.nan, end) for end in ends)
+    return Interval(low, high) if replicates.ndim > 1 else Interval(float(low), float(high))
+
+
+def resampled(sample: Array, resamples: int, rng: np.random.Generator) -> Array:
+    """[R, S] the sample [S] drawn again R times with replacement."""
+    return sample[rng.integers(len(sample), size=(resamples, len(sample)))]
+
+
+def in_pieces(draw: Callable[[int], Array], total: int, cells: int) -> Array:
+    """[R, ...] replicates drawn some at a time, so that no more than `CELLS_AT_ONCE` numbers are in memory.
+
+    Args:
+        draw: from a number n to replicates [n, ...].
+        total: R.
+        cells: numbers behind one replicate.
+    """
+    most = max(1, CELLS_AT_ONCE // max(1, cells))
+    return np.concatenate([draw(min(most, total - done)) for done in range(0, total, most)])
 
 
 def bootstrap(
     values: ArrayLike,
-    statistic: Callable[[NDArray[Any]], NDArray[np.float64]],
+    statistic: Callable[[NDArray[Any]], Array],
     *,
     key: Any = 0,
     resamples: int = 1000,
@@ -126,10 +160,6 @@ def _tails(confidence: float) -> tuple[float, float]:
     return (1 - confidence) / 2, (1 + confidence) / 2
 
 
-# Statistics this close, relative to their size, are ties: sums in another order differ by rounding alone.
-TIE = 1e-9
-
-
 @dataclass(frozen=True)
 class PermutationTest:
     """A statistic and how often chance alone makes it as large.
@@ -145,7 +175,7 @@ class PermutationTest:
     permutations: int
 
 
-def permutation_p_value(observed: ArrayLike, permuted: ArrayLike) -> NDArray[np.float64]:
+def permutation_p_value(observed: ArrayLike, permuted: ArrayLike) -> Array:
     """(1 + number of permuted statistics at least as large as the observed one) / (1 + permutations).
 
     The data's own order is one of the permutations: without the two ones, p would be too small, or even 0.

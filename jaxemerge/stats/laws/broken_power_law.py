@@ -12,7 +12,8 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike, NDArray
 
-from ..estimates.interval import Estimate, check_confidence
+from ..estimates.arguments import check_confidence
+from ..estimates.interval import Estimate
 from .minimise import Penalty, minimise
 from .runs import columns, estimate, need_runs, resampled_weights, scale_of
 

@@ -13,7 +13,8 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike, NDArray
 
-from ..estimates.interval import Estimate, check_confidence
+from ..estimates.arguments import check_confidence
+from ..estimates.interval import Estimate
 from .frontier import FLOPS_PER_PARAMETER_AND_TOKEN as SIX
 from .frontier import Allocation, ComputeOptimal, check_flops, frontier
 from .minimise import Minimum, Penalty, minimise

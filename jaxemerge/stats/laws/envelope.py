@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
 
-from ..estimates.interval import check_confidence
+from ..estimates.arguments import check_at_least, check_confidence
 from ..estimates.resampling import generator
 from .frontier import FLOPS_PER_PARAMETER_AND_TOKEN as SIX
 from .frontier import ComputeOptimal, frontier
-from .runs import check_bootstraps, columns, degrees_of_freedom, resampled_weights, scale_of
+from .runs import columns, degrees_of_freedom, resampled_weights, scale_of
 
 Floats = NDArray[np.float64]
 
@@ -101,7 +101,7 @@ def fit_envelope(
         Biometrika 73, p. 625 (scatter about neighbours).
     """
     check_confidence(confidence)
-    check_bootstraps(bootstraps)
+    check_at_least(0, bootstraps=bootstraps)
     N, tokens, losses = _curves(curves)
     sizes = np.unique(N)
     if len(sizes) < 4:

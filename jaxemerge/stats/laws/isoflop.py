@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..estimates.interval import Estimate, check_confidence
+from ..estimates.arguments import check_at_least, check_confidence
+from ..estimates.interval import Estimate
 from ..estimates.resampling import generator
 from .frontier import ComputeOptimal, frontier, line
 from .runs import (
-    check_bootstraps,
     columns,
     degrees_of_freedom,
     estimate,
@@ -100,7 +100,7 @@ def fit_isoflop(
         and their Application, section 6.2 (residuals); Hesterberg (2015), Am. Stat. 69, p. 371 (width).
     """
     check_confidence(confidence)
-    check_bootstraps(bootstraps)
+    check_at_least(0, bootstraps=bootstraps)
     N, L, C = columns(parameters=parameters, loss=loss, flops=flops)
     if not tolerance > 0:
         raise ValueError(f"tolerance={tolerance} must be positive")

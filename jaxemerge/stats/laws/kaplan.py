@@ -10,7 +10,8 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike, NDArray
 
-from ..estimates.interval import Estimate, check_confidence
+from ..estimates.arguments import check_confidence
+from ..estimates.interval import Estimate
 from .frontier import FLOPS_PER_PARAMETER_AND_TOKEN as SIX
 from .frontier import ComputeOptimal, frontier
 from .minimise import Penalty, minimise

@@ -12,7 +12,8 @@ from jax import Array
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
-from ..estimates.interval import Estimate, check_confidence
+from ..estimates.arguments import check_confidence
+from ..estimates.interval import Estimate
 from .chinchilla import ParametricLoss, fit_chinchilla
 from .minimise import Penalty, minimise
 from .runs import columns, estimate, fewest_degrees, need_runs, resampled_weights, scale_of

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import chdtrc, erf
 
+from ..estimates.arguments import check_at_least
 from ..estimates.interval import Estimate, Interval
 from .chinchilla import NAMES, ParametricLoss, log_loss
 from .minimise import Penalty, minimise
@@ -192,8 +193,7 @@ def rolling_origin(
     y = np.asarray(observed, np.float64)
     if y.shape != s.shape:
         raise ValueError(f"observed of shape {y.shape} must be one value for each of {len(s)} runs")
-    if least < 1 or ahead < 1:
-        raise ValueError(f"least={least}, ahead={ahead} must be at least 1")
+    check_at_least(1, least=least, ahead=ahead)
     scales = np.unique(s)
     if len(scales) < least + ahead:
         raise ValueError(f"{len(scales)} different scales; {least + ahead} or more are needed")

@@ -11,8 +11,9 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike, NDArray
 
-from ..estimates.interval import Estimate, check_confidence
-from ..estimates.resampling import generator
+from ..estimates.arguments import check_at_least, check_confidence, one_per_scale
+from ..estimates.interval import Estimate
+from ..estimates.resampling import generator, resampled
 from .minimise import Penalty, minimise
 from .runs import columns, estimate, need_runs, resampled_weights, scale_of
 
@@ -206,8 +207,7 @@ def fit_loss_quantiles(
     asked = tuple(sorted(quantiles))
     if not asked or not all(0 < q < 1 for q in asked):
         raise ValueError(f"quantiles={list(quantiles)} must be one or more in (0, 1)")
-    if bootstraps < 0:
-        raise ValueError(f"bootstraps={bootstraps} must be 0 or more")
+    check_at_least(0, bootstraps=bootstraps)
     need_runs(len(np.unique(s)), 3 if offset else 2, "different scales")
     samples = _samples(s, populations)
     observed = np.stack([_quantiles(sample, asked) for sample in samples])
@@ -216,13 +216,7 @@ def fit_loss_quantiles(
             q = asked[int(np.argmin(np.isfinite(row)))]
             raise ValueError(f"quantile {q} at scale {value:g} falls among the diverged runs")
     rng = generator(0 if key is None else key)
-    again = np.stack(
-        [
-            _quantiles(sample[rng.integers(len(sample), size=(bootstraps, len(sample)))], asked)
-            for sample in samples
-        ],
-        axis=1,
-    )
+    again = np.stack([_quantiles(resampled(s, bootstraps, rng), asked) for s in samples], axis=1)
     laws = tuple(
         power_law(s, observed[:, j], penalty, offset=offset, confidence=confidence, again=again[:, :, j])
         for j in range(len(asked))
@@ -232,13 +226,10 @@ def fit_loss_quantiles(
 
 def _samples(scale: Floats, populations: Sequence[ArrayLike]) -> list[Floats]:
     """Losses with diverged runs as infinite."""
-    samples = [np.asarray(population, np.float64) for population in populations]
-    if [sample.ndim for sample in samples] != [1] * len(scale) or not all(map(len, samples)):
-        shapes = [sample.shape for sample in samples]
-        raise ValueError(
-            f"populations of shapes {shapes} must be one sample of seeds for each of {len(scale)} scales"
-        )
+    samples = one_per_scale(scale, populations)
     for sample in samples:
+        if len(sample) == 0:
+            raise ValueError("an empty population has no quantiles: every scale needs at least one run")
         if np.any(sample <= 0):
             raise ValueError(f"loss={sample[sample <= 0][0]:g} in one run must be positive")
     return [np.where(np.isnan(sample), np.inf, sample) for sample in samples]

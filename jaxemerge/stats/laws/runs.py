@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, stdtrit
 
+from ..estimates.arguments import check_at_least
 from ..estimates.interval import Estimate, Interval
 from ..estimates.resampling import generator, percentile_interval
 
@@ -63,16 +64,6 @@ def need_scales(least: int, **given: Floats) -> None:
             )
 
 
-def check_bootstraps(bootstraps: int) -> None:
-    """Refuses a negative number of resamples.
-
-    Raises:
-        ValueError: if it is negative.
-    """
-    if bootstraps < 0:
-        raise ValueError(f"bootstraps={bootstraps} must be 0 or more")
-
-
 def scale_of(*given: Floats) -> NDArray[np.int64]:
     """[n] the scale that each run belongs to: runs equal in all columns are repeats of one scale."""
     return np.unique(np.stack(given, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
@@ -96,7 +87,7 @@ def resampled_weights(scale: NDArray[np.int64], bootstraps: int, key: Any) -> Fl
     References:
         Rao and Wu (1988), J. Am. Stat. Assoc. 83, p. 231, with resamples of size n - 1.
     """
-    check_bootstraps(bootstraps)
+    check_at_least(0, bootstraps=bootstraps)
     rng = generator(0 if key is None else key)
     if np.bincount(scale).min() < 2:
         scale = np.zeros_like(scale)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..estimates.interval import Estimate, check_confidence
+from ..estimates.arguments import check_at_least, check_confidence
+from ..estimates.interval import Estimate
 from ..estimates.resampling import generator, percentile_interval
 from .counts import Pair, read_arrays
 from .growth_curves import HIGHEST, LAW, LOWEST, Array, axis_of
@@ -76,8 +77,7 @@ def predict_from_loss(
         Hu et al. (2023), arXiv 2310.03262, section 5 (loss-assisted instance-level fit).
     """
     check_confidence(confidence)
-    if bootstraps < 1:
-        raise ValueError(f"bootstraps={bootstraps} must be at least 1")
+    check_at_least(1, bootstraps=bootstraps)
     scales, places = np.asarray(parameters, np.float64), np.atleast_1d(np.asarray(at, np.float64))
     axis = axis_of(scales)
     passes, samples = read_arrays(None, counts, len(scales), axes=2)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from ..estimates.fisher_scoring import Bounds, Search, best_of_starts, maximise
+from ..estimates.profile import ends_outwards
 from .growth_curves import HIGHEST, LAW, LOWEST, Array, Axis, Curve
 
 SEARCH = Search(iterations=200, gain=1e-10, stiffest=1e12, ridge=1e-12, longest=5.0, still=1e-13)
@@ -164,17 +165,10 @@ def _places(where: NDArray[np.bool_], z: Array) -> NDArray[np.bool_]:
     return np.stack([where[:, z == place].any(axis=1) for place in np.unique(z)], axis=1)
 
 
-FIRST, DOUBLINGS, BISECTIONS = 0.05, 12, 22
-FARTHEST = 20.0  # a slope or bend that may be this large may be of any size
-
-
 def profile_ends(
     curve: Curve, index: int, data: Observed, axis: Axis, theta: Array, cut: Array
 ) -> tuple[Array, Array]:
     """Both ends of the profile-likelihood interval of one parameter, [B] each.
-
-    From the most likely value outwards in steps that double until the likelihood, maximised over the other
-    parameters, falls below the cut; then by bisection.
 
     Args:
         curve: P parameters.
@@ -182,36 +176,16 @@ def profile_ends(
         data: B data sets.
         axis: of the scales.
         theta: [B, P] the most likely values.
-        cut: [B] log-likelihoods that the interval keeps above.
+        cut: [B] least log-likelihoods within the intervals.
 
     Returns:
         Infinite where the likelihood never falls that far.
     """
-    fits = len(theta)
-    both, cuts = data.rows(np.tile(np.arange(fits), 2)), np.tile(cut, 2)
+    both, cuts = data.rows(np.tile(np.arange(len(theta)), 2)), np.tile(cut, 2)
     held = np.arange(curve.size) == index
-    sign = np.repeat([-1.0, 1.0], fits)
 
     def above(values: Array, near: Array) -> tuple[NDArray[np.bool_], Array]:
-        found, height = fit(curve, both, axis, np.where(held, values[:, None], near), held)
-        return height >= cuts, found
+        found, log_likelihood = fit(curve, both, axis, np.where(held, values[:, None], near), held)
+        return log_likelihood >= cuts, found
 
-    inner = np.tile(theta, (2, 1))
-    outer, crossed, width = inner[:, index].copy(), np.zeros(2 * fits, bool), FIRST
-    for _ in range(DOUBLINGS):
-        tried = np.where(crossed, inner[:, index], inner[:, index] + sign * width)
-        inside, found = above(tried, inner)
-        outer = np.where(crossed, outer, tried)
-        crossed = crossed | ~inside
-        inner = np.where(crossed[:, None], inner, found)
-        width *= 2
-        if crossed.all():
-            break
-    for _ in range(BISECTIONS):
-        middle = (inner[:, index] + outer) / 2
-        inside, found = above(middle, inner)
-        inner = np.where(inside[:, None], found, inner)
-        outer = np.where(inside, outer, middle)
-    near = crossed & (np.abs(inner[:, index]) < FARTHEST)
-    ends = np.where(near, inner[:, index], sign * np.inf)
-    return ends[:fits], ends[fits:]
+    return ends_outwards(above, theta, index)

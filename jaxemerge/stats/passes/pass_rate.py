@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, betaincinv
 
-from ..estimates.interval import Interval, Number, check_confidence
+from ..estimates.arguments import check_confidence
+from ..estimates.interval import Interval, Number
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]

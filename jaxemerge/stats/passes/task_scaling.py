@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtri
 
-from ..estimates.interval import UNKNOWN, Estimate, Interval, check_confidence
-from ..estimates.resampling import generator
+from ..estimates.arguments import check_at_least, check_confidence
+from ..estimates.interval import UNKNOWN, Estimate, Interval
+from ..estimates.resampling import generator, order_interval
 from .counts import (
     Pair,
     Unit,
@@ -285,14 +286,8 @@ def _with_interval(value: Array, replicates: Array, confidence: float) -> Estima
     if len(replicates) == 0:
         nothing = np.full(np.shape(value), np.nan)
         return Estimate(_scalar(value), UNKNOWN if np.ndim(value) == 0 else Interval(nothing, nothing))
-    lost = np.isnan(replicates)
-    ordered = np.sort(np.where(lost, np.inf, replicates), axis=0)
-    kept = np.maximum((~lost).sum(axis=0), 1)
-    tail = np.floor((1 - confidence) / 2 * (kept - 1)).astype(int)
-    low = np.take_along_axis(ordered, tail[None], axis=0)[0]
-    high = np.take_along_axis(ordered, (kept - 1 - tail)[None], axis=0)[0]
-    known = ~np.isnan(value) & ~lost.all(axis=0)
-    low, high = (np.where(known, end, np.nan) for end in (low, high))
+    found = order_interval(replicates, confidence)
+    low, high = (np.where(np.isnan(value), np.nan, end) for end in (found.low, found.high))
     return Estimate(_scalar(value), Interval(_scalar(low), _scalar(high)))
 
 
@@ -322,5 +317,4 @@ def _check_options(
         raise ValueError(f"stop={stop}: r passes of at most cap samples, 1 <= r <= cap, must hold")
     if margin is not None and not margin >= 0:
         raise ValueError(f"margin={margin} must be at least 0")
-    if bootstraps < 0:
-        raise ValueError(f"bootstraps={bootstraps} must be at least 0")
+    check_at_least(0, bootstraps=bootstraps)

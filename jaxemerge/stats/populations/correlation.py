@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from ..estimates.arguments import as_outcomes
-from ..estimates.interval import Estimate, Interval, check_confidence
-from ..estimates.resampling import generator, percentile_interval, permutation_p_value
+from ..estimates.arguments import as_outcomes, check_at_least, check_confidence
+from ..estimates.interval import Estimate, Interval
+from ..estimates.resampling import generator, in_pieces, percentile_interval, permutation_p_value
 
 Array = NDArray[np.float64]
-
-CELLS_AT_ONCE = 2_000_000  # of resampled outcomes, 16 MB
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,7 @@ def correlation(
         raise ValueError(f"outcomes of shape {y.shape} must be [seeds, outcomes]")
     if method not in ("spearman", "pearson"):
         raise ValueError(f"method={method!r} must be 'spearman' or 'pearson'")
-    if permutations < 1 or resamples < 1:
-        raise ValueError(f"permutations={permutations}, resamples={resamples}: both must be at least 1")
+    check_at_least(1, permutations=permutations, resamples=resamples)
     seeds, size = y.shape
     if seeds < 2 or size == 0:
         unknown = np.full((size, size), np.nan)
@@ -95,9 +92,9 @@ def correlation(
         drawn = y[rng.integers(seeds, size=(count, seeds))]
         return _matrix(rankdata(drawn, axis=1) if method == "spearman" else drawn)
 
-    p_value = permutation_p_value(np.abs(value), np.abs(_in_pieces(shuffled, permutations, y.size)))
+    p_value = permutation_p_value(np.abs(value), np.abs(in_pieces(shuffled, permutations, y.size)))
     np.fill_diagonal(p_value, np.nan)
-    interval = percentile_interval(_in_pieces(resampled, resamples, y.size), confidence)
+    interval = percentile_interval(in_pieces(resampled, resamples, y.size), confidence)
     known = ~np.isnan(value)
     low, high = (np.where(known, end, np.nan) for end in (interval.low, interval.high))
     return Correlation(Estimate(value, Interval(low, high)), p_value, seeds)
@@ -111,8 +108,3 @@ def _matrix(scores: Array) -> Array:
     some = size > 1e-12 * np.max(np.abs(scores), axis=-2, keepdims=True)
     unit = np.divide(away, size, out=np.full(away.shape, np.nan), where=some)
     return np.clip(unit.swapaxes(-1, -2) @ unit, -1.0, 1.0)
-
-
-def _in_pieces(draw: Any, total: int, cells: int) -> Array:
-    most = max(1, CELLS_AT_ONCE // cells)
-    return np.concatenate([draw(min(most, total - done)) for done in range(0, total, most)])

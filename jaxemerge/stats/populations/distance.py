@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..estimates.arguments import as_outcomes
-from ..estimates.resampling import PermutationTest, generator, permutation_p_value
-
-CELLS_AT_ONCE = 2_000_000  # of permuted populations, 16 MB
+from ..estimates.arguments import as_outcomes, check_at_least
+from ..estimates.resampling import PermutationTest, generator, in_pieces, permutation_p_value
 
 
 def wasserstein(x: ArrayLike, y: ArrayLike, p: float = 2, *, failure: float = 0.0) -> NDArray[np.float64]:
@@ -118,16 +116,15 @@ def wasserstein_test(
     first, second = _sample(x, failure), _sample(y, failure)
     if first.ndim != 1 or second.ndim != 1:
         raise ValueError(f"x and y of shapes {first.shape} and {second.shape} must be one value per seed")
-    if permutations < 1:
-        raise ValueError(f"permutations={permutations} must be at least 1")
+    check_at_least(1, permutations=permutations)
     observed = float(wasserstein(first, second, p))
     pooled, rng = np.sort(np.concatenate([first, second])), generator(key)
-    most = max(1, CELLS_AT_ONCE // max(1, len(pooled)))
-    sizes = [min(most, permutations - done) for done in range(0, permutations, most)]
-    dealt = [_dealt_distances(pooled, len(first), p, size, rng) for size in sizes]
-    return PermutationTest(
-        observed, float(permutation_p_value(observed, np.concatenate(dealt))), permutations
-    )
+
+    def dealt(deals: int) -> NDArray[np.float64]:
+        return _dealt_distances(pooled, len(first), p, deals, rng)
+
+    chance = in_pieces(dealt, permutations, len(pooled))
+    return PermutationTest(observed, float(permutation_p_value(observed, chance)), permutations)
 
 
 def _dealt_distances(

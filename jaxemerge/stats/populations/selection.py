@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from ..estimates.interval import check_confidence
+from ..estimates.arguments import check_at_least, check_confidence
 from .families import Beta, BetaBinomial, Family, Gaussian
 from .likelihood import FULL, QUICK, THOROUGH, Fits, climb, fit_best, log_parts
 from .observations import Array, Points
@@ -57,8 +57,7 @@ def check_arguments(
         raise ValueError(f"components={tuple(components)} must be whole numbers of at least 1")
     if family not in FAMILIES:
         raise ValueError(f"family={family!r} must be one of {', '.join(FAMILIES)}")
-    if bootstraps < 0:
-        raise ValueError(f"bootstraps={bootstraps} must be at least 0")
+    check_at_least(0, bootstraps=bootstraps)
     if not 0 < depth < 1:
         raise ValueError(f"depth={depth} must lie in (0, 1)")
     return numbers

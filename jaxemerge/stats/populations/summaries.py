@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import kstwo
 
-from ..estimates.interval import UNKNOWN, Estimate, Interval, check_confidence, success_interval
+from ..estimates.arguments import check_confidence, check_threshold
+from ..estimates.interval import UNKNOWN, Estimate, Interval, success_interval
 from ..estimates.resampling import percentile_interval, resample_indices
 from .observations import Array, scores_of_seeds
 
@@ -106,8 +107,7 @@ def summaries(
 
 
 def _scores(values: ArrayLike, threshold: float) -> NDArray[np.float64]:
-    if not 0.0 < threshold <= 1.0:
-        raise ValueError(f"threshold={threshold} must lie in (0, 1]")
+    check_threshold(threshold)
     scores = np.asarray(values, np.float64)
     if scores.ndim != 1 or len(scores) == 0:
         raise ValueError(f"values of shape {scores.shape} must be one score per seed, of at least one seed")

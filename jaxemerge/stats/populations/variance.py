@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import fdtrc
 
-from ..estimates.arguments import as_outcomes
-from ..estimates.interval import UNKNOWN, Estimate, check_confidence
+from ..estimates.arguments import as_outcomes, check_at_least, check_confidence
+from ..estimates.interval import UNKNOWN, Estimate
 from ..estimates.resampling import generator, percentile_interval
 
 Array = NDArray[np.float64]
@@ -87,8 +87,7 @@ def split_variance(
         raise ValueError(
             f"outcomes of shape {y.shape} must be [init seeds, data seeds], at least one of each"
         )
-    if resamples < 1:
-        raise ValueError(f"resamples={resamples} must be at least 1")
+    check_at_least(1, resamples=resamples)
     mean = float(y.mean())
     if min(y.shape) < 2:
         unknown = Estimate(np.nan, UNKNOWN)

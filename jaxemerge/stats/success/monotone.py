@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 from scipy.special import xlog1py, xlogy
 
-from ..estimates.interval import UNKNOWN, Estimate, Interval, check_confidence
+from ..estimates.arguments import check_at_least, check_confidence
+from ..estimates.interval import UNKNOWN, Estimate, Interval
 from ..estimates.resampling import generator, percentile_interval
 from .logistic import Counts, Problem, check_counts, pose
 
@@ -63,8 +64,7 @@ def isotonic_success(
     check_confidence(confidence)
     if np.ndim(scale) != 1:
         raise ValueError(f"scale of shape {np.shape(scale)} must be [N]: growth needs one measure of scale")
-    if resamples < 1:
-        raise ValueError(f"resamples={resamples} must be at least 1")
+    check_at_least(1, resamples=resamples)
     counts = check_counts(scale, successes, trials)
     logs, cell = np.unique(counts.logs[:, 0], return_inverse=True)
     k, n = (np.bincount(cell, a).astype(np.float64) for a in (counts.successes, counts.trials))
@@ -150,8 +150,7 @@ def step_test(
     """
     if np.ndim(scale) != 1:
         raise ValueError(f"scale of shape {np.shape(scale)} must be [N]: a step has one measure of scale")
-    if resamples < 1:
-        raise ValueError(f"resamples={resamples} must be at least 1")
+    check_at_least(1, resamples=resamples)
     counts = check_counts(scale, successes, trials)
     order = np.argsort(counts.logs[:, 0], kind="stable")
     logs, k, n = counts.logs[order, 0], counts.successes[order], counts.trials[order]

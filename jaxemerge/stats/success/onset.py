@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..estimates.arguments import as_outcomes
-from ..estimates.interval import UNKNOWN, Estimate, check_confidence
-from ..estimates.resampling import generator, order_interval
+from ..estimates.arguments import as_outcomes, check_at_least, check_confidence, one_per_scale
+from ..estimates.interval import UNKNOWN, Estimate
+from ..estimates.resampling import generator, order_interval, resampled
 
 Strength = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -132,12 +132,8 @@ def two_sided_onset(
     """
     check_confidence(confidence)
     scale_N = _ascending(scale)
-    samples = [np.asarray(population, np.float64) for population in populations]
-    if [sample.ndim for sample in samples] != [1] * len(scale_N):
-        shapes = [sample.shape for sample in samples]
-        raise ValueError(f"populations of shapes {shapes} must be one sample of seeds for each of {scale_N}")
-    if resamples < 1:
-        raise ValueError(f"resamples={resamples} must be at least 1")
+    samples = one_per_scale(scale_N, populations)
+    check_at_least(1, resamples=resamples)
     rng = generator(key)
     found = np.array([strength(sample[None])[0] if len(sample) else np.nan for sample in samples])
     curves_RN = np.stack([_resampled_strength(s, strength, resamples, rng) for s in samples], axis=1)
@@ -152,7 +148,7 @@ def _resampled_strength(
 ) -> NDArray[np.float64]:
     if len(sample) == 0:
         return np.full(resamples, np.nan)
-    return np.asarray(strength(sample[rng.integers(len(sample), size=(resamples, len(sample)))]), np.float64)
+    return np.asarray(strength(resampled(sample, resamples, rng)), np.float64)
 
 
 def _first_crossing(log_scale: NDArray[np.float64], curve: NDArray[np.float64], level: float) -> float:

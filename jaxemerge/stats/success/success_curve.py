@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtri
 
-from ..estimates.interval import UNKNOWN, Estimate, Interval, check_confidence
+from ..estimates.arguments import check_at_least, check_confidence
+from ..estimates.interval import UNKNOWN, Estimate, Interval
 from ..estimates.profile import level_set
 from ..estimates.resampling import generator, order_interval
 from .logistic import FAR, Curves, Problem, check_counts, design_of, pose, probability
@@ -123,8 +124,7 @@ def fit_success_curve(
     check_confidence(confidence)
     if interval not in ("profile", "bootstrap"):
         raise ValueError(f"interval={interval!r} must be 'profile' or 'bootstrap'")
-    if resamples < 1:
-        raise ValueError(f"resamples={resamples} must be at least 1")
+    check_at_least(1, resamples=resamples)
     counts = check_counts(scale, successes, trials)
     if len(counts.trials) == 0:
         return _nothing(counts.logs.shape[1], interaction)

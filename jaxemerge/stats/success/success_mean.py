@@ -9,9 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..estimates.arguments import as_outcomes
-from ..estimates.interval import UNKNOWN, Estimate, check_confidence
-from ..estimates.resampling import generator, percentile_interval
+from ..estimates.arguments import (
+    as_outcomes,
+    check_at_least,
+    check_confidence,
+    check_threshold,
+    one_per_scale,
+)
+from ..estimates.interval import UNKNOWN, Estimate
+from ..estimates.resampling import generator, percentile_interval, resampled
 from .success_curve import SuccessCurve, fit_success_curve
 
 Array = NDArray[np.float64]
@@ -79,14 +85,19 @@ def fit_success_mean(
     """
     check_confidence(confidence)
     scale_N = np.asarray(scale, np.float64)
-    samples = [as_outcomes(population) for population in populations]
-    _check(scale_N, samples, threshold, resamples)
+    _check_scale(scale_N)
+    samples = [as_outcomes(sample) for sample in one_per_scale(scale_N, populations)]
+    check_threshold(threshold)
+    check_at_least(1, resamples=resamples)
+    for sample in samples:
+        if np.any((sample < 0) | (sample > 1)):
+            raise ValueError(f"scores from {sample.min():g} to {sample.max():g} must lie in [0, 1]")
     logs, rng = np.log(scale_N), generator(key)
     totals, counts = _successes(samples, threshold)
     centre = float(np.sum(counts * logs) / counts.sum()) if counts.any() else np.nan
     exponent, coefficient = _law(totals[None], counts[None], logs - centre)
 
-    drawn = [s[rng.integers(len(s), size=(resamples, len(s)))] if len(s) else s[None] for s in samples]
+    drawn = [resampled(s, resamples, rng) if len(s) else s[None] for s in samples]
     replicates = _law(*_successes(drawn, threshold), logs - centre)
     known = [np.any(counts > 1) and not np.isnan(value[0]) for value in (exponent, coefficient)]
     intervals = [
@@ -128,22 +139,9 @@ def _over(total: Array, count: Array) -> Array:
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
-def _check(scale_N: Array, samples: list[Array], threshold: float, resamples: int) -> None:
+def _check_scale(scale_N: Array) -> None:
     if scale_N.ndim != 1 or len(scale_N) == 0 or not np.all(np.isfinite(scale_N) & (scale_N > 0)):
         raise ValueError(f"scale={scale_N.tolist()} must be one or more positive numbers")
-    if [sample.ndim for sample in samples] != [1] * len(scale_N):
-        shapes = [sample.shape for sample in samples]
-        raise ValueError(f"populations of shapes {shapes} must be one sample of seeds per scale")
-    if not 0.0 < threshold <= 1.0:
-        raise ValueError(f"threshold={threshold} must lie in (0, 1]")
-    if resamples < 1:
-        raise ValueError(f"resamples={resamples} must be at least 1")
-    for sample in samples:
-        if np.any((sample < 0) | (sample > 1)):
-            raise ValueError(f"scores from {sample.min():g} to {sample.max():g} must lie in [0, 1]")
-
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

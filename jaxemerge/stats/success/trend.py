@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..estimates.arguments import as_outcomes
-from ..estimates.interval import UNKNOWN, Estimate, check_confidence
+from ..estimates.arguments import as_outcomes, check_at_least, check_confidence
+from ..estimates.interval import UNKNOWN, Estimate
 from ..estimates.resampling import generator, percentile_interval, permutation_p_value
 
 Array = NDArray[np.float64]
@@ -75,8 +75,7 @@ def trend_test(
         Armitage (1955), Biometrics 11, p. 375; Mantel (1963), J. Am. Stat. Assoc. 58, p. 690 (strata).
     """
     check_confidence(confidence)
-    if permutations < 1 or resamples < 1:
-        raise ValueError(f"permutations={permutations}, resamples={resamples}: both must be at least 1")
+    check_at_least(1, permutations=permutations, resamples=resamples)
     x, y = np.asarray(scale, np.float64), as_outcomes(outcomes, failure)
     labels = np.zeros(x.shape) if stratum is None else np.asarray(stratum)
     if x.ndim != 1 or not x.shape == y.shape == labels.shape:

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 from scipy.special import chdtrc, chdtri
 
-from ..estimates.interval import Estimate, Interval, check_confidence
+from ..estimates.arguments import check_confidence
+from ..estimates.interval import Estimate, Interval
+from ..estimates.profile import ends_within
 from .survival import check_times
 
 Array = NDArray[np.float64]
@@ -132,9 +133,9 @@ def _likelihood(risk: _RiskSets, beta: Array) -> tuple[float, Array, Array]:
     total = np.maximum(sums[:, 0], 1e-300)
     mean = sums[:, 1 : size + 1] / total[:, None]
     square = (sums[:, size + 1 :] / total[:, None]).reshape(-1, size, size)
-    height = np.sum(logs[risk.events] - logs.max() - np.log(total))
+    log_likelihood = np.sum(logs[risk.events] - logs.max() - np.log(total))
     score = np.sum(risk.x[risk.events] - mean, axis=0)
-    return float(height), score, np.sum(square - mean[:, :, None] * mean[:, None, :], axis=0)
+    return float(log_likelihood), score, np.sum(square - mean[:, :, None] * mean[:, None, :], axis=0)
 
 
 def _maximise(risk: _RiskSets, fixed: dict[int, float]) -> tuple[Array, float]:
@@ -142,7 +143,7 @@ def _maximise(risk: _RiskSets, fixed: dict[int, float]) -> tuple[Array, float]:
     size = risk.x.shape[1]
     beta = np.array([fixed.get(j, 0.0) for j in range(size)])
     free = np.array([j not in fixed for j in range(size)])
-    height, score, information = _likelihood(risk, beta)
+    log_likelihood, score, information = _likelihood(risk, beta)
     damping = 1e-9
     for _ in range(200):
         step = np.zeros(size)
@@ -150,30 +151,27 @@ def _maximise(risk: _RiskSets, fixed: dict[int, float]) -> tuple[Array, float]:
         step[free] = np.linalg.solve(stiff, score[free])
         moved = np.clip(beta + step, -STEEPEST, STEEPEST)
         reached = _likelihood(risk, moved)
-        gain = reached[0] - height
+        gain = reached[0] - log_likelihood
         if gain <= 0:
             damping *= 10
         else:
-            beta, (height, score, information), damping = moved, reached, max(damping / 10, 1e-9)
+            beta, (log_likelihood, score, information), damping = moved, reached, max(damping / 10, 1e-9)
         if 0 < gain < 1e-10 or damping > 1e6 or np.all(np.abs(score[free]) < 1e-9):
             break
-    return beta, height
+    return beta, log_likelihood
 
 
 def _profile(risk: _RiskSets, j: int, at: float, top: float, drop: float) -> tuple[float, float, float]:
     """Value and both ends of the profile interval of coefficient j."""
 
-    def above(value: float) -> float:
+    def excess(value: float) -> float:
         return _maximise(risk, {j: value})[1] - (top - drop)
 
-    far = {end: above(end) for end in (-STEEPEST, STEEPEST)}
-    equal = [end for end, height in far.items() if height >= drop - SAME]
+    far = {end: excess(end) for end in (-STEEPEST, STEEPEST)}
+    equal = [end for end, more in far.items() if more >= drop - SAME]
     value = at if not equal else float(np.nan if len(equal) == 2 else np.sign(equal[0]) * np.inf)
-    low, high = (
-        float(np.sign(end) * np.inf if height >= 0 else brentq(above, at, end, xtol=1e-8))
-        for end, height in far.items()
-    )
-    return value, low, high
+    ends = ends_within(excess, at, (-STEEPEST, STEEPEST))
+    return value, float(ends.low), float(ends.high)
 
 
 def _nothing(size: int) -> HazardRegression:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, ndtri
 
-from ..estimates.arguments import as_outcomes
-from ..estimates.interval import Estimate, Interval, check_confidence
+from ..estimates.arguments import as_outcomes, check_confidence
+from ..estimates.interval import Estimate, Interval
 
 Array = NDArray[np.float64]
 

@@ -199,7 +199,7 @@ def test_refuses_runs(change, message):
         ({"quantile": 1.0}, "quantile=1.0 must lie in"),
         ({"starts": "all"}, "starts='all' must be"),
         ({"starts": [[1, 2, 3]]}, r"starts of shape \(1, 3\)"),
-        ({"bootstraps": -1}, "bootstraps=-1 must be 0 or more"),
+        ({"bootstraps": -1}, "bootstraps=-1 must be at least 0"),
         ({"confidence": 95}, "confidence=95 must lie in"),
     ],
 )

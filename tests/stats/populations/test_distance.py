@@ -119,7 +119,7 @@ def test_deals_are_the_same_for_the_same_key(monkeypatch):
         != wasserstein_test(x, y, permutations=199, key=4).p_value
     )
     whole = wasserstein_test(x, y, permutations=199, key=3)
-    monkeypatch.setattr("jaxemerge.stats.populations.distance.CELLS_AT_ONCE", 100)
+    monkeypatch.setattr("jaxemerge.stats.estimates.resampling.CELLS_AT_ONCE", 100)
     assert wasserstein_test(x, y, permutations=199, key=3) == whole  # in pieces, as at once
 
 
