@@ -97,7 +97,7 @@ def test_rolling_origin_refuses():
         rolling_origin(S[:3], S[:3], lambda fit, to: None)
     with pytest.raises(ValueError, match="observed of shape"):
         rolling_origin(S, S[:3], lambda fit, to: None)
-    with pytest.raises(ValueError, match="least=0, ahead=1"):
+    with pytest.raises(ValueError, match="least=0 must be at least 1"):
         rolling_origin(S, S, lambda fit, to: None, least=0)
 
 
