@@ -67,7 +67,12 @@ def test_no_success_and_single_successes():
     [
         ([1, 0], [[0.1], [0.2]], {}, r"scale=\[1.0, 0.0\] must be one or more positive numbers"),
         ([], [], {}, r"scale=\[\] must be one or more"),
-        ([1, 2], [[0.1]], {}, r"populations of shapes \[\(1,\)\] must be one sample of seeds for each of 2 scales"),
+        (
+            [1, 2],
+            [[0.1]],
+            {},
+            r"must be one sample of seeds for each of 2 scales",
+        ),
         ([1], [[1.5, 0.1]], {}, r"scores from 0.1 to 1.5 must lie in \[0, 1\]"),
         ([1], [[0.5]], {"threshold": 0.0}, r"threshold=0.0 must lie in \(0, 1\]"),
         ([1], [[0.5]], {"resamples": 0}, "resamples=0 must be at least 1"),
