@@ -1,4 +1,4 @@
-"""The README keeps its word: its example runs and is short, its commands and links exist."""
+"""The READMEs keep their word: their examples run and are short, their commands and links exist."""
 
 import importlib
 import json
@@ -13,26 +13,75 @@ from jaxemerge.cli.options import ANALYZE, ON_A_FOLDER, parser
 from studies import STUDIES
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path: (ROOT / path).read_text(encoding="utf-8")
+    for path in ("README.md", "experiments/README.md", "jaxemerge/README.md", "benchmarks/README.md")
+}
+README = PAGES["README.md"]
+PRELUDE = """
+from dataclasses import dataclass
+import jax, jax.numpy as jnp, numpy as np
+from flax import nnx
+import jaxemerge as je
+"""
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language, page=None):
+    texts = PAGES.values() if page is None else [PAGES[page]]
+    return [code for text in texts for code in re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)]
 
 
-def block(words):
-    """The one block of Python with these words."""
-    [code] = [each for each in blocks("python") if words in each]
+def block(words, page):
+    """The one block of Python on a page with these words."""
+    [code] = [each for each in blocks("python", page) if words in each]
     return code
+
+
+def run(code, prelude=""):
+    names = {"__name__": "readme"}
+    exec(compile(prelude + code, "README.md", "exec"), names)
+    return names
+
+
+def lines(code):
+    return [line for line in code.splitlines() if line.strip()]
+
+
+def test_the_front_page_is_short():
+    assert len(README.splitlines()) <= 200
+    examples = blocks("python", "README.md")
+    assert len(examples) == 4
+    assert max(len(lines(code)) for code in examples) <= 12
+
+
+def test_the_front_pages_task_and_model_keep_their_contracts():
+    task = run(block("class Reverse", "README.md"), PRELUDE)["Reverse"]()
+    je = importlib.import_module("jaxemerge")
+    assert not je.check_task(task)
+    model = run(block("class Recurrent", "README.md"), PRELUDE)["Recurrent"]
+    assert not je.check_model(je.flax_model(model)(width=48), vocabulary=15)
+
+
+@pytest.mark.slow
+def test_the_front_pages_grid_is_trained_and_reported(tmp_path, monkeypatch):
+    """With few steps and seeds: what the example shows is the form."""
+    monkeypatch.chdir(tmp_path)
+    code = block("write_report", "README.md")
+    assert "je.paired(range(16))" in code
+    assert "seeds=seeds)" in code
+    shortened = code.replace("range(16)", "range(3)").replace(
+        "seeds=seeds)", "seeds=seeds, steps=4, context=64)"
+    )
+    results = run(shortened)["results"]
+    assert set(results["depth"]) == {1, 2, 3}
+    assert (tmp_path / "report" / "report.html").is_file()
 
 
 @pytest.mark.slow
 def test_the_custom_task_is_short_runs_and_is_learnt(capsys):
-    code = block("class Reverse")
-    body = [line for line in code.splitlines() if line.strip()]
-    assert len(body) <= 30
-    names = {}
-    exec(compile(code, "README.md", "exec"), names)
+    code = block("class Reverse", "jaxemerge/README.md")
+    assert len(lines(code)) <= 30
+    names = run(code)
     assert "keeps the contract" in capsys.readouterr().out
     final = names["results"].filter(pl.col("metric") == "exact_match", pl.col("step") == 500)
     assert len(final) == 8
@@ -41,10 +90,9 @@ def test_the_custom_task_is_short_runs_and_is_learnt(capsys):
 
 @pytest.mark.slow
 def test_the_custom_model_is_short_runs_and_is_learnt(capsys):
-    code = block("class Recurrent")
-    assert len([line for line in code.splitlines() if line.strip()]) <= 25
-    names = {}
-    exec(compile(code, "README.md", "exec"), names)
+    code = block("class Recurrent", "jaxemerge/README.md")
+    assert len(lines(code)) <= 25
+    names = run(code)
     assert "keeps the contract" in capsys.readouterr().out
     final = names["results"].filter(
         pl.col("metric") == "exact_match", pl.col("step") == 300, pl.col("length") == 3
@@ -55,10 +103,9 @@ def test_the_custom_model_is_short_runs_and_is_learnt(capsys):
 
 @pytest.mark.slow
 def test_the_autoencoders_are_short_run_and_learn():
-    code = block("class Autoencoder")
-    assert len([line for line in code.splitlines() if line.strip()]) <= 25
-    names = {}
-    exec(compile(code, "README.md", "exec"), names)
+    code = block("class Autoencoder", "jaxemerge/README.md")
+    assert len(lines(code)) <= 25
+    names = run(code)
     first, last = (
         names["autoencoders"].filter(pl.col("metric") == "error", pl.col("step") == step)["value"]
         for step in (0, 1000)
@@ -70,40 +117,39 @@ def test_the_autoencoders_are_short_run_and_learn():
     assert clear["value"].min() > 0.2
 
 
-def test_the_statistics_run_alone(capsys):
-    code = block("fit_success_curve")
-    names = {}
-    exec(compile(code, "README.md", "exec"), names)
+@pytest.mark.parametrize("page", ["README.md", "jaxemerge/README.md"])
+def test_the_statistics_run_alone(page, capsys):
+    names = run(block("fit_success_curve", page))
     assert capsys.readouterr().out.startswith("True 0.5")
     assert 2 < names["curve"].midpoint.value < 4
 
 
 @pytest.mark.slow
-def test_seeds_write_and_are_scored_anew(capsys):
-    code = block("evaluate(*who)")
-    names = {}
-    exec(compile(code, "README.md", "exec"), names)
+def test_seeds_generate_and_are_scored_again(capsys):
+    names = run(block("evaluate(*who)", "jaxemerge/README.md"))
     assert "exact_match" in capsys.readouterr().out
     assert names["written"].accepted.mean() == names["kept"].items.exact.mean()
     assert names["counts"].samples.shape == (4, 14)
 
 
 def test_the_law_is_found():
-    code = block("fit_chinchilla")
-    names = {}
-    exec(compile(code, "README.md", "exec"), names)
-    law = names["law"]
+    law = run(block("fit_chinchilla", "jaxemerge/README.md"))["law"]
     assert law.E.interval.low < 1.8 < law.E.interval.high
     assert law.converged
 
 
-def test_the_findings_are_those_of_the_kept_results():
+@pytest.mark.parametrize(
+    ("page", "least"),
+    [
+        (README.partition("## Two commands")[0], 2),
+        (PAGES["experiments/README.md"].partition("\n## The command line")[0], 30),
+    ],
+)
+def test_quoted_findings_are_those_of_the_kept_results(page, least):
     kept = (ROOT / "experiments" / "measured").glob("*.json")
     found = " ".join(each["line"] for path in kept for each in json.loads(path.read_text())["findings"])
-    pictured = README.partition("## Two commands")[0]
-    pictured += README.partition("## What the studies found")[2].partition("\n## ")[0]
-    quoted = re.findall(r"[\d.,]+ \[[^]]+\](?!\()", " ".join(pictured.split()))
-    assert len(quoted) > 5
+    quoted = re.findall(r"[\d.,]+ \[[^]]+\](?!\()", " ".join(page.split()))
+    assert len(quoted) >= least
     assert [numbers for numbers in quoted if numbers not in found] == []
 
 
@@ -114,39 +160,46 @@ def test_there_are_exactly_two_marked_commands():
     assert marked[1][1].endswith("pytest")
 
 
-def test_every_link_and_file_named_exists():
-    targets = re.findall(r"\]\(([^)#]+)\)", README) + re.findall(
-        r"`((?:experiments|jaxemerge)/[\w./]*)`", README
-    )
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_and_file_named_exists(page):
+    text, folder = PAGES[page], (ROOT / page).parent
+    targets = re.findall(r"\]\(([^)]+)\)", text)
     assert targets
     for target in targets:
-        assert target.startswith("http") or (ROOT / target).exists(), target
+        path, _, anchor = target.partition("#")
+        if target.startswith("http"):
+            continue
+        there = (folder / path).resolve() if path else ROOT / page
+        assert there.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert anchor in slugs, target
+    for name in re.findall(r"`((?:experiments|jaxemerge|benchmarks)/[\w./]*)`", text):
+        assert (ROOT / name).exists(), name
 
 
 def test_every_study_named_in_a_command_exists():
-    named = re.findall(r"run\.py ([a-z]\w+)", README)
+    named = {name for text in PAGES.values() for name in re.findall(r"run\.py ([a-z]\w+)", text)}
     assert len(named) > 10
-    assert set(named) <= {*STUDIES, *ON_A_FOLDER, ANALYZE, "list"}
+    assert named <= {*STUDIES, *ON_A_FOLDER, ANALYZE, "list"}
 
 
 def test_every_command_is_understood():
-    lines = [line for code in blocks("bash") for line in code.replace("\\\n", " ").splitlines()]
+    entries = [line for code in blocks("bash") for line in code.replace("\\\n", " ").splitlines()]
     commands = [
-        line.partition("experiments/run.py")[2].strip(" '") for line in lines if "experiments/run.py" in line
+        line.partition("experiments/run.py")[2].strip(" '")
+        for line in entries
+        if "experiments/run.py" in line
     ]
     assert len(commands) > 15
     for command in commands:
         parser(None, STUDIES).parse_args(shlex.split(command, comments=True))  # or ends the program
 
 
-def test_every_benchmark_named_exists():
-    named = re.findall(r"benchmarks/\w+\.py", README)
-    assert len(named) > 5
-    assert [path for path in named if not (ROOT / path).is_file()] == []
-
-
 def test_the_map_names_what_there_is():
-    rows = re.findall(r"^\| `((?:jaxemerge|experiments)/\w*/?)` \| (.*) \|$", README, re.MULTILINE)
+    page = PAGES["jaxemerge/README.md"]
+    rows = re.findall(r"^\| `((?:jaxemerge|experiments)/\w*/?)` \| (.*) \|$", page, re.MULTILINE)
     packages = {path.name for path in (ROOT / "jaxemerge").iterdir() if (path / "__init__.py").is_file()}
     assert {Path(place).name for place, _ in rows} == packages | {"experiments"}
     for place, words in rows:
@@ -156,8 +209,18 @@ def test_the_map_names_what_there_is():
             assert there or hasattr(importlib.import_module(code), name), f"{place}: {name}"
 
 
+def test_every_benchmark_is_listed():
+    named = set(re.findall(r"`benchmarks/(\w+)\.py`", PAGES["benchmarks/README.md"]))
+    programs = {
+        path.stem
+        for path in (ROOT / "benchmarks").glob("*.py")
+        if '__name__ == "__main__"' in path.read_text()
+    }
+    assert {name for name in programs if not name.startswith("worker")} <= named
+
+
 def test_no_quick_version_takes_longer_than_it_says():
-    assert "two CPU cores finish within eight minutes (`--quick`)" in README
+    assert "two CPU cores finish within eight minutes (`--quick`)" in PAGES["experiments/README.md"]
     for name, study in STUDIES.items():
         minutes, seconds = re.search(r"measured: (\d+) min (\d+) s", study.__doc__).groups()
         assert 60 * int(minutes) + int(seconds) < 8 * 60, name
