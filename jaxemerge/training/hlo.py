@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 _BITS = re.compile(r"\D+?(\d+)")  # the number of bits in a type's name, as in f32 or f8e4m3fn
 _ARRAY = re.compile(r"\b([a-z]\w*)\[([\d,<=]*)\](\{[^{}]*\})?")
+_TILE = re.compile(r"^\{([\d,]+):T\(([\d,]+)\)")
 _OUTSIDE = re.compile(r"S\((?!0\))\d+\)")  # memory space other than the main one, as a TPU's on-chip memory
 _HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\) -> .* \{$")
 _INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = ")
@@ -155,10 +156,7 @@ def _closing(text: str, opening: int) -> int:
 
 
 def size(shape: str) -> int:
-    """Bytes of an array, or of a tuple's arrays together, in the device's main memory.
-
-    Padding by the layout is not counted.
-    """
+    """Bytes of an array, or of a tuple's arrays together, in the device's main memory."""
     return sum(arrays(shape))
 
 
@@ -166,7 +164,21 @@ def arrays(shape: str) -> Iterator[int]:
     """Bytes of each array of a shape."""
     for kind, dimensions, layout in _ARRAY.findall(shape):
         sizes = [int(n.lstrip("<=")) for n in dimensions.split(",") if n]
-        yield 0 if _OUTSIDE.search(layout) else math.prod(sizes) * _bits(kind) // 8
+        numbers = math.prod(_padded(sizes, layout))
+        yield 0 if _OUTSIDE.search(layout) else numbers * _bits(kind) // 8
+
+
+def _padded(sizes: Sequence[int], layout: str) -> list[int]:
+    """Dimensions as a TPU stores them: the innermost ones are filled up to whole tiles, as of 8 x 128."""
+    tile = _TILE.search(layout)
+    if tile is None or not sizes:
+        return [*sizes]
+    inner = [int(axis) for axis in tile.group(1).split(",")]  # innermost first
+    edges = [int(edge) for edge in tile.group(2).split(",")][::-1]
+    padded = [*sizes]
+    for axis, edge in zip(inner, edges, strict=False):
+        padded[axis] = -(-sizes[axis] // edge) * edge
+    return padded
 
 
 def _bits(kind: str) -> int:

@@ -21,8 +21,9 @@ from jaxemerge.training.roofline import compiled_prediction
 from jaxemerge.training.traffic import collectives, step_kernels
 from small_cell import CELL, of
 
-# GB that a step of a seed may move, by cell of the count study in bfloat16. To be lowered with the program.
-MOST_GB = {"4x64": 3.8}
+# GB that a step of a seed may move, by cell of the count study in bfloat16. To be lowered as the
+# program gets better: 1.2 is the aim.
+MOST_GB = {"4x64": 2.4}
 
 
 @functools.cache
@@ -60,7 +61,7 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(compiled.topologies, "get_topology_desc", missing)
     compiled._described.cache_clear()
-    for name, wheel in (("h100", "jax-cuda13-plugin=="), ("tpu-v5e", "libtpu")):
+    for name, wheel in (("h100", "jax-cuda13-plugin=="), ("tpu-v5e", r"jax\[tpu\]==")):
         with pytest.raises(DeviceError, match=rf"pip install .*{wheel}") as raised:
             described(chip_named(name))
         assert "topology not implemented for cuda)" in str(raised.value)
