@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from jaxemerge.training.step import Recipe
 
 _LOWERED_FOR = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
-# What compiles for a platform. To run on a GPU takes all of jax[cuda13]: six times as much.
+# What compiles for a platform. The plugin for GPUs goes into a folder of its own: on a host without one, JAX
+# complains of it at each start. To run on a GPU takes all of jax[cuda13], six times as much.
 _WHEELS = {
-    "gpu": "pip install --no-deps jax-cuda13-plugin=={version} jax-cuda13-pjrt=={version}",
+    "gpu": "pip install --no-deps --target cuda jax-cuda13-plugin=={version} jax-cuda13-pjrt=={version} "
+    "and run with PYTHONPATH=cuda",
     "tpu": "pip install 'jax[tpu]=={version}'",
 }
 
@@ -99,7 +101,7 @@ def _described(platform: str, target: str, devices: int) -> tuple[jax.Device, ..
         wheels = _WHEELS[platform].format(version=jax.__version__)
         reason = str(error).partition("\n")[0]
         raise CompilerMissingError(
-            f"no compiler for {platform.upper()}s here ({reason}): {wheels}"
+            f"no compiler for {platform.upper()}s here ({reason}); {wheels}"
         ) from error
 
 
