@@ -9,16 +9,17 @@ import functools
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 import cells
 from jaxemerge.devices import DeviceError, Layout
 from jaxemerge.training import compiled, program
-from jaxemerge.training.chips import chip_named
+from jaxemerge.training.chips import CHIPS, chip_named
 from jaxemerge.training.compiled import CompilerMissingError, compiled_training, described
 from jaxemerge.training.hlo import parse
 from jaxemerge.training.roofline import compiled_prediction
-from jaxemerge.training.traffic import collectives, step_kernels
+from jaxemerge.training.traffic import collectives, kernels, step_kernels
 from small_cell import CELL, of
 
 # GB that a step of a seed may move, by cell of the count study in bfloat16. To be lowered as the
@@ -88,3 +89,17 @@ def test_seeds_on_several_gpus_do_not_talk_to_each_other() -> None:
     done = compiled_training(cell, Layout(described(chip_named("h100"), 2), 3), 6)
     assert "num_partitions=2" in done.text
     assert collectives(parse(done.text)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, chip in CHIPS.items() if chip.platform == "gpu"])
+def test_xla_understands_the_description_of_each_gpu(name: str) -> None:
+    needs_compiler()
+    chip = chip_named(name)
+    [device] = described(chip)
+    assert (device.platform, device.device_kind) == ("gpu", chip.label)
+    matrix = jax.ShapeDtypeStruct((96, 96), jnp.bfloat16, sharding=jax.sharding.SingleDeviceSharding(device))
+    program = jax.jit(jnp.dot).trace(matrix, matrix).lower(lowering_platforms=("cuda",)).compile()
+    module = parse(program.as_text())
+    moved = sum(kernel.bytes for kernel in kernels(module, module.entry))
+    assert moved >= 3 * 96 * 96 * 2
