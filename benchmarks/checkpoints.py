@@ -28,7 +28,8 @@ from jaxemerge.devices import use_host_cores
 from jaxemerge.runner.checkpoint import INTERVAL
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.provenance import provenance
-from jaxemerge.runner.train import Evaluation, train_chunk
+from jaxemerge.runner.scores import Evaluation
+from jaxemerge.runner.train import train_chunk
 from jaxemerge.training import make_plan
 
 _STEPS = 20

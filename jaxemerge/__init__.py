@@ -51,7 +51,7 @@ from .models import families as families
 from .models import flax_model as flax_model
 from .models import llama as llama
 from .models import neox as neox
-from .runner.spec import Experiment as Experiment
+from .runner.experiment import Experiment as Experiment
 from .runner.train import Population as Population
 from .runner.train import train as train
 from .tasks import Addition as Addition

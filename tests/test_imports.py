@@ -21,14 +21,15 @@ BELOW: dict[str, set[str]] = {
     "devices": set(),
     "code": set(),
     "files": set(),
+    "schema": set(),
     "stats": set(),
     "tasks": {"types", "devices", "code"},
     "models": {"types", "devices", "code"},
     "training": {"types", "devices", "code", "files", "tasks", "models"},
     "evaluation": {"types", "devices", "tasks", "models"},
-    "runner": {"types", "devices", "code", "files", "tasks", "models", "training", "evaluation"},
+    "runner": {"types", "devices", "code", "files", "schema", "tasks", "models", "training", "evaluation"},
     "exports": {"types", "files", "tasks", "models", "training", "evaluation", "runner", "analysis"},
-    "analysis": {"stats", "evaluation"},  # of evaluation only what metrics are
+    "analysis": {"schema", "stats", "evaluation"},  # of evaluation only what metrics are
     "charts": {"analysis", "stats"},
     "report": {"files", "charts", "analysis", "stats"},
     "cli": {
@@ -108,7 +109,7 @@ def test_imports_point_down() -> None:
         ("training/step.py", "def f():\n    from ..evaluation.forced import scores"),
         ("evaluation/forced.py", "if TYPE_CHECKING:\n    from jaxemerge.training import Plan"),
         ("training/plan.py", "from .. import runner"),
-        ("analysis/final.py", "from jaxemerge.runner.table import SCHEMA"),
+        ("analysis/final.py", "from jaxemerge.runner.tables import SCHEMA"),
         ("charts/theme.py", "from ..report import write"),
         ("__init__.py", "from .charts import violins"),
         ("__init__.py", "from . import report"),
@@ -128,7 +129,7 @@ def test_allows_a_downward_import() -> None:
         ),
         ("runner/train.py", "from ..training import Plan\nfrom jaxemerge.types import Key"),
         ("charts/scale.py", "from ..analysis import summarise\nfrom .theme import PAGE"),
-        ("__init__.py", "from .devices import self_test\nfrom .runner.spec import Experiment"),
+        ("__init__.py", "from .devices import self_test\nfrom .runner.experiment import Experiment"),
     ):
         assert len(list(imported(source, ("jaxemerge", *Path(path).parts[:-1])))) > 1
         assert upward(path, source) == []

@@ -60,7 +60,7 @@ import altair as alt
 import polars as pl
 
 from jaxemerge import AdamW, Addition, Experiment, Transformer, charts, families, llama, paired
-from jaxemerge.runner.table import SCHEMA
+from jaxemerge.schema import SCHEMA
 from jaxemerge.stats import trend_test
 from studies.finding import Finding, final_matches, finding, success_findings
 

@@ -4,7 +4,7 @@
     summarise(results, threshold=0.9)          # P(success), means and modes per cell and test, with intervals
 
 Frames in, frames (or records of frames) out. A frame of results has one row per seed, step, split and metric
-(`jaxemerge.runner.table.SCHEMA`). Scores are shares in [0, 1], losses are in nats per token, and scale is the
+(`jaxemerge.schema.SCHEMA`). Scores are shares in [0, 1], losses are in nats per token, and scale is the
 column that `scale_column` finds. Intervals are 95 % over seeds, from the statistics in `jaxemerge.stats`.
 
     read            results of other programs, under their own column names

@@ -9,13 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-TYPES: dict[str, Any] = {
-    **dict.fromkeys(("study", "cell", "task", "family"), pl.String),
-    **{"depth": pl.Int32, "width": pl.Int32, "parameters": pl.Int64, "flops": pl.Float64},
-    **dict.fromkeys(("init_seed", "data_seed", "step", "tokens"), pl.Int64),
-    **{"split": pl.String, "length": pl.Int32, "metric": pl.String, "value": pl.Float64},
-    **{"trials": pl.Int32, "diverged": pl.Boolean},
-}
+from jaxemerge import schema
+
+TYPES = schema.SCHEMA
 SCHEMA = tuple(TYPES)
 MEMBER = ("cell", "init_seed", "data_seed")
 CELL = ("cell", "depth", "width", "parameters")

@@ -4,7 +4,7 @@
     chart.save("violins.html")   # or .png, .svg
 
 Frames have the columns of the results schema, one row per seed, step, split and metric
-(`jaxemerge.runner.table`); some charts take what the module of the same name in `jaxemerge.analysis` returns.
+(`jaxemerge.schema`); some charts take what the module of the same name in `jaxemerge.analysis` returns.
 Scores are shares in [0, 1], losses are in nats per token, intervals are 95 % over seeds.
 
     distribution    violins and histograms of scores, final values of other metrics

@@ -15,7 +15,7 @@ from typing import Any
 from jaxemerge.code import is_foreign
 from jaxemerge.models import Model, flax_model, is_flax_module
 from jaxemerge.models import check as models
-from jaxemerge.runner.spec import Experiment
+from jaxemerge.runner.experiment import Experiment
 from jaxemerge.tasks import BUILT_IN, Task
 from jaxemerge.tasks import check as tasks
 from jaxemerge.training import Objective

@@ -24,19 +24,20 @@ from jaxemerge.cli.options import (
 )
 from jaxemerge.cli.terminal import plan_table, print_missing, say
 from jaxemerge.devices import cache_folder, keep_compiled, use_host_cores
-from jaxemerge.runner.display import Display, quantity
 from jaxemerge.runner.estimate import assumed_rate, estimates
+from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.metrics import ChunkMetrics
 from jaxemerge.runner.opening import create_store, open_store, overwrite
 from jaxemerge.runner.processes import ALONE, Processes
+from jaxemerge.runner.progress import Display, quantity
+from jaxemerge.runner.scores import Progress
 from jaxemerge.runner.signals import StoppedError, StopRequest
-from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.store import Store
 from jaxemerge.runner.study import Job, current, jobs
 from jaxemerge.runner.together import Chunk, Group, parts, run_group, together
 from jaxemerge.runner.trackers import tracker
-from jaxemerge.runner.train import Progress, prepare, shrunk
+from jaxemerge.runner.train import prepare, shrunk
 from jaxemerge.training import Seed, cost_of, is_out_of_memory
 from jaxemerge.training.chips import chip_named
 

@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 
 from jaxemerge.analysis import final_values, is_share, main_metric, summarise
+from jaxemerge.runner.experiment import pair_call
 from jaxemerge.runner.provenance import described_circumstances
-from jaxemerge.runner.spec import pair_call
 from jaxemerge.tasks import BUILT_IN
 from jaxemerge.training.objective import Pair
 

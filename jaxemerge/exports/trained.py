@@ -15,7 +15,7 @@ import numpy as np
 from jaxemerge.evaluation import evaluate, generate, prompts
 from jaxemerge.files import DamagedError, check_digest, read_sealed
 from jaxemerge.models import flax_model, is_flax_module
-from jaxemerge.runner.spec import Experiment
+from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.weights import read_weights, unnamed
 from jaxemerge.tasks import BUILT_IN
 from jaxemerge.training import init_shapes

@@ -13,7 +13,7 @@ The modules that need Polars are imported by name, so that training works where 
 it, ``table`` says what its rows are; ``sweep`` makes lists of cells.
 """
 
-from .spec import Experiment as Experiment
-from .train import Evaluation as Evaluation
+from .experiment import Experiment as Experiment
+from .scores import Evaluation as Evaluation
 from .train import Population as Population
 from .train import train as train

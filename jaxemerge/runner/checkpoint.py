@@ -33,7 +33,7 @@ from jaxemerge.files import (
     set_aside,
     write_sealed,
 )
-from jaxemerge.runner.train import Evaluation
+from jaxemerge.runner.scores import Evaluation
 from jaxemerge.training import DispatchInfo, Paused, Seed, StepInfo
 
 if TYPE_CHECKING:

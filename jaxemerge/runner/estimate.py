@@ -14,7 +14,7 @@ from jaxemerge.devices import compiled
 from jaxemerge.training import cost_of
 
 if TYPE_CHECKING:
-    from jaxemerge.runner.spec import Experiment
+    from jaxemerge.runner.experiment import Experiment
     from jaxemerge.runner.study import Job
     from jaxemerge.training import Plan
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import polars as pl
 
 from jaxemerge.devices import Layout
 from jaxemerge.evaluation import evaluate, sampled
-from jaxemerge.runner.items import items_table
-from jaxemerge.runner.passes import passes_table, rate_rows
+from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.scores import Evaluation
 from jaxemerge.runner.signals import StopRequest
-from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.store import ITEMS, PASSES
-from jaxemerge.runner.train import Evaluation
+from jaxemerge.runner.tables import items_table, passes_table
 from jaxemerge.training import Seed
 from jaxemerge.types import Params
 
@@ -53,7 +51,7 @@ def kept(
         return found
     work = *experiment.language(), params
     seen = evaluate(*work, layout=layout, written=keep_items)
-    who = experiment, seeds, evaluation.step, evaluation.diverged
+    who = experiment, seeds, evaluation
     if keep_items:
         found[ITEMS] = items_table(*who, seen)
     if experiment.pass_until is not None:
@@ -65,10 +63,3 @@ def kept(
 
 def _go_on() -> None:
     pass
-
-
-def all_rows(
-    rows: pl.DataFrame, more: Mapping[str, pl.DataFrame], extra: Mapping[str, Any] | None = None
-) -> pl.DataFrame:
-    """Rows of results and the pass rates of what was kept; ``extra`` as in ``results_table``."""
-    return pl.concat([rows, rate_rows(more[PASSES], extra)]) if PASSES in more else rows

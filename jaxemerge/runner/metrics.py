@@ -20,10 +20,9 @@ from typing import Any
 import numpy as np
 
 from jaxemerge.files import remove_partial, write_bytes
-from jaxemerge.runner.scores import measured, successes
-from jaxemerge.runner.spec import Experiment
+from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.scores import Evaluation, Progress, measured, successes
 from jaxemerge.runner.trackers import Tracker
-from jaxemerge.runner.train import Evaluation, Progress
 from jaxemerge.training import Seed
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxemerge.files import DamagedError, make_folder, read_sealed, remove_partial, set_aside, write_sealed
+from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.lock import locked, waiting
-from jaxemerge.runner.spec import Experiment
 from jaxemerge.runner.store import Store, StoreError
 from jaxemerge.training import Seed
 

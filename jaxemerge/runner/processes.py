@@ -18,8 +18,8 @@ from typing import Any
 
 import jax
 
+from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.signals import StoppedError
-from jaxemerge.runner.spec import Experiment
 
 _BEAT, _EXPIRY = (
     5.0,

@@ -16,11 +16,11 @@ from jaxemerge.evaluation import Sheet, scores, sheet
 from jaxemerge.tasks import Task
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float
 
     from jaxemerge.evaluation import SetScores
     from jaxemerge.models import Model
-    from jaxemerge.runner.spec import Experiment
+    from jaxemerge.runner.experiment import Experiment
     from jaxemerge.training import Objective
     from jaxemerge.types import Params
 
@@ -42,6 +42,37 @@ class Measured(NamedTuple):
     metric: str
     trials: int | None
     values: Float[np.ndarray, " S"]
+
+
+class Evaluation(NamedTuple):
+    """All scores of S seeds at one step, on the host.
+
+    Attributes:
+        step: updates made before it.
+        scores: sums over the items of each evaluation set, [S, M]; of an objective its metrics, [S].
+        train_loss, gradient_norm: see ``jaxemerge.training.Snapshot``.
+        diverged: whether a loss or gradient was ever not finite up to this step.
+    """
+
+    step: int
+    scores: Scores
+    train_loss: Float[np.ndarray, " S"]
+    gradient_norm: Float[np.ndarray, " S"]
+    diverged: Bool[np.ndarray, " S"]
+
+
+class Progress(NamedTuple):
+    """A chunk after a dispatch.
+
+    Attributes:
+        step: updates made so far.
+        loss: training loss of every seed, in nats.
+        evaluation: the scores, if this step is an evaluation step.
+    """
+
+    step: int
+    loss: Float[np.ndarray, " S"]
+    evaluation: Evaluation | None
 
 
 @functools.lru_cache(maxsize=32)

@@ -42,8 +42,8 @@ from jaxemerge.files import (
 )
 from jaxemerge.runner.checkpoint import INTERVAL, Checkpoints
 from jaxemerge.runner.lock import LockedError, holder, locked, refuse_others
-from jaxemerge.runner.table import SCHEMA
 from jaxemerge.runner.weights import read_weights, write_weights
+from jaxemerge.schema import SCHEMA
 from jaxemerge.training import Seed
 
 # What may be kept of a chunk besides its rows.

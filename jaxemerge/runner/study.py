@@ -13,13 +13,14 @@ import numpy as np
 import polars as pl
 
 from jaxemerge.runner.checkpoint import INTERVAL, Checkpoint
-from jaxemerge.runner.kept import all_rows, kept, wanted
+from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.kept import kept, wanted
 from jaxemerge.runner.provenance import changes, provenance, settings
+from jaxemerge.runner.scores import Evaluation, Progress
 from jaxemerge.runner.signals import StopRequest
-from jaxemerge.runner.spec import Experiment
-from jaxemerge.runner.store import Store, StoreError
-from jaxemerge.runner.table import results_table, swept_columns
-from jaxemerge.runner.train import Evaluation, Progress, chunked, train_chunk
+from jaxemerge.runner.store import PASSES, Store, StoreError
+from jaxemerge.runner.tables import results_table, swept_columns, with_pass_rates
+from jaxemerge.runner.train import chunked, train_chunk
 from jaxemerge.runner.weights import named
 from jaxemerge.training import (
     Members,
@@ -323,7 +324,8 @@ def run_chunk(
             keep.save(snapshot.paused(len(seeds)), seeds, evaluations, {"cell": cell, **record()})
         if stop:
             stop.raise_if_asked()
-    rows = all_rows(results_table(job.experiment, seeds, evaluations, job.columns), more, job.columns)
+    rows = results_table(job.experiment, seeds, evaluations, job.columns)
+    rows = with_pass_rates(rows, more.get(PASSES), job.columns)
     store.write(cell, seeds, rows, record(), more, weights)
     store.clear(cell)
     if stop:

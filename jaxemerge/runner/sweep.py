@@ -12,7 +12,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from jaxemerge.runner.spec import Experiment
+from jaxemerge.runner.experiment import Experiment
 
 Sweep = list[dict[str, Any]]
 

@@ -19,14 +19,15 @@ import numpy as np
 import polars as pl
 
 from jaxemerge.runner.checkpoint import INTERVAL
-from jaxemerge.runner.kept import all_rows, kept, wanted
+from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.kept import kept, wanted
 from jaxemerge.runner.provenance import provenance
+from jaxemerge.runner.scores import Evaluation, Progress
 from jaxemerge.runner.signals import StopRequest
-from jaxemerge.runner.spec import Experiment
-from jaxemerge.runner.store import Store
+from jaxemerge.runner.store import PASSES, Store
 from jaxemerge.runner.study import Job, common, run_chunk
-from jaxemerge.runner.table import results_table
-from jaxemerge.runner.train import Evaluation, Progress, train_chunk
+from jaxemerge.runner.tables import results_table, with_pass_rates
+from jaxemerge.runner.train import train_chunk
 from jaxemerge.runner.weights import named
 from jaxemerge.training import Members, Paused, Plan, Seed, fitted_plan, smaller_plan
 
@@ -221,7 +222,8 @@ def run_group(
         if params:
             end = cell, part.seeds, params, seen[-1], group.plan.layout
             more = kept(*end, keep_items=keep_items, stop=stop)
-        rows = all_rows(results_table(cell, part.seeds, seen, part.job.columns), more, part.job.columns)
+        rows = results_table(cell, part.seeds, seen, part.job.columns)
+        rows = with_pass_rates(rows, more.get(PASSES), part.job.columns)
         weights = named(params) if keep_weights and params else None
         store.write(cell.cell, part.seeds, rows, record(part), more, weights)
         keep.clear()

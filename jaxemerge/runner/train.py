@@ -15,8 +15,8 @@ from jaxemerge.code import is_own
 from jaxemerge.devices import self_test, use_host_cores
 from jaxemerge.evaluation import Passed, sampled
 from jaxemerge.models import check_model
-from jaxemerge.runner.scores import Scores, scorer
-from jaxemerge.runner.spec import Experiment
+from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.scores import Evaluation, Progress, Scores, scorer
 from jaxemerge.tasks import check_task
 from jaxemerge.training import (
     Paused,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import polars as pl
-    from jaxtyping import Bool, Float
 
     from jaxemerge.tasks import Task
     from jaxemerge.training import Members, Objective, Program
@@ -43,37 +42,6 @@ if TYPE_CHECKING:
 
 _Item = TypeVar("_Item")
 _LOG = logging.getLogger(__name__)
-
-
-class Evaluation(NamedTuple):
-    """All scores of S seeds at one step, on the host.
-
-    Attributes:
-        step: updates made before it.
-        scores: sums over the items of each evaluation set, [S, M]; of an objective its metrics, [S].
-        train_loss, gradient_norm: see ``jaxemerge.training.Snapshot``.
-        diverged: whether a loss or gradient was ever not finite up to this step.
-    """
-
-    step: int
-    scores: Scores
-    train_loss: Float[np.ndarray, " S"]
-    gradient_norm: Float[np.ndarray, " S"]
-    diverged: Bool[np.ndarray, " S"]
-
-
-class Progress(NamedTuple):
-    """A chunk after a dispatch.
-
-    Attributes:
-        step: updates made so far.
-        loss: training loss of every seed, in nats.
-        evaluation: the scores, if this step is an evaluation step.
-    """
-
-    step: int
-    loss: Float[np.ndarray, " S"]
-    evaluation: Evaluation | None
 
 
 def train_chunk(
@@ -192,22 +160,18 @@ class Population:
 
     def frame(self) -> pl.DataFrame:
         """The results schema: one row per seed, evaluation step, split and metric. Needs Polars."""
-        from jaxemerge.runner.kept import all_rows
-        from jaxemerge.runner.store import PASSES
-        from jaxemerge.runner.table import results_table
+        from jaxemerge.runner.tables import results_table, with_pass_rates
 
         rows = results_table(self.experiment, self.experiment.seeds, self.evaluations)
-        counts = self.passes()
-        return rows if counts is None else all_rows(rows, {PASSES: counts})
+        return with_pass_rates(rows, self.passes())
 
     def passes(self) -> pl.DataFrame | None:
         """Counts of sampling, one row per seed and item; None where nothing was sampled. Needs Polars."""
-        from jaxemerge.runner.passes import passes_table
+        from jaxemerge.runner.tables import passes_table
 
         if self.passed is None:
             return None
-        last = self.evaluations[-1]
-        return passes_table(self.experiment, self.experiment.seeds, last.step, last.diverged, self.passed)
+        return passes_table(self.experiment, self.experiment.seeds, self.evaluations[-1], self.passed)
 
 
 def train(experiment: Experiment, *, chunk: int = 0) -> Population:

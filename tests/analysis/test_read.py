@@ -17,7 +17,7 @@ from jaxemerge.analysis import (
     summarise,
 )
 from jaxemerge.analysis.results import TYPES
-from jaxemerge.runner.table import SCHEMA
+from jaxemerge.schema import SCHEMA
 from synthetic import population_frame
 
 SIZES = {"70M": 70e6, "1.4B": 1.4e9, "410m": 410e6}

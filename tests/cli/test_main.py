@@ -22,8 +22,8 @@ from jaxemerge.cli.options import parse_seeds
 from jaxemerge.devices import DeviceError
 from jaxemerge.evaluation.metrics import EXACT_MATCH
 from jaxemerge.models import total_parameters
-from jaxemerge.runner.display import Display
 from jaxemerge.runner.opening import open_store
+from jaxemerge.runner.progress import Display
 from jaxemerge.runner.study import jobs
 from jaxemerge.runner.together import together
 from jaxemerge.training import search

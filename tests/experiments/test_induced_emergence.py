@@ -7,7 +7,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from jaxemerge import check_objective
-from jaxemerge.runner.table import SCHEMA, cell_columns
+from jaxemerge.runner.tables import cell_columns
+from jaxemerge.schema import SCHEMA
 from studies import autoencoder, induced_emergence
 from studies.autoencoder import CLEAR, IMAGES, LIMITS, TOGETHER, TRAINED, Autoencoder
 

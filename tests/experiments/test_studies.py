@@ -14,7 +14,8 @@ import studies
 from jaxemerge.cli.options import parser, threshold_of
 from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.provenance import provenance
-from jaxemerge.runner.table import SCHEMA, cell_columns
+from jaxemerge.runner.tables import cell_columns
+from jaxemerge.schema import SCHEMA
 from studies import MEASURED, STUDIES
 from studies.finding import Finding
 

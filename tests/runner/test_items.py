@@ -19,10 +19,9 @@ from jaxemerge.evaluation.metrics import (
     MULTIPLE_CHOICE,
     TOKEN_ACCURACY,
 )
-from jaxemerge.runner.items import items_table
 from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.store import StoreError
-from jaxemerge.runner.table import results_table
+from jaxemerge.runner.tables import items_table, results_table
 
 RECORD: dict[str, Any] = {"seconds": 1.5, "plan": {}, "provenance": {}}
 
@@ -34,7 +33,7 @@ def seen(tiny: Any, population: Any) -> Evaluated:
 
 @pytest.fixture(scope="module")
 def items(tiny: Any, population: Any, seen: Evaluated) -> pl.DataFrame:
-    return items_table(tiny, tiny.seeds, tiny.steps, population.evaluations[-1].diverged, seen)
+    return items_table(tiny, tiny.seeds, population.evaluations[-1], seen)
 
 
 def test_scoring_anew_gives_the_rows_of_results(tiny: Any, population: Any, items: pl.DataFrame) -> None:

@@ -15,8 +15,8 @@ from jaxemerge import paired
 from jaxemerge.runner import metrics
 from jaxemerge.runner.metrics import ChunkMetrics, flat
 from jaxemerge.runner.opening import create_store
+from jaxemerge.runner.scores import Progress
 from jaxemerge.runner.trackers import tracker
-from jaxemerge.runner.train import Progress
 
 THRESHOLD = 0.3
 

@@ -8,9 +8,9 @@ import pytest
 from jaxemerge import paired
 from jaxemerge.files import read_sealed, write_sealed
 from jaxemerge.runner import provenance
-from jaxemerge.runner.display import duration, quantity
 from jaxemerge.runner.estimate import estimates
 from jaxemerge.runner.opening import create_store
+from jaxemerge.runner.progress import duration, quantity
 from jaxemerge.runner.store import StoreError
 from jaxemerge.runner.study import _saved, jobs, run_chunk, training_flops
 from jaxemerge.training import make_plan

@@ -6,7 +6,7 @@ import pytest
 
 from jaxemerge import Count, Experiment, TaskMixture, neox
 from jaxemerge.runner.sweep import cells, chain, distinct, override, parse, product, together, varied_fields
-from jaxemerge.runner.table import swept_columns
+from jaxemerge.runner.tables import swept_columns
 
 BASE = Experiment(Count(17, 5, (5, 7)), neox(1, 24, 3), context=23)
 

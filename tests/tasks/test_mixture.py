@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 from jaxemerge import Experiment, neox
-from jaxemerge.runner.spec import Experiment as Spec
+from jaxemerge.runner.experiment import Experiment as Spec
 from jaxemerge.runner.sweep import flat_fields, parse, varied_fields
 from jaxemerge.tasks import (
     Addition,

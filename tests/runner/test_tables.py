@@ -7,8 +7,9 @@ import pytest
 from jaxemerge import crossed
 from jaxemerge.evaluation import SetScores
 from jaxemerge.models import non_embedding_parameters, training_flops_per_token
-from jaxemerge.runner.table import SCHEMA, results_table
-from jaxemerge.runner.train import Evaluation
+from jaxemerge.runner.scores import Evaluation
+from jaxemerge.runner.tables import results_table
+from jaxemerge.schema import SCHEMA
 
 SEEDS = crossed([2, 3], [7])
 

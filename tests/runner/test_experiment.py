@@ -7,7 +7,7 @@ import json
 import pytest
 
 from jaxemerge import AdamW, Count, Experiment, crossed, llama, neox, paired
-from jaxemerge.runner.spec import log_spaced
+from jaxemerge.runner.experiment import log_spaced
 from own_models import Bag
 
 

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from jaxemerge import Count, Modular, Parity, TaskMixture
 from jaxemerge.evaluation import SetScores
-from jaxemerge.runner.display import Display
+from jaxemerge.runner.progress import Display
+from jaxemerge.runner.scores import Evaluation, Progress
 from jaxemerge.runner.study import jobs
 from jaxemerge.runner.together import together
-from jaxemerge.runner.train import Evaluation, Progress
 
 
 def seen(step, exact=None, loss=(0.5, 0.7, np.nan)):
