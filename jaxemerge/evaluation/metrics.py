@@ -16,11 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
+    from jaxtyping import Array, Bool, Float, Int
 
 INFINITY = math.inf
 
@@ -123,12 +125,22 @@ def _one_in_choices(guess: Guess) -> float:
     return 1 / guess.choices if guess.choices else math.nan
 
 
+def token_accuracy(right: npt.ArrayLike, answers: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Share of scored tokens that were predicted; of one item, or of sums over a set."""
+    return np.asarray(np.asarray(right) / np.asarray(answers))
+
+
+def answer_nll(nll: npt.ArrayLike, answers: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Negative log-likelihood per scored token, in nats; of one item, or of sums over a set."""
+    return np.asarray(nll, np.float64) / np.asarray(answers)
+
+
 def _exact_match(items: Items) -> npt.NDArray[np.float64]:
     return items.exact.astype(np.float64)
 
 
 def _token_accuracy(items: Items) -> npt.NDArray[np.float64]:
-    return items.right / items.answers
+    return token_accuracy(items.right, items.answers)
 
 
 def _edit_distance(items: Items) -> npt.NDArray[np.float64]:
@@ -136,7 +148,7 @@ def _edit_distance(items: Items) -> npt.NDArray[np.float64]:
 
 
 def _answer_nll(items: Items) -> npt.NDArray[np.float64]:
-    return items.nll.astype(np.float64) / items.answers
+    return answer_nll(items.nll, items.answers)
 
 
 def _brier(items: Items) -> npt.NDArray[np.float64]:
@@ -247,3 +259,35 @@ def all_of(metric: Metric, k: int) -> Metric:
         proportion=False,
         group=k,
     )
+
+
+def edit_distance(
+    left: Int[Array, " A"],
+    right: Int[Array, " B"],
+    left_length: Int[Array, ""] | int,
+    right_length: Int[Array, ""] | int,
+) -> Int[Array, ""]:
+    """Edit distance of two padded sequences; traceable, to be mapped over pairs.
+
+    Row i of the table is the distance of the first i tokens on the left to every beginning of the right.
+    Insertions along a row are a running minimum, so a row is a few operations on whole vectors.
+
+    Args:
+        left, right: tokens; what stands beyond the lengths is ignored.
+        left_length, right_length: tokens that count, from 0 to A and B.
+
+    References:
+        Levenshtein (1966); the table is that of Wagner and Fischer (1974).
+    """
+    column = jnp.arange(right.shape[0] + 1)
+
+    def row(before: Array, token_and_place: tuple[Array, Array]) -> tuple[Array, None]:
+        token, i = token_and_place
+        replaced = before[:-1] + (right != token)
+        reached = jnp.concatenate([i[None], jnp.minimum(before[1:] + 1, replaced)])
+        inserted = jax.lax.cummin(reached - column) + column
+        return jnp.where(i <= left_length, inserted, before), None
+
+    places = jnp.arange(1, left.shape[0] + 1)
+    last, _ = jax.lax.scan(row, column, (left, places))
+    return last[right_length]

@@ -51,16 +51,11 @@ def prompts(sets: EvaluationSet | Sequence[EvaluationSet]) -> Prompts:
     are not scored but stand between scored ones are given to it, as they are in teacher forcing.
     """
     chosen = [sets] if isinstance(sets, EvaluationSet) else list(sets)
-    length = max(one.tokens.shape[1] for one in chosen)
-
-    def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
-        return np.concatenate([np.pad(x, ((0, 0), (0, length - x.shape[1]))) for x in arrays])
-
-    scored = joined([one.scored for one in chosen])
+    scored = stacked([one.scored for one in chosen])
     return Prompts(
-        tokens=joined([one.tokens for one in chosen]).astype(np.int32),
+        tokens=stacked([one.tokens for one in chosen]).astype(np.int32),
         scored=scored,
-        writes=joined([_writes(one.scored) for one in chosen]),
+        writes=stacked([_writes(one.scored) for one in chosen]),
         numbers=np.arange(len(scored), dtype=np.int32),
     )
 
@@ -69,3 +64,9 @@ def _writes(scored: np.ndarray) -> np.ndarray:
     place = np.arange(scored.shape[1])
     last = scored.shape[1] - 1 - scored[:, ::-1].argmax(1)
     return scored | (place > last[:, None])
+
+
+def stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows of several arrays as one, [E, L]: each filled up with 0 to the longest."""
+    length = max(array.shape[-1] for array in arrays)
+    return np.concatenate([np.pad(array, ((0, 0), (0, length - array.shape[-1]))) for array in arrays])

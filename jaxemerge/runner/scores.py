@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxemerge.devices import Layout, over_seeds
 from jaxemerge.evaluation import Sheet, scores, sheet
+from jaxemerge.evaluation.metrics import ANSWER_NLL, EXACT_MATCH, TOKEN_ACCURACY, answer_nll, token_accuracy
 from jaxemerge.tasks import Task
 
 if TYPE_CHECKING:
@@ -124,9 +125,9 @@ def _of_task(items: Sheet, seen: SetScores) -> list[Measured]:
         n_items, n_answers = int(items.items[i]), int(items.answers[i])
         exact, right, nll = (np.asarray(x)[:, i] for x in seen)
         found += [
-            Measured(split, length, "exact_match", n_items, exact / n_items),
-            Measured(split, length, "token_accuracy", n_answers, right / n_answers),
-            Measured(split, length, "answer_nll", None, nll.astype(np.float64) / n_answers),
+            Measured(split, length, EXACT_MATCH.name, n_items, exact / n_items),
+            Measured(split, length, TOKEN_ACCURACY.name, n_answers, token_accuracy(right, n_answers)),
+            Measured(split, length, ANSWER_NLL.name, None, answer_nll(nll, n_answers)),
         ]
     return found
 
@@ -136,4 +137,4 @@ def successes(experiment: Experiment, seen: Scores) -> list[Measured]:
     found = measured(experiment, seen)
     if experiment.model is None:
         return [one for one in found if one.trials is not None]
-    return [one for one in found if one.metric == "exact_match"]
+    return [one for one in found if one.metric == EXACT_MATCH.name]

@@ -19,9 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.tasks import fields
-from jaxemerge.tasks.base import EvaluationSet, Example, Task
-from jaxemerge.tasks.pieces import Piece, different, evaluation_sets, joined
+from jaxemerge.tasks.base import EvaluationSet, Example, Task, check_distinct, check_whole
+from jaxemerge.tasks.packing import Piece, different, evaluation_sets, joined
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int
@@ -90,8 +89,8 @@ class Addition(Task):
 
     def __post_init__(self) -> None:
         places = len(HINTS) - 1 if self.hints else None  # the sum may have one digit more
-        fields.whole(self, 1, "train_digits", "items")
-        fields.distinct(self, "test_digits", high=places)
+        check_whole(self, 1, "train_digits", "items")
+        check_distinct(self, "test_digits", high=places)
         if places and self.train_digits > places:
             raise ValueError(f"train_digits={self.train_digits}: there are hints for at most {places}")
 

@@ -19,9 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.tasks import fields
-from jaxemerge.tasks.base import EvaluationSet, Example, Task
-from jaxemerge.tasks.pieces import Piece, different, evaluation_sets, joined
+from jaxemerge.tasks.base import EvaluationSet, Example, Task, check_distinct, check_whole
+from jaxemerge.tasks.packing import Piece, different, evaluation_sets, joined
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Int
@@ -81,10 +80,10 @@ class Composition(Task):
     source: int = 0
 
     def __post_init__(self) -> None:
-        fields.whole(self, 2, "values")
-        fields.whole(self, 1, "functions", "steps", "items")
-        fields.whole(self, 0, "source")
-        fields.distinct(self, "test_steps")
+        check_whole(self, 2, "values")
+        check_whole(self, 1, "functions", "steps", "items")
+        check_whole(self, 0, "source")
+        check_distinct(self, "test_steps")
 
     @property
     def alphabet(self) -> tuple[str, ...]:

@@ -16,9 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.tasks import fields
-from jaxemerge.tasks.base import EvaluationSet, Example, Task
-from jaxemerge.tasks.pieces import Piece, different, evaluation_sets, joined
+from jaxemerge.tasks.base import EvaluationSet, Example, Task, check_distinct, check_one_of, check_whole
+from jaxemerge.tasks.packing import Piece, different, evaluation_sets, joined
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Int
@@ -86,11 +85,11 @@ class InContext(Task):
     items: int = 200
 
     def __post_init__(self) -> None:
-        fields.one_of(self, "rule", RULES)
-        fields.whole(self, 0, "shots")
-        fields.distinct(self, "test_shots", low=0)
-        fields.whole(self, 2, "longest")
-        fields.whole(self, 1, "items")
+        check_one_of(self, "rule", RULES)
+        check_whole(self, 0, "shots")
+        check_distinct(self, "test_shots", low=0)
+        check_whole(self, 2, "longest")
+        check_whole(self, 1, "items")
         object.__setattr__(self, "years", tuple(self.years))
         if len(self.years) != 2 or not 1000 <= self.years[0] <= self.years[1] <= 9999:
             raise ValueError(f"years={self.years}: give the first and the last, of 1000 to 9999")

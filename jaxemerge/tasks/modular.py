@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.tasks import fields
-from jaxemerge.tasks.base import EvaluationSet, Example, Task
+from jaxemerge.tasks.base import EvaluationSet, Example, Task, check_one_of, check_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -78,9 +77,9 @@ class Modular(Task):
     source: int = 0
 
     def __post_init__(self) -> None:
-        fields.whole(self, 2, "modulus")
-        fields.one_of(self, "operation", OPERATIONS)
-        fields.whole(self, 0, "source")
+        check_whole(self, 2, "modulus")
+        check_one_of(self, "operation", OPERATIONS)
+        check_whole(self, 0, "source")
         if self.operation == "divide" and any(self.modulus % k == 0 for k in range(2, self.modulus)):
             raise ValueError(f"modulus={self.modulus}: must be prime for operation='divide'")
         entries = self.modulus * (self.modulus - (self.operation == "divide"))

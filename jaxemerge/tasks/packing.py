@@ -1,7 +1,9 @@
-"""How do examples of different lengths become full context windows, without the host?
+"""How do pieces become an example, and examples of different lengths full context windows?
 
-Examples are laid end to end until the context is full. The last one is usually cut off; it is kept
-as context but carries no loss. There is no padding and no document mask.
+A task draws numbers and says in which pieces they are written; the position of each token, the tokens that
+carry loss and those that are scored follow, by the same formula in training and in evaluation. Examples are
+laid end to end until the context is full. The last one is usually cut off; it stays as context but carries
+no loss. There is no padding and no document mask. All of it runs on the device.
 """
 
 from __future__ import annotations
@@ -10,11 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from jaxemerge.tasks.base import EvaluationSet, Example, Task
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from jaxtyping import Array, Float, Int
 
-    from jaxemerge.tasks.base import Task
     from jaxemerge.types import Key
 
 
@@ -68,3 +74,72 @@ def pack_batch(task: Task, key: Key, batch: int, context: int) -> Batch:
         context: tokens L per window, at least those of the longest example.
     """
     return jax.vmap(lambda k: pack_window(task, k, context))(jax.random.split(key, batch))
+
+
+class Piece(NamedTuple):
+    """Some tokens that are written one after the other.
+
+    Attributes:
+        tokens: ids, a single one or a row of which the first ``written`` are written.
+        written: how many are written, all where it is None; may be traced.
+        learnt: whether they carry loss, and are scored in evaluation.
+    """
+
+    tokens: Int[Array, "*P"] | int
+    written: Int[Array, ""] | int | None = None
+    learnt: bool = False
+
+
+def joined(pieces: Sequence[Piece], size: int) -> Example:
+    """One example of pieces laid end to end, padded with token 0 to ``size``.
+
+    Each position looks up the piece that covers it, as packing does with examples.
+    """
+    rows = [jnp.atleast_1d(jnp.asarray(piece.tokens, jnp.int32)) for piece in pieces]
+    counts = [len(row) if p.written is None else p.written for row, p in zip(rows, pieces, strict=True)]
+    ends = jnp.cumsum(jnp.stack([jnp.asarray(count, jnp.int32) for count in counts]))
+    begins = jnp.concatenate([jnp.zeros(1, jnp.int32), ends[:-1]])
+    place = jnp.arange(size)
+    inside = place < ends[-1]
+    index = jnp.searchsorted(ends, place, side="right", method="compare_all")
+    index = jnp.minimum(index, len(rows) - 1)
+    firsts = jnp.asarray(np.cumsum([0, *(len(row) for row in rows[:-1])]))
+    tokens = jnp.concatenate(rows)[jnp.where(inside, firsts[index] + place - begins[index], 0)]
+    learnt = jnp.asarray([piece.learnt for piece in pieces])[index] & inside
+    return Example(jnp.where(inside, tokens, 0), learnt.astype(jnp.float32), ends[-1])
+
+
+def evaluation_sets(
+    split: str, write: Callable[..., Example], draws: Mapping[int, tuple[np.ndarray, ...]]
+) -> tuple[EvaluationSet, ...]:
+    """One set per length, from the numbers drawn for its items; the learnt tokens are scored.
+
+    Args:
+        split: name of the sets.
+        write: what was drawn for one item -> its text; the same size of text for all lengths.
+        draws: per length, arrays whose first axis is items, of the same shape otherwise.
+    """
+    columns = [np.concatenate(column) for column in zip(*draws.values(), strict=True)]
+    tokens, weights, lengths = map(np.asarray, jax.jit(jax.vmap(write))(*columns))
+    cuts = np.cumsum([len(arrays[0]) for arrays in draws.values()])[:-1]
+    parts = zip(*(np.split(x, cuts) for x in (tokens, weights, lengths)), strict=True)
+    return tuple(
+        EvaluationSet(split, length, ids[:, : sizes.max()], learnt[:, : sizes.max()] > 0)
+        for length, (ids, learnt, sizes) in zip(draws, parts, strict=True)
+    )
+
+
+def different(draw: Callable[[int], tuple[np.ndarray, ...]], items: int) -> tuple[np.ndarray, ...]:
+    """Up to ``items`` draws no two of which are equal, in the order in which they came.
+
+    Fewer come back where so many are hard to find, because there are hardly more.
+
+    Args:
+        draw: a number -> arrays whose first axis has that many independent draws.
+        items: how many are wanted.
+    """
+    drawn = draw(8 * items)
+    rows = np.hstack([array.reshape(len(array), -1) for array in drawn])
+    _, first = np.unique(rows, axis=0, return_index=True)
+    chosen = np.sort(first)[:items]
+    return tuple(array[chosen] for array in drawn)

@@ -19,9 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.tasks import fields
-from jaxemerge.tasks.base import EvaluationSet, Example, Task
-from jaxemerge.tasks.pieces import Piece, different, evaluation_sets, joined
+from jaxemerge.tasks.base import EvaluationSet, Example, Task, check_distinct, check_whole
+from jaxemerge.tasks.packing import Piece, different, evaluation_sets, joined
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Int
@@ -64,8 +63,8 @@ class Parity(Task):
     items: int = 500
 
     def __post_init__(self) -> None:
-        fields.whole(self, 1, "train_length", "items")
-        fields.distinct(self, "test_lengths")
+        check_whole(self, 1, "train_length", "items")
+        check_distinct(self, "test_lengths")
 
     @property
     def alphabet(self) -> tuple[str, ...]:
@@ -147,8 +146,8 @@ class SparseParity(Task):
     source: int = 0
 
     def __post_init__(self) -> None:
-        fields.whole(self, 1, "length", "relevant", "items")
-        fields.whole(self, 0, "source")
+        check_whole(self, 1, "length", "relevant", "items")
+        check_whole(self, 0, "source")
         if self.relevant > self.length:
             raise ValueError(f"relevant={self.relevant}: must be at most length={self.length}")
 

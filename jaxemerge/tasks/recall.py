@@ -16,9 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.tasks import fields
-from jaxemerge.tasks.base import EvaluationSet, Example, Task
-from jaxemerge.tasks.pieces import Piece, evaluation_sets, joined
+from jaxemerge.tasks.base import EvaluationSet, Example, Task, check_distinct, check_whole
+from jaxemerge.tasks.packing import Piece, evaluation_sets, joined
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Int
@@ -64,9 +63,9 @@ class Recall(Task):
     items: int = 200
 
     def __post_init__(self) -> None:
-        fields.whole(self, 2, "values")
-        fields.whole(self, 1, "keys", "pairs", "queries", "items")
-        fields.distinct(self, "test_pairs", high=self.keys)
+        check_whole(self, 2, "values")
+        check_whole(self, 1, "keys", "pairs", "queries", "items")
+        check_distinct(self, "test_pairs", high=self.keys)
         if self.pairs > self.keys:
             raise ValueError(f"pairs={self.pairs}: must be at most keys={self.keys}, as keys differ")
 

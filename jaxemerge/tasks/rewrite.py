@@ -15,9 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.tasks import fields
-from jaxemerge.tasks.base import EvaluationSet, Example, Task
-from jaxemerge.tasks.pieces import Piece, different, evaluation_sets, joined
+from jaxemerge.tasks.base import EvaluationSet, Example, Task, check_distinct, check_one_of, check_whole
+from jaxemerge.tasks.packing import Piece, different, evaluation_sets, joined
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Int
@@ -71,10 +70,10 @@ class Rewrite(Task):
     items: int = 200
 
     def __post_init__(self) -> None:
-        fields.one_of(self, "operation", OPERATIONS)
-        fields.whole(self, 2, "symbols")
-        fields.whole(self, 1, "train_length", "items")
-        fields.distinct(self, "test_lengths")
+        check_one_of(self, "operation", OPERATIONS)
+        check_whole(self, 2, "symbols")
+        check_whole(self, 1, "train_length", "items")
+        check_distinct(self, "test_lengths")
 
     @property
     def name(self) -> str:

@@ -12,8 +12,8 @@ import pytest
 
 from jaxemerge.devices import Layout
 from jaxemerge.evaluation import evaluate, prompts, scores, sheet
-from jaxemerge.evaluation.items import answer_edits
 from jaxemerge.evaluation.metrics import EXACT_MATCH, METRICS
+from jaxemerge.evaluation.score import answer_edits
 from jaxemerge.models import apply, init
 from small_cell import CELL
 from toy_tasks import Echo

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from jaxemerge.devices import Layout, compiled, over_seeds
-from jaxemerge.evaluation import Sheet, forced, item_scores, scores, sheet
+from jaxemerge.evaluation import Sheet, item_scores, scores, sheet
+from jaxemerge.evaluation import score as module
 from jaxemerge.models import Transformer, apply, init, neox
 from jaxemerge.tasks import Task
 from small_cell import CELL, SIXTEEN, built, of, run
@@ -114,7 +115,7 @@ def test_not_a_number_is_never_right(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = compiled(one)(params)
     assert seen.exact.tolist() == seen.right.tolist() == [0, 0]
     assert np.all(np.isnan(seen.nll))
-    monkeypatch.setattr(forced.jnp, "isfinite", lambda x: jnp.ones(x.shape, bool))
+    monkeypatch.setattr(module.jnp, "isfinite", lambda x: jnp.ones(x.shape, bool))
     assert compiled(lambda p: one(p))(params).right.tolist() == [1, 1]  # what the guard is for
 
 

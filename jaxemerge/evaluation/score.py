@@ -1,23 +1,26 @@
-"""How did every seed do on every item? Kept in full, so that it can be scored anew without the model."""
+"""How well do seeds know the reference texts? Scored in one teacher-forced forward pass.
+
+Greedy decoding writes the reference exactly if and only if every teacher-forced prediction of it is
+right, so exact match needs no generation. ``scores`` sums over whole evaluation sets, as training does at
+every evaluation; ``evaluate`` returns every item, enough to score a population again without its weights.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxemerge.devices import Layout, over_seeds
-from jaxemerge.evaluation.edit_distance import edit_distance
-from jaxemerge.evaluation.forced import in_blocks, item_scores
 from jaxemerge.evaluation.generate import default_layout, generate, placed_params
-from jaxemerge.evaluation.metrics import Items
-from jaxemerge.evaluation.prompts import Prompts, prompts
-from jaxemerge.models.likelihood import shift
+from jaxemerge.evaluation.metrics import Items, edit_distance
+from jaxemerge.evaluation.prompts import Prompts, prompts, stacked
+from jaxemerge.models.likelihood import negative_log_likelihood, shift
 from jaxemerge.tasks import EvaluationSet, Task
 
 if TYPE_CHECKING:
@@ -25,6 +28,136 @@ if TYPE_CHECKING:
 
     from jaxemerge.models import Model
     from jaxemerge.types import Params
+
+_Scores = TypeVar("_Scores")
+
+BLOCK_TOKENS = 32_768  # positions of one forward pass: bounds the memory of the logits
+
+
+class ItemScores(NamedTuple):
+    """Scores of every evaluation item.
+
+    Attributes:
+        exact: whether all scored tokens were predicted.
+        right: how many scored tokens were predicted.
+        nll: negative log-likelihood of the scored tokens, summed, in nats.
+    """
+
+    exact: Bool[Array, " E"]
+    right: Int[Array, " E"]
+    nll: Float[Array, " E"]
+
+
+class SetScores(NamedTuple):
+    """Scores summed over the items of each of M evaluation sets (leading axis S in a population).
+
+    Attributes:
+        exact: how many items had all their scored tokens predicted.
+        right: how many scored tokens were predicted.
+        nll: negative log-likelihood of the scored tokens, in nats.
+    """
+
+    exact: Int[Array | np.ndarray, "*S M"]
+    right: Int[Array | np.ndarray, "*S M"]
+    nll: Float[Array | np.ndarray, "*S M"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """All evaluation sets of a task as one padded array, cut into blocks of equal size.
+
+    Attributes:
+        splits, lengths: name and answer length of each set.
+        items, answers: number of items and of scored tokens of each set.
+        tokens, scored: [n_blocks, rows, L]; rows beyond the last item score nothing.
+        member: [M, n_blocks * rows], True where an item belongs to a set.
+    """
+
+    splits: tuple[str, ...]
+    lengths: tuple[int | None, ...]
+    items: Int[np.ndarray, " M"]
+    answers: Int[np.ndarray, " M"]
+    tokens: Int[np.ndarray, "blocks rows L"]
+    scored: Bool[np.ndarray, "blocks rows L"]
+    member: Bool[np.ndarray, "M E"]
+
+
+def sheet(task: Task, block_tokens: int = BLOCK_TOKENS) -> Sheet:
+    """Lays out a task's evaluation sets for ``scores``."""
+    sets = task.evaluation_sets()
+    tokens = in_blocks(stacked([one.tokens for one in sets]), block_tokens)
+    scored = in_blocks(stacked([one.scored for one in sets]), block_tokens)
+    owner = np.repeat(np.arange(len(sets)), [len(s.tokens) for s in sets])
+    owner = np.pad(owner, (0, tokens.shape[0] * tokens.shape[1] - len(owner)), constant_values=-1)
+    return Sheet(
+        splits=tuple(s.split for s in sets),
+        lengths=tuple(s.length for s in sets),
+        items=np.array([len(s.tokens) for s in sets]),
+        answers=np.array([int(s.scored.sum()) for s in sets]),
+        tokens=tokens,
+        scored=scored,
+        member=owner == np.arange(len(sets))[:, None],
+    )
+
+
+def in_blocks(whole_EL: np.ndarray, block_tokens: int = BLOCK_TOKENS) -> np.ndarray:
+    """Rows in blocks of equal size of about ``block_tokens``, [n_blocks, rows, L], filled up with 0."""
+    n_items, length = whole_EL.shape
+    n_blocks = -(-n_items // max(1, block_tokens // length))
+    rows = -(-n_items // n_blocks)
+    return np.pad(whole_EL, ((0, n_blocks * rows - n_items), (0, 0))).reshape(n_blocks, rows, length)
+
+
+def item_scores(
+    logits: Float[Array, "E L V"], tokens: Int[Array, "E L"], scored: Bool[Array, "E L"]
+) -> ItemScores:
+    """Scores each item from the logits of its reference text.
+
+    A prediction counts only if its logits are finite: the arg max of NaN is token 0, which would
+    otherwise make a diverged seed right about it.
+    """
+    target_EL, scored_EL = shift(tokens), shift(scored)
+    right_EL = (jnp.argmax(logits, axis=-1) == target_EL) & jnp.isfinite(jnp.max(logits, axis=-1))
+    nll_EL = negative_log_likelihood(logits, target_EL)
+    return ItemScores(
+        exact=jnp.all(right_EL | ~scored_EL, axis=-1),
+        right=jnp.sum(right_EL & scored_EL, axis=-1),
+        nll=jnp.sum(jnp.where(scored_EL, nll_EL, 0.0), axis=-1),
+    )
+
+
+def scores(model: Model, vocabulary: int, items: Sheet, params: Params) -> SetScores:
+    """Scores one seed on all evaluation sets, block by block.
+
+    Args:
+        model: what was trained.
+        vocabulary: number of token ids.
+        items: the sets, as ``sheet`` lays them out.
+        params: weights of the seed.
+    """
+    texts = jnp.asarray(items.tokens), jnp.asarray(items.scored)
+    each = _by_block(item_scores, model, vocabulary, params, texts)
+    return SetScores(*(jnp.sum(jnp.where(items.member, x[None, :], 0), axis=-1) for x in each))
+
+
+def _by_block(
+    score: Callable[..., _Scores], model: Model, vocabulary: int, params: Params, texts: tuple[Array, Array]
+) -> _Scores:
+    """``score`` of every text, its leading axis X, in one forward pass per block.
+
+    Args:
+        score: logits, tokens and scored places of a block -> arrays with leading axis rows.
+        model, vocabulary, params: of one seed.
+        texts: tokens and scored places, [n_blocks, rows, L].
+    """
+
+    def block(tokens_and_scored: tuple[Array, Array]) -> _Scores:
+        tokens_XL, scored_XL = tokens_and_scored
+        logits_XLV = model.apply(vocabulary, params, tokens_XL, jnp.zeros_like(tokens_XL))
+        return score(logits_XLV, tokens_XL, scored_XL)
+
+    each: _Scores = jax.lax.map(block, texts)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), each)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,16 +245,15 @@ def _with_distractors(
     sets: tuple[EvaluationSet, ...], asked: Prompts
 ) -> tuple[Int[np.ndarray, "X L"], Bool[np.ndarray, "X L"], Int[np.ndarray, " X"]]:
     """All references, then all distractors: texts, scored places, and the item that each belongs to."""
-    n, length = asked.tokens.shape
-    texts, owners, first = [asked.tokens], [np.arange(n)], 0
+    texts, owners, first = [asked.tokens], [np.arange(len(asked))], 0
     for one in sets:
         if one.distractors is not None:
-            wrong = np.pad(one.distractors, ((0, 0), (0, 0), (0, length - one.distractors.shape[2])))
-            texts.append(wrong.reshape(-1, length).astype(np.int32))
-            owners.append(np.repeat(first + np.arange(len(wrong)), wrong.shape[1]))
+            n_items, n_wrong, length = one.distractors.shape
+            texts.append(one.distractors.reshape(-1, length).astype(np.int32))
+            owners.append(np.repeat(first + np.arange(n_items), n_wrong))
         first += len(one.tokens)
     owner = np.concatenate(owners)
-    return np.concatenate(texts), asked.scored[owner], owner
+    return stacked(texts), asked.scored[owner], owner
 
 
 def _choices(
@@ -149,13 +281,10 @@ def _in_order(values: Float[np.ndarray, "S E L"], scored: Bool[np.ndarray, "E L"
 
 @functools.lru_cache(maxsize=32)
 def _scorer(task: Task, model: Model, layout: Layout, each: bool) -> Callable[..., Any]:
-    def one(params: Params, tokens: Array, scored: Array) -> _Values:
-        def block(texts: tuple[Array, Array]) -> _Values:
-            logits_ELV = model.apply(task.vocabulary, params, texts[0], jnp.zeros_like(texts[0]))
-            return _values(logits_ELV, *texts, each)
+    score = functools.partial(_values, each=each)
 
-        values: _Values = jax.lax.map(block, (tokens, scored))
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), values)
+    def one(params: Params, tokens: Array, scored: Array) -> _Values:
+        return _by_block(score, model, task.vocabulary, params, (tokens, scored))
 
     return over_seeds(one, layout, mapped=1, shared=2)
 
