@@ -24,9 +24,10 @@ import timing
 from jaxemerge import AdamW, Count, Experiment, neox, paired
 from jaxemerge.devices import use_host_cores
 from jaxemerge.report import write_report
+from jaxemerge.runner.chunk import run_chunk
+from jaxemerge.runner.groups import grouped
+from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.opening import create_store
-from jaxemerge.runner.study import jobs
-from jaxemerge.runner.together import run_group, together
 
 _SMALL = Experiment(
     Count(40, 10, (10, 20, 30)),
@@ -53,9 +54,9 @@ def measure(name: str, experiment: Experiment) -> timing.Result:
     first = jax.local_devices()[0]
     with tempfile.TemporaryDirectory() as folder:
         store = create_store(Path(folder), name, [experiment])
-        [group] = together(jobs([experiment], store))
+        [group] = grouped(jobs([experiment], store))
         for chunk in group.chunks:
-            for _ in run_group(group, chunk, store):
+            for _ in run_chunk(chunk, store):
                 pass
         write_report(store.results(), Path(folder), title=name)
     planned, seen = group.plan.bytes, peak_bytes()

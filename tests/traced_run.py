@@ -23,12 +23,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 import run
 from jaxemerge import AdamW, Count, Experiment, neox, paired
-from jaxemerge.runner import study
+from jaxemerge.runner import chunk
 from jaxemerge.runner.store import Store
 from jaxemerge.runner.sweep import cells, product
 from studies import STUDIES
 
-train_chunk, write = study.train_chunk, Store.write
+train_chunk, write = chunk.train_chunk, Store.write
 
 
 def digest(state: Any, n: int) -> str:
@@ -63,7 +63,7 @@ def main(notes: str, stop: int, arguments: list[str]) -> int:
         write(self, cell, *rest)
         note(kind="committed", cell=cell)
 
-    study.train_chunk = noting
+    chunk.train_chunk = noting
     Store.write = committing  # type: ignore[method-assign]
     STUDIES["twelve"] = SimpleNamespace(cells=twelve)
     return run.main(arguments)

@@ -97,7 +97,7 @@ def export(store: Store, options: argparse.Namespace, console: Console) -> int:
     asked = set(parse_seeds(options.seeds)) if options.seeds is not None else None
     results, written, threshold = store.results(), 0, threshold_of(options, store.study)
     for name in names:
-        kept = [seed for seed in store.kept_weights(name) if asked is None or seed in asked]
+        kept = [seed for seed in store.saved_weights(name) if asked is None or seed in asked]
         if not kept:
             continue
         mine = pl.struct("init_seed", "data_seed").is_in(

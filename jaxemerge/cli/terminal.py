@@ -17,10 +17,10 @@ from jaxemerge.analysis.findings import divergences
 from jaxemerge.analysis.results import MEMBER
 from jaxemerge.charts.theme import metric_name, metric_title
 from jaxemerge.runner.estimate import Estimate
+from jaxemerge.runner.jobs import Job
 from jaxemerge.runner.progress import duration, quantity
 from jaxemerge.runner.status import CellStatus, study_status
 from jaxemerge.runner.store import Store
-from jaxemerge.runner.study import Job
 from jaxemerge.training import Plan
 
 _SOURCES = {
@@ -80,7 +80,7 @@ def plan_table(
 
 def print_plans(console: Console, costs: Sequence[Estimate]) -> None:
     """One line for every way in which cells are trained."""
-    cells = Counter(plan_text(cost.plan, cost.beside) for cost in costs if cost.plan)
+    cells = Counter(plan_text(cost.plan, cost.grouped_seeds) for cost in costs if cost.plan)
     for text, n in cells.items():
         say(console, f"{n} cell{'s' * (n > 1)}: {text}")
 
@@ -116,7 +116,7 @@ def print_status(console: Console, store: Store) -> None:
             str(cell.steps),
             str(cell.finished),
             "-" if cell.missing is None else str(cell.missing),
-            ", ".join(f"{seeds} at {step:,}" for step, seeds in cell.begun) or "-",
+            ", ".join(f"{seeds} at {step:,}" for step, seeds in cell.checkpointed) or "-",
             duration(cell.seconds),
             _state(cell),
         )
@@ -139,9 +139,9 @@ def _state(cell: CellStatus) -> str:
         return "damaged"
     if cell.writers:
         return "running"
-    if cell.missing == 0 or (cell.missing is None and cell.finished and not cell.begun):
+    if cell.missing == 0 or (cell.missing is None and cell.finished and not cell.checkpointed):
         return "finished"
-    return "interrupted" if cell.begun else "waiting"
+    return "interrupted" if cell.checkpointed else "waiting"
 
 
 def print_diverged(console: Console, results: pl.DataFrame) -> None:

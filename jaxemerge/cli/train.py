@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jax.errors import JaxRuntimeError
 from rich.console import Console
 
 from jaxemerge.cli.chip import chip_plan, compile_on_host
@@ -24,25 +22,22 @@ from jaxemerge.cli.options import (
 )
 from jaxemerge.cli.terminal import plan_table, print_missing, say
 from jaxemerge.devices import cache_folder, keep_compiled, use_host_cores
+from jaxemerge.runner.chunk import Follow, RunOptions
 from jaxemerge.runner.estimate import assumed_rate, estimates
 from jaxemerge.runner.experiment import Experiment
-from jaxemerge.runner.lock import LockedError
+from jaxemerge.runner.groups import grouped
+from jaxemerge.runner.jobs import Job, jobs
 from jaxemerge.runner.metrics import ChunkMetrics
 from jaxemerge.runner.opening import create_store, open_store, overwrite
 from jaxemerge.runner.processes import ALONE, Processes
 from jaxemerge.runner.progress import Display, quantity
-from jaxemerge.runner.scores import Progress
 from jaxemerge.runner.signals import StoppedError, StopRequest
 from jaxemerge.runner.store import Store
-from jaxemerge.runner.study import Job, current, jobs
-from jaxemerge.runner.together import Chunk, Group, parts, run_group, together
+from jaxemerge.runner.study import is_done, train_jobs
 from jaxemerge.runner.trackers import tracker
-from jaxemerge.runner.train import prepare, shrunk
-from jaxemerge.training import Seed, cost_of, is_out_of_memory
+from jaxemerge.runner.train import prepare
+from jaxemerge.training import Seed, cost_of
 from jaxemerge.training.chips import chip_named
-
-Follower = Callable[[Progress], None]  # is told of a chunk's progress
-Follow = Callable[[Experiment, Sequence[Seed]], contextlib.AbstractContextManager[Follower]]
 
 
 def study(
@@ -191,26 +186,26 @@ def train(
             say(console, f"{processes.label}{job.note}")
     threshold = threshold_of(options, store.study)
     try:
-        with Display(console, together(todo), threshold, label=processes.label) as display:
-            care = {"stop": stop, "interval": options.checkpoint, "say": display.line}
-            care |= {"keep_items": options.keep_items, "keep_weights": options.keep_weights}
-            follow = followed(store, options, display.line)
-            train_free(todo, store, display, care, options.patience, processes.share, follow)
+        with Display(console, grouped(todo), threshold, label=processes.label) as display:
+            how = RunOptions(
+                interval=options.checkpoint,
+                save_items=options.keep_items,
+                save_weights=options.keep_weights,
+                stop=stop,
+                say=display.line,
+                follow=followed(store, options, display.line),
+                share=processes.share,
+                patience=options.patience,
+            )
+            train_jobs(todo, store, display, how)
     except (StoppedError, KeyboardInterrupt):
-        done = {job.experiment.cell: store.finished(job.experiment.cell) for job in todo}
-        chunks = [is_done(group, chunk, done) for group in together(todo) for chunk in group.chunks]
-        kept = f"Interrupted: {sum(chunks)} of {len(chunks)} chunks are kept in {store.folder}"
-        begun = sum(chunk.record() is not None for job in todo for chunk in store.begun(job.experiment.cell))
-        more = f", and a checkpoint of {begun} more" if begun else ""
-        say(console, f"{processes.label}{kept}{more}.")
+        chunks = [is_done(chunk, store) for group in grouped(todo) for chunk in group.chunks]
+        saved = f"Interrupted: {sum(chunks)} of {len(chunks)} chunks are kept in {store.folder}"
+        unfinished = [chunk for job in todo for chunk in store.checkpointed(job.experiment.cell)]
+        checkpoints = sum(chunk.record() is not None for chunk in unfinished)
+        more = f", and a checkpoint of {checkpoints} more" if checkpoints else ""
+        say(console, f"{processes.label}{saved}{more}.")
         raise
-
-
-@contextlib.contextmanager
-def followed_by_nobody(experiment: Experiment, seeds: Sequence[Seed]) -> Iterator[Follower]:
-    """A chunk of which only results are kept."""
-    del experiment, seeds
-    yield lambda seen: None
 
 
 def followed(store: Store, options: argparse.Namespace, line: Callable[[str], None]) -> Follow:
@@ -223,106 +218,3 @@ def followed(store: Store, options: argparse.Namespace, line: Callable[[str], No
         return ChunkMetrics(path, experiment, seeds, threshold=threshold, trackers=makers, say=line)
 
     return follow
-
-
-def is_done(group: Group, chunk: Chunk, done: Mapping[str, Set[Seed]]) -> bool:
-    """Whether all of a chunk's seeds are finished, given those of every cell."""
-    return all(seed in done[group.jobs[i].experiment.cell] for i, seed in chunk)
-
-
-def train_free(
-    todo: Sequence[Job],
-    store: Store,
-    display: Display,
-    care: Mapping[str, Any],
-    patience: float = 0.0,
-    share: str = "",
-    follow: Follow = followed_by_nobody,
-) -> None:
-    """Trains the cells that no other process is at work on, and of those what they leave behind.
-
-    ``care`` is how ``run_group`` takes care of what it trains. Where others are at work on all that is left,
-    they are waited for, up to ``patience`` seconds. ``share`` names this process' part of every cell.
-
-    Raises:
-        LockedError: other processes are at work on all of them.
-    """
-    number = {job.experiment.cell: i + 1 for i, job in enumerate(todo)}
-    left = list(todo)
-    waited_since = time.monotonic()
-    while left:
-        busy: list[tuple[Job, LockedError]] = []
-        for group in together(left):
-            with contextlib.ExitStack() as held:
-                free = []
-                for job in group.jobs:
-                    try:
-                        held.enter_context(store.writing(job.experiment.cell, share))
-                        free.append(job)
-                    except LockedError as error:
-                        busy.append((job, error))
-                # Another process may have been at them since the jobs were made.
-                there = [now for job in free if (now := current(job, store))]
-                for own in together(there):
-                    train_group(own, store, display, label(own, number), care, follow)
-        if len(busy) < len(left):
-            waited_since = time.monotonic()
-        elif time.monotonic() - waited_since < patience:
-            pause(care)
-            continue
-        elif len(busy) == len(todo):
-            raise busy[0][1]
-        else:
-            for _, reason in busy:
-                display.line(f"Left to others: {reason}.")
-            return
-        left = [job for job, _ in busy]
-
-
-def pause(care: Mapping[str, Any]) -> None:
-    """Waits a moment, unless a signal asks to stop."""
-    time.sleep(1.0)
-    if "stop" in care:
-        care["stop"].raise_if_asked()
-
-
-def label(group: Group, number: Mapping[str, int]) -> str:
-    """Which of all cells these are, and what the first is."""
-    first, *others = (number[job.experiment.cell] for job in group.jobs)
-    which = f"cells {first} to {others[-1]} of {len(number)}" if others else f"cell {first}/{len(number)}"
-    return f"{which}, {group.jobs[0].label}"
-
-
-def train_group(
-    group: Group,
-    store: Store,
-    display: Display,
-    label: str,
-    care: Mapping[str, Any],
-    follow: Follow = followed_by_nobody,
-) -> None:
-    """Trains a group's chunks, smaller ones from where memory runs out.
-
-    ``follow`` opens for every cell of a chunk what is told of its progress besides the display.
-    """
-    number = 0
-    while number < len(group.chunks):
-        display.start_chunk(group, number, label)
-        try:
-            with contextlib.ExitStack() as following:
-                followers = [
-                    (part, following.enter_context(follow(part.job.experiment, part.seeds)))
-                    for part in parts(group, group.chunks[number])
-                ]
-                for seen in run_group(group, group.chunks[number], store, **care):
-                    display.update(seen)
-                    for part, tell in followers:
-                        tell(part.own(seen))
-        except (JaxRuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            group, number = group.after(number).smaller(), 0
-            display.drop_chunk(shrunk(group.plan))
-        else:
-            display.finish_chunk()
-            number += 1

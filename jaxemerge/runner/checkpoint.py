@@ -1,9 +1,9 @@
-"""Where does a chunk of seeds go on after an interruption? Checkpoints that are whole, or are not used.
+"""Where does a chunk of seeds resume after an interruption? At its newest checkpoint that is undamaged.
 
     DIR/cells/CELL/checkpoints/CHUNK/STEP/chunk.json    seeds, plan, circumstances, digests of all files
     DIR/cells/CELL/checkpoints/CHUNK/STEP/arrays/       weights, optimizer and scores so far (Orbax)
 
-The last two are kept: a damaged one costs an interval, not the chunk.
+The two newest stay: a damaged one costs an interval, not the chunk.
 """
 
 from __future__ import annotations
@@ -61,8 +61,13 @@ class Checkpoint:
     record: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray]
 
+    @property
+    def moment(self) -> tuple[Any, ...]:
+        """Equal for checkpoints of cells that were trained together, saved at the same time."""
+        return self.step, self.record["dispatches"], tuple(self.record["evaluation_steps"])
+
     def take(self, seeds: Sequence[Seed], built: Program, members: Any) -> tuple[Paused, list[Evaluation]]:
-        """Where the given seeds of the chunk go on, and their scores so far.
+        """Where the given seeds of the chunk resume, and their scores so far.
 
         Args:
             seeds: some of the chunk's, in any order.

@@ -15,7 +15,7 @@ from jaxemerge.training import cost_of
 
 if TYPE_CHECKING:
     from jaxemerge.runner.experiment import Experiment
-    from jaxemerge.runner.study import Job
+    from jaxemerge.runner.jobs import Job
     from jaxemerge.training import Plan
 
 # Share of the matrix-product peak that training is taken to reach. On two CPU cores the quick
@@ -36,7 +36,7 @@ class Estimate:
         flops: of the missing seeds, the last chunk's filling included.
         bytes: estimated peak memory of a chunk on all devices together.
         seconds: at the assumed rate, without compilation.
-        beside: seeds of other cells that are trained together with them.
+        grouped_seeds: seeds of other cells that are trained together with them.
     """
 
     experiment: Experiment
@@ -47,7 +47,7 @@ class Estimate:
     flops: float
     bytes: int
     seconds: float
-    beside: int = 0
+    grouped_seeds: int = 0
 
     @property
     def chunk(self) -> int:
@@ -72,7 +72,7 @@ def _estimate(experiment: Experiment, job: Job | None, rate: float) -> Estimate:
         flops=flops,
         bytes=job.plan.bytes if job else 0,
         seconds=flops / rate,
-        beside=job.beside if job else 0,
+        grouped_seeds=job.grouped_seeds if job else 0,
     )
 
 

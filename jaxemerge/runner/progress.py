@@ -17,9 +17,9 @@ from rich.text import Text
 from jaxemerge.runner.scores import successes
 
 if TYPE_CHECKING:
+    from jaxemerge.runner.groups import Group
     from jaxemerge.runner.scores import Evaluation, Measured
     from jaxemerge.runner.scores import Progress as Seen
-    from jaxemerge.runner.together import Group
 
 _PLAIN_INTERVAL = 10.0  # seconds between two lines where output is no terminal
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import jax
@@ -60,6 +60,12 @@ class Evaluation(NamedTuple):
     train_loss: Float[np.ndarray, " S"]
     gradient_norm: Float[np.ndarray, " S"]
     diverged: Bool[np.ndarray, " S"]
+
+
+def joined(parts: Sequence[Evaluation]) -> Evaluation:
+    """One step of several populations as one evaluation, their seeds one after the other."""
+    arrays = jax.tree.map(lambda *x: np.concatenate(x), *(part[1:] for part in parts))
+    return Evaluation(parts[0].step, *arrays)
 
 
 class Progress(NamedTuple):

@@ -19,7 +19,7 @@ class CellStatus:
         asked: seeds that commands have asked for; None where the folder does not tell.
         seconds: spent on the finished ones.
         writers: host, process and since when of every process that trains it now.
-        begun: of every chunk with a checkpoint, the step that its newest holds and its number of seeds.
+        checkpointed: step of the newest checkpoint, and number of seeds, of every unfinished chunk.
         damaged: a line on every part that is damaged.
     """
 
@@ -29,7 +29,7 @@ class CellStatus:
     asked: int | None
     seconds: float
     writers: tuple[dict[str, Any], ...]
-    begun: tuple[tuple[int, int], ...]
+    checkpointed: tuple[tuple[int, int], ...]
     damaged: tuple[str, ...]
 
     @property
@@ -47,7 +47,7 @@ def _cell_status(store: Store, cell: str) -> CellStatus:
     records, damaged, writers = store.condition(cell)
     done = {tuple(seed) for record in records for seed in record["seeds"]}
     asked = store.asked.get(cell)
-    newest = [record for chunk in store.begun(cell) if (record := chunk.record())]
+    newest = [record for chunk in store.checkpointed(cell) if (record := chunk.record())]
     left = [(record["step"], sum(tuple(seed) not in done for seed in record["seeds"])) for record in newest]
     return CellStatus(
         cell=cell,
@@ -56,6 +56,6 @@ def _cell_status(store: Store, cell: str) -> CellStatus:
         asked=None if asked is None else len(done | set(asked)),
         seconds=sum(record["seconds"] for record in records),
         writers=tuple(writers),
-        begun=tuple(sorted((step, seeds) for step, seeds in left if seeds)),
+        checkpointed=tuple(sorted((step, seeds) for step, seeds in left if seeds)),
         damaged=tuple(damaged),
     )

@@ -46,7 +46,7 @@ from jaxemerge.runner.weights import read_weights, write_weights
 from jaxemerge.schema import SCHEMA
 from jaxemerge.training import Seed
 
-# What may be kept of a chunk besides its rows.
+# What may be saved of a chunk besides its rows.
 ITEMS, PASSES, WEIGHTS = KINDS = ("items", "passes", "weights")
 
 
@@ -140,12 +140,12 @@ class Store:
         return pl.concat(parts, how="diagonal")
 
     def items(self) -> pl.DataFrame:
-        """Kept items of all finished chunks, a row per seed and item, for ``jaxemerge.analysis.rescore``.
+        """Saved items of all finished chunks, a row per seed and item, for ``jaxemerge.analysis.rescore``.
 
         Raises:
-            StoreError: a file is damaged, or no items were kept.
+            StoreError: a file is damaged, or no items were saved.
         """
-        parts = self._kept(ITEMS)
+        parts = self._saved(ITEMS)
         if not parts:
             raise StoreError(f"{self.folder} holds no items: train the study with --keep-items")
         return pl.concat(parts, how="diagonal")
@@ -156,16 +156,16 @@ class Store:
         Raises:
             StoreError: a file is damaged.
         """
-        parts = self._kept(PASSES)
+        parts = self._saved(PASSES)
         return pl.concat(parts, how="diagonal") if parts else None
 
-    def kept_weights(self, cell: str) -> list[Seed]:
-        """The seeds of a cell whose weights were kept."""
-        kept = [record for record in self._records(cell) if WEIGHTS in record]
-        return [(init, data) for record in kept for init, data in record["seeds"]]
+    def saved_weights(self, cell: str) -> list[Seed]:
+        """The seeds of a cell whose weights were saved."""
+        found = [record for record in self._records(cell) if WEIGHTS in record]
+        return [(init, data) for record in found for init, data in record["seeds"]]
 
     def weights(self, cell: str) -> Iterator[tuple[Seed, dict[str, np.ndarray]]]:
-        """Final weights of a cell's seeds, by name, as far as they were kept.
+        """Final weights of a cell's seeds, by name, as far as they were saved.
 
         Raises:
             StoreError: a file is damaged.
@@ -181,7 +181,7 @@ class Store:
                 for i, (init, data) in enumerate(record["seeds"]):
                     yield (init, data), {name: array[i] for name, array in arrays.items()}
 
-    def _kept(self, kind: str) -> list[pl.DataFrame]:
+    def _saved(self, kind: str) -> list[pl.DataFrame]:
         """What is there of a kind, by finished chunks."""
         return [
             _checked(_file_of(kind, path), record[kind])
@@ -206,14 +206,14 @@ class Store:
         return records, [str(error) for error in damaged.values()], writers
 
     def checkpoints(self, cell: str, seeds: Sequence[Seed], interval: float = INTERVAL) -> Checkpoints:
-        """Where the checkpoints of a chunk are kept."""
+        """The checkpoints of a chunk."""
         return Checkpoints(self._cell(cell) / "checkpoints" / _name(seeds), interval)
 
     def metrics(self, cell: str, seeds: Sequence[Seed]) -> Path:
         """Where the numbers of a chunk are written while it is trained."""
         return self._cell(cell) / "metrics" / f"{_name(seeds)}.jsonl"
 
-    def begun(self, cell: str) -> list[Checkpoints]:
+    def checkpointed(self, cell: str) -> list[Checkpoints]:
         """Of all chunks that have any: those that cannot be read, then the others, furthest on first."""
         folder = self._cell(cell) / "checkpoints"
         found = [Checkpoints(each) for each in sorted(folder.iterdir())] if folder.is_dir() else []
@@ -223,7 +223,7 @@ class Store:
     def clear(self, cell: str) -> None:
         """Removes the checkpoints of which no seed is missing."""
         done = self.finished(cell)
-        for chunk in self.begun(cell):
+        for chunk in self.checkpointed(cell):
             record = chunk.record()
             if record is not None and {tuple(seed) for seed in record["seeds"]} <= done:
                 chunk.clear()
@@ -233,7 +233,7 @@ class Store:
         found = []
         for cell in self.cells:
             found += [str(error) for _, error in self._damaged(cell)]
-            found += [line for chunk in self.begun(cell) for line in chunk.damage()]
+            found += [line for chunk in self.checkpointed(cell) for line in chunk.damage()]
             found += [f"{path} has no record beside it: it is not used" for path in self._unrecorded(cell)]
         return found
 

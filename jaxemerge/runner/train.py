@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jaxemerge.devices import self_test, use_host_cores
 from jaxemerge.evaluation import Passed, sampled
 from jaxemerge.models import check_model
 from jaxemerge.runner.experiment import Experiment
-from jaxemerge.runner.scores import Evaluation, Progress, Scores, scorer
+from jaxemerge.runner.scores import Evaluation, Progress, Scores, joined, scorer
 from jaxemerge.tasks import check_task
 from jaxemerge.training import (
     Paused,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from jaxemerge.training import Members, Objective, Program
     from jaxemerge.types import Params
 
-_Item = TypeVar("_Item")
 _LOG = logging.getLogger(__name__)
 
 
@@ -79,9 +78,17 @@ def train_chunk(
         longest_dispatch=plan.dispatch,
         resume=_paused(resume(built, population), plan.chunk) if resume else None,
     )
-    running = ((snapshot, _scored(snapshot, score)) for snapshot in snapshots)
-    for (snapshot, scored), still in _one_behind(running, pause):
-        yield _read(snapshot, scored, n), snapshot if still else None
+    waiting: tuple[Snapshot, _Scored | None] | None = None  # is read while the next dispatch runs
+    for snapshot in snapshots:
+        scored = _scored(snapshot, score)
+        if waiting is not None:
+            yield _read(*waiting, n), None
+        waiting = snapshot, scored
+        if pause():
+            yield _read(*waiting, n), snapshot
+            waiting = None
+    if waiting is not None:
+        yield _read(*waiting, n), waiting[0]
 
 
 def _filled(tree: Any, size: int) -> Any:
@@ -108,23 +115,6 @@ def _scored(snapshot: Snapshot, score: Callable[[Params], Scores]) -> _Scored | 
     if not snapshot.due:
         return None
     return _Scored(score(snapshot.state.params), jnp.copy(snapshot.state.diverged))
-
-
-def _one_behind(items: Iterator[_Item], pause: Callable[[], bool]) -> Iterator[tuple[_Item, bool]]:
-    """Each item once the next one has been asked for, but at once where ``pause`` says so; and which it was.
-
-    The last one is given when there is no next, and is still what it was.
-    """
-    waiting: list[_Item] = []
-    for item in items:
-        if waiting:
-            yield waiting.pop(), False
-        if pause():
-            yield item, True
-        else:
-            waiting.append(item)
-    if waiting:
-        yield waiting.pop(), True
 
 
 def _read(snapshot: Snapshot, scored: _Scored | None, n: int) -> Progress:
@@ -204,7 +194,7 @@ def train(experiment: Experiment, *, chunk: int = 0) -> Population:
         else:
             left = left[plan.chunk :]
     params, evaluations = zip(*parts, strict=True)
-    together = tuple(_joined(step) for step in zip(*evaluations, strict=True))
+    together = tuple(joined(step) for step in zip(*evaluations, strict=True))
     weights = jax.tree.map(_concatenated, *params)
     passed = None
     if experiment.pass_until is not None:
@@ -226,8 +216,8 @@ def _trained(experiment: Experiment, plan: Plan, seeds: Sequence[Seed]) -> tuple
 
 
 def shrunk(plan: Plan) -> str:
-    """What a person is told where ``smaller_plan`` was needed."""
-    return f"Out of memory: going on with {plan.chunk} seeds at once."
+    """The line for people where ``smaller_plan`` was needed."""
+    return f"Out of memory: continuing with {plan.chunk} seeds at once."
 
 
 def prepare(experiment: Experiment) -> None:
@@ -260,9 +250,3 @@ def _first(tree: Any, n: int) -> Any:
 
 def _concatenated(*parts: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
-
-
-def _joined(parts: Sequence[Evaluation]) -> Evaluation:
-    """The same step of several chunks as one evaluation."""
-    arrays = jax.tree.map(_concatenated, *(part[1:] for part in parts))
-    return Evaluation(parts[0].step, *arrays)

@@ -194,7 +194,7 @@ def test_what_eight_devices_began_goes_on_on_two_and_on_one(tmp_path):
     ended(folder, "--devices", "8", study=eight, stop=8, code=143)
     ended(folder, "--devices", "2", study=eight, stop=22, code=143)
     output = ended(folder, "--devices", "1", study=eight)
-    assert "going on from the checkpoint of step 22." in output
+    assert "resuming from the checkpoint of step 22." in output
     done = {line["step"]: line["digest"] for line in noted(folder, "done")}
     assert [line["step"] for line in noted(folder, "begun")] == [8, 22]
     assert all(done[line["step"]] == line["digest"] for line in noted(folder, "begun"))
@@ -236,13 +236,13 @@ def test_a_full_disk_is_one_clear_line_and_costs_an_interval(undisturbed, small_
     [line] = [line for line in output.splitlines() if "compiling" not in line and "Training" not in line]
     assert line.startswith(f"error: {folder}/cells/")
     assert line.endswith("no space left. What is finished is kept: make room, run the command again")
-    [chunk] = [chunk for cell in open_store(folder).cells for chunk in open_store(folder).begun(cell)]
+    [chunk] = [chunk for cell in open_store(folder).cells for chunk in open_store(folder).checkpointed(cell)]
     kept = chunk.latest(pytest.fail)
     assert kept.step == noted(folder, "done")[-2]["step"] > 0
     assert [p for p in leftovers(folder) if p.name != "checkpoints"] == []
     assert ended(folder, code=1).count("\n") == output.count("\n") + 1  # it says where it goes on
     small_disk(32, "remount")
-    assert f"going on from the checkpoint of step {kept.step}." in ended(folder)
+    assert f"resuming from the checkpoint of step {kept.step}." in ended(folder)
     assert parts(folder) == expected
     assert leftovers(folder) == []
 

@@ -20,10 +20,12 @@ from rich.console import Console
 import run
 from jaxemerge.cli import submit, train
 from jaxemerge.cli.options import parse_minutes, parser, selected
+from jaxemerge.runner import study
+from jaxemerge.runner.chunk import RunOptions
+from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.signals import StopRequest
-from jaxemerge.runner.study import jobs
 from studies import STUDIES
 
 PROGRAM = Path(run.__file__)
@@ -160,7 +162,7 @@ def test_a_cell_that_another_process_holds_is_waited_for_as_long_as_asked(monkey
     (cell, *_) = STUDIES["count_quick"].cells()
     store = create_store(tmp_path / "out", "count_quick", [cell])
     todo, trained = jobs([cell], store), []
-    monkeypatch.setattr(train, "train_group", lambda group, *_: trained.append(group.experiment.cell))
+    monkeypatch.setattr(study, "train_group", lambda group, *_: trained.append(group.experiment.cell))
     held, released = threading.Event(), threading.Event()
 
     def other():
@@ -172,9 +174,9 @@ def test_a_cell_that_another_process_holds_is_waited_for_as_long_as_asked(monkey
     holder.start()
     held.wait()
     with pytest.raises(LockedError, match="is being written by process"):
-        train.train_free(todo, store, None, {})
+        study.train_jobs(todo, store, None)
     threading.Timer(0.5, released.set).start()
-    train.train_free(todo, store, None, {}, patience=60.0)
+    study.train_jobs(todo, store, None, RunOptions(patience=60.0))
     holder.join()
     assert trained == [cell.cell]
 
@@ -242,13 +244,13 @@ def test_jobs_whose_time_is_up_are_queued_again_and_lead_to_the_same_results(tmp
         limit = f"0:{2 * share * seconds:.0f}"
         code, output = program(*study, "--launch", "local", "--time", limit, "--out", out, timeout=500)
         logs = "".join(path.read_text() for path in out.glob("jobs/*.out"))
-        if "going on from the checkpoint" in logs:  # and not told to stop as it was about to end
+        if "resuming from the checkpoint" in logs:  # and not told to stop as it was about to end
             break
     assert code == 0, output + logs
     assert "Launched 1 jobs for 1 cells" in output
     assert "SIGTERM: stopping after a checkpoint." in logs
     assert "Requeued job" in logs
-    assert "going on from the checkpoint of step" in logs
+    assert "resuming from the checkpoint of step" in logs
     assert parts(out) == parts(tmp_path / "plain")
     assert len(parts(out)) == 1
     assert output.count(" finished \n") == 1

@@ -17,15 +17,15 @@ from rich.console import Console
 import run
 from jaxemerge import crossed, paired
 from jaxemerge.analysis import rescore
-from jaxemerge.cli import train
 from jaxemerge.cli.options import parse_seeds
 from jaxemerge.devices import DeviceError
 from jaxemerge.evaluation.metrics import EXACT_MATCH
 from jaxemerge.models import total_parameters
+from jaxemerge.runner import study
+from jaxemerge.runner.groups import grouped
+from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.opening import open_store
 from jaxemerge.runner.progress import Display
-from jaxemerge.runner.study import jobs
-from jaxemerge.runner.together import together
 from jaxemerge.training import search
 from studies import STUDIES
 
@@ -133,28 +133,28 @@ def running_out(monkeypatch, most, error):
     """A study of which chunks of more than ``most`` seeds fail, and what it trained."""
     trained = []
 
-    def failing(group, chunk, store):
-        if group.plan.chunk > most and len(trained) >= 1:
+    def failing(chunk, store, options):
+        if chunk.plan.chunk > most and len(trained) >= 1:
             raise error
         trained.append(len(chunk))
         yield from ()
 
-    monkeypatch.setattr(train, "run_group", failing)
+    monkeypatch.setattr(study, "run_chunk", failing)
     console = Console(file=io.StringIO(), width=200)
     todo = jobs(
         [cell.with_seeds(paired(range(16))) for cell in STUDIES["count_quick"].cells()[:1]], None, chunk=8
     )
-    [group] = together(todo)
+    [group] = grouped(todo)
     with Display(console, [group], 0.2) as display:
-        train.train_group(group, None, display, "cell 1/1", {})
+        study.train_group(group, None, display, "cell 1/1")
     return trained, console.file.getvalue()
 
 
 def test_out_of_memory_halves_the_chunk_for_the_seeds_left(monkeypatch):
     trained, output = running_out(monkeypatch, 2, MemoryError())
     assert trained == [8, 2, 2, 2, 2]
-    assert "Out of memory: going on with 4 seeds at once.\n" in output
-    assert "Out of memory: going on with 2 seeds at once.\n" in output
+    assert "Out of memory: continuing with 4 seeds at once.\n" in output
+    assert "Out of memory: continuing with 2 seeds at once.\n" in output
 
 
 def test_out_of_memory_with_one_seed_per_device_and_other_errors(monkeypatch):

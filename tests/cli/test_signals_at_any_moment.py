@@ -14,7 +14,7 @@ import pytest
 
 import run
 from jaxemerge import Count, Experiment, neox, paired
-from jaxemerge.runner import checkpoint, signals, study
+from jaxemerge.runner import checkpoint, chunk, jobs, signals
 from jaxemerge.runner.opening import open_store
 from jaxemerge.training import population
 from studies import STUDIES
@@ -145,10 +145,10 @@ def test_a_signal_ends_cleanly_and_the_command_goes_on(
     said = capsys.readouterr().out
     assert f"{signal.Signals(number).name}: stopping after a checkpoint." in said
     assert "Run the same command again to go on." in said
-    steps = [chunk.record()["step"] for chunk in open_store(folder).begun(cell.cell)]
+    steps = [chunk.record()["step"] for chunk in open_store(folder).checkpointed(cell.cell)]
     assert steps == ([] if moment == "compiling" else [9])
     assert finished(folder).equals(rows)
-    assert ("going on from the checkpoint of step 9." in capsys.readouterr().out) == (moment != "compiling")
+    assert ("resuming from the checkpoint of step 9." in capsys.readouterr().out) == (moment != "compiling")
 
 
 def long_to_compile(x):
@@ -177,7 +177,7 @@ def test_a_signal_before_and_after_training(cell, rows, tmp_path, monkeypatch, c
     """While plans are made, and while the report is written: that stops at once."""
     folder, early, late = tmp_path / "out", Sender(signal.SIGTERM), Sender(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        patch.setattr(program, "jobs", early.around(study.jobs))
+        patch.setattr(program, "jobs", early.around(jobs.jobs))
         assert command(folder) == 143
     assert "Run the same command again to go on." in capsys.readouterr().out
     with monkeypatch.context() as patch:
@@ -190,7 +190,7 @@ def test_a_signal_before_and_after_training(cell, rows, tmp_path, monkeypatch, c
 
 def test_out_of_memory_is_recorded_with_the_run(cell, tmp_path, monkeypatch, capsys):
     """More than two seeds at once fail: the plan that was used instead is written down."""
-    true = study.train_chunk
+    true = chunk.train_chunk
 
     def failing(experiment, plan, seeds, **more):
         for seen in true(experiment, plan, seeds, **more):
@@ -198,8 +198,8 @@ def test_out_of_memory_is_recorded_with_the_run(cell, tmp_path, monkeypatch, cap
                 raise MemoryError
             yield seen
 
-    monkeypatch.setattr(study, "train_chunk", failing)
+    monkeypatch.setattr(chunk, "train_chunk", failing)
     assert command(tmp_path / "out") == 0
-    assert "Out of memory: going on with 2 seeds at once." in capsys.readouterr().out
+    assert "Out of memory: continuing with 2 seeds at once." in capsys.readouterr().out
     plans = [record["plan"] for record in open_store(tmp_path / "out").records()]
     assert [(plan["chunk"], plan["source"]) for plan in plans] == [(2, "halved"), (2, "halved")]

@@ -8,12 +8,15 @@ import jax
 import numpy as np
 import pytest
 
+from chunks import run_chunk
 from jaxemerge import files, paired
 from jaxemerge.files import DamagedError
-from jaxemerge.runner import checkpoint, study
+from jaxemerge.runner import checkpoint
+from jaxemerge.runner import jobs as planning
+from jaxemerge.runner.groups import grouped
+from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.signals import StoppedError
-from jaxemerge.runner.study import jobs, run_chunk
 from jaxemerge.training import members, program
 
 
@@ -59,16 +62,16 @@ def longer(tiny):
 @pytest.fixture(autouse=True)
 def _short_dispatches(monkeypatch):
 
-    true = study.make_plan
-    monkeypatch.setattr(study, "make_plan", lambda *a, **k: dataclasses.replace(true(*a, **k), dispatch=2))
+    true = planning.make_plan
+    monkeypatch.setattr(planning, "make_plan", lambda *a, **k: dataclasses.replace(true(*a, **k), dispatch=2))
 
 
 @pytest.fixture(scope="module")
 def undisturbed(longer, tmp_path_factory):
     patch = pytest.MonkeyPatch()
 
-    true = study.make_plan
-    patch.setattr(study, "make_plan", lambda *a, **k: dataclasses.replace(true(*a, **k), dispatch=2))
+    true = planning.make_plan
+    patch.setattr(planning, "make_plan", lambda *a, **k: dataclasses.replace(true(*a, **k), dispatch=2))
     rows = trained(longer, tmp_path_factory.mktemp("whole")).results()
     patch.undo()
     return rows
@@ -78,13 +81,13 @@ def undisturbed(longer, tmp_path_factory):
 def test_a_stopped_chunk_goes_on_bit_for_bit(longer, undisturbed, tmp_path, step):
     store = stopped(longer, tmp_path, step)
     assert store.results().is_empty()
-    [chunk] = store.begun(longer.cell)
+    [chunk] = store.checkpointed(longer.cell)
     at = chunk.record()["step"]
     assert step <= at <= step + 3
     lines = []
     again = trained(longer, tmp_path, say=lines.append)
     assert again.results().equals(undisturbed)
-    assert lines == [f"{longer.cell}: going on from the checkpoint of step {at}."]
+    assert lines == [f"{longer.cell}: resuming from the checkpoint of step {at}."]
     assert not (tmp_path / "cells" / longer.cell / "checkpoints").exists()
 
 
@@ -94,7 +97,7 @@ def test_the_weights_are_the_same_bits_too(longer, tmp_path):
         stopped(longer, tmp_path / folder, step)
     found = []
     for folder in ("pieces", "whole"):
-        [chunk] = create_store(tmp_path / folder, "tiny", [longer]).begun(longer.cell)
+        [chunk] = create_store(tmp_path / folder, "tiny", [longer]).checkpointed(longer.cell)
         found.append(chunk.latest(pytest.fail))
     assert found[0].step == found[1].step
     assert found[0].arrays.keys() == found[1].arrays.keys()
@@ -119,7 +122,7 @@ def test_a_planted_fault_shows(longer, undisturbed, tmp_path, monkeypatch):
 
 def test_the_last_two_are_kept(longer, tmp_path):
     store = stopped(longer, tmp_path, 12, interval=0.0)
-    [chunk] = store.begun(longer.cell)
+    [chunk] = store.checkpointed(longer.cell)
     steps = sorted(int(p.name) for p in chunk.folder.iterdir())
     assert len(steps) == 2
     assert steps[0] < steps[1]
@@ -128,7 +131,7 @@ def test_the_last_two_are_kept(longer, tmp_path):
 def test_verifying_names_the_damage_and_changes_nothing(longer, tmp_path):
     store = stopped(longer, tmp_path, 12, interval=0.0)
     assert store.damage() == []
-    [chunk] = store.begun(longer.cell)
+    [chunk] = store.checkpointed(longer.cell)
     victim = max(p for p in chunk.folder.rglob("*") if p.stat().st_size > 100 and p.is_file())
     victim.write_bytes(flipped(victim.read_bytes()))
     names = sorted(tmp_path.rglob("*"))
@@ -146,7 +149,7 @@ def flipped(content):
 
 def test_a_run_with_both_checkpoints_damaged_starts_anew(longer, undisturbed, tmp_path):
     store = stopped(longer, tmp_path, 12, interval=0.0)
-    [chunk] = store.begun(longer.cell)
+    [chunk] = store.checkpointed(longer.cell)
     for folder in chunk.folder.iterdir():
         (folder / "chunk.json").write_text("{}")
     lines = []
@@ -172,7 +175,7 @@ def test_a_full_disk_costs_no_earlier_checkpoint(longer, undisturbed, tmp_path, 
     assert not [p for p in tmp_path.rglob("*") if p.name.endswith(".partial")]
     lines = []
     assert trained(longer, tmp_path, say=lines.append).results().equals(undisturbed)
-    assert "going on from the checkpoint of step" in lines[0]
+    assert "resuming from the checkpoint of step" in lines[0]
 
 
 @pytest.mark.parametrize("given", [{"chunk": 2}, {"chunk": 6, "width": 3}, {"chunk": 1}])
@@ -183,7 +186,7 @@ def test_other_devices_or_chunks_go_on_from_it_too(longer, undisturbed, tmp_path
         monkeypatch.setattr(jax, "local_devices", lambda *a, **k: one)
     lines = []
     found = trained(longer, tmp_path, say=lines.append, **given).results()
-    assert all("going on from the checkpoint" in line for line in lines)
+    assert all("resuming from the checkpoint" in line for line in lines)
     assert len(lines) == -(-5 // given["chunk"])
     key = ["init_seed", "step", "split", "length", "metric"]
     found, expected = found.sort(key), undisturbed.sort(key)
@@ -199,12 +202,13 @@ def test_further_seeds_are_trained_after_those_with_a_checkpoint(longer, tmp_pat
     store = create_store(tmp_path, "tiny", [longer])
     [job] = jobs([longer], store, chunk=4)
     assert job.chunks == [paired([1, 3]), paired([0, 2, 4])]
-    assert job.after(1).chunks == [paired([0, 2, 4])]
+    [group] = grouped([job])
+    assert [part.seeds for part in group.after(1).chunks[0].parts] == [paired([0, 2, 4])]
 
 
 def test_a_model_of_another_shape_is_refused(longer, tmp_path):
     store = stopped(longer, tmp_path, 6)
-    [chunk] = store.begun(longer.cell)
+    [chunk] = store.checkpointed(longer.cell)
     found = chunk.latest(pytest.fail)
     name = next(name for name in found.arrays if name.startswith("state"))
     for array, seen in ((found.arrays[name].astype(np.float64), "float64"), (None, "missing")):

@@ -8,13 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from chunks import run_chunk
 from jaxemerge import paired
 from jaxemerge.report import report_damage, write_report
-from jaxemerge.runner import checkpoint, study
+from jaxemerge.runner import checkpoint
+from jaxemerge.runner import jobs as planning
+from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.signals import StoppedError
 from jaxemerge.runner.store import StoreError
-from jaxemerge.runner.study import jobs, run_chunk
 
 KEY = ["init_seed", "step", "split", "length", "metric"]
 EARLIER, LATER = 7, 10  # steps of the two checkpoints
@@ -68,8 +70,8 @@ def cell(tiny):
 @pytest.fixture(scope="module")
 def whole(cell, tmp_path_factory):
     """A folder with a finished chunk, a half-trained one with two checkpoints, a report, a dead lock."""
-    patch, true = pytest.MonkeyPatch(), study.make_plan
-    patch.setattr(study, "make_plan", lambda *a, **k: dataclasses.replace(true(*a, **k), dispatch=3))
+    patch, true = pytest.MonkeyPatch(), planning.make_plan
+    patch.setattr(planning, "make_plan", lambda *a, **k: dataclasses.replace(true(*a, **k), dispatch=3))
     folder = tmp_path_factory.mktemp("whole") / "out"
     with pytest.raises(StoppedError):
         trained(folder, cell, Stop(), interval=0.0)
@@ -127,7 +129,7 @@ def in_turn(folder, names, kind):
 def test_the_healthy_folder_goes_on(whole, cell, rows, tmp_path):
     shutil.copytree(whole, tmp_path / "out")
     store, told = trained(tmp_path / "out", cell)
-    assert told == [f"{cell.cell}: going on from the checkpoint of step {LATER}."]
+    assert told == [f"{cell.cell}: resuming from the checkpoint of step {LATER}."]
     assert store.results().sort(KEY).equals(rows)
     assert store.damage() == report_damage(whole) == []
 
@@ -173,7 +175,7 @@ def test_damage_to_the_study_is_named_and_mended(whole, cell, rows, tmp_path, ki
 def test_damage_to_a_checkpoint_is_named_and_another_is_used(whole, cell, tmp_path, kind, monkeypatch):
     """Every file of both: what is loaded is what was saved."""
     monkeypatch.setattr(checkpoint, "_orbax", remembered(checkpoint._orbax))
-    [chunk] = open_store(whole).begun(cell.cell)
+    [chunk] = open_store(whole).checkpointed(cell.cell)
     there = {step: checkpoint._load(chunk.folder / f"{step:09d}") for step in (EARLIER, LATER)}
     folder, seen = tmp_path / "chunk", 0
     shutil.copytree(chunk.folder, folder)

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from polars.testing import assert_frame_equal
 
+from chunks import run_chunk
 from jaxemerge import AdamW, Experiment, paired, train
+from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.metrics import summary
 from jaxemerge.runner.opening import create_store
-from jaxemerge.runner.study import jobs, run_chunk
 from own_models import Line
 
 EXPERIMENT = Experiment(
@@ -27,9 +28,9 @@ def test_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
     running.close()  # as a kill would
     [job] = jobs([EXPERIMENT], store)
     said: list[str] = []
-    for _ in run_chunk(job, job.chunks[0], store, say=said.append, keep_weights=True):
+    for _ in run_chunk(job, job.chunks[0], store, say=said.append, save_weights=True):
         pass
-    assert "going on from the checkpoint of step" in said[0]
+    assert "resuming from the checkpoint of step" in said[0]
     whole = train(EXPERIMENT)
     seen, expected = (frame.drop("study").sort(KEYS) for frame in (store.results(), whole.frame()))
     assert_frame_equal(seen, expected, check_exact=True)
@@ -37,7 +38,7 @@ def test_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
         place = EXPERIMENT.seeds.index(seed)
         for name, array in arrays.items():
             assert array.tobytes() == whole.params[name][place].tobytes()
-    assert sorted(store.kept_weights(EXPERIMENT.cell)) == sorted(EXPERIMENT.seeds)
+    assert sorted(store.saved_weights(EXPERIMENT.cell)) == sorted(EXPERIMENT.seeds)
 
 
 def test_numbers_along_the_training() -> None:

@@ -12,11 +12,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from chunks import run_chunk
 from jaxemerge import Experiment, PassUntil, train
 from jaxemerge.evaluation import Sampling, estimate, prompts, sampled
+from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.signals import StoppedError
-from jaxemerge.runner.study import jobs, run_chunk
 from jaxemerge.runner.sweep import override, parse
 from jaxemerge.stats import pass_rate
 

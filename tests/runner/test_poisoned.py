@@ -8,10 +8,11 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+from chunks import run_chunk
 from jaxemerge import Experiment, paired
 from jaxemerge.cli import terminal
+from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.opening import create_store
-from jaxemerge.runner.study import jobs, run_chunk
 
 POISONED = 5
 KEY = ["init_seed", "step", "split", "length", "metric"]

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from jaxemerge import Count, Modular, Parity, TaskMixture
 from jaxemerge.evaluation import SetScores
+from jaxemerge.runner.groups import grouped
+from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.progress import Display
 from jaxemerge.runner.scores import Evaluation, Progress
-from jaxemerge.runner.study import jobs
-from jaxemerge.runner.together import together
 
 
 def seen(step, exact=None, loss=(0.5, 0.7, np.nan)):
@@ -26,7 +26,7 @@ def seen(step, exact=None, loss=(0.5, 0.7, np.nan)):
 
 def shown(tiny, terminal):
     """Output of a chunk of three seeds, one of them diverged; 9 items of length 3, 7 of length 5."""
-    [group] = together(jobs([tiny.with_seeds(tiny.seeds[:3])], None))
+    [group] = grouped(jobs([tiny.with_seeds(tiny.seeds[:3])], None))
     console = Console(file=io.StringIO(), force_terminal=terminal, width=130)
     with Display(console, [group], threshold=0.2) as display:
         display.start_chunk(group, 0, "cell 1/1, depth 1, width 24")
@@ -66,7 +66,7 @@ def test_a_diverged_seed_counts_as_an_infinite_loss(tiny):
 )
 def test_successes_name_the_tests_where_there_are_several(tiny, task, counts):
     experiment = replace(tiny, task=task, context=17, seeds=tiny.seeds[:3])
-    [group] = together(jobs([experiment], None))
+    [group] = grouped(jobs([experiment], None))
     items = [len(one.tokens) for one in task.evaluation_sets()]
     reached = [2, 1, 0][: len(items)]
     console = Console(file=io.StringIO(), force_terminal=False, width=130)

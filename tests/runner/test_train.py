@@ -73,8 +73,8 @@ def test_out_of_memory_halves_the_chunk_and_goes_on(tiny, population, monkeypatc
     running_out(monkeypatch, 2)
     again = train(tiny, chunk=5)
     assert [record.getMessage() for record in caplog.records] == [
-        "Out of memory: going on with 4 seeds at once.",
-        "Out of memory: going on with 2 seeds at once.",
+        "Out of memory: continuing with 4 seeds at once.",
+        "Out of memory: continuing with 2 seeds at once.",
     ]
     for x, y in zip(jax.tree.leaves(again.params), jax.tree.leaves(population.params), strict=True):
         np.testing.assert_array_equal(x, y)

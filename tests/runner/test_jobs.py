@@ -5,14 +5,16 @@ import dataclasses
 import jax
 import pytest
 
+from chunks import run_chunk
 from jaxemerge import paired
 from jaxemerge.files import read_sealed, write_sealed
 from jaxemerge.runner import provenance
+from jaxemerge.runner.chunk import latest_checkpoint
 from jaxemerge.runner.estimate import estimates
+from jaxemerge.runner.jobs import jobs, training_flops
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.progress import duration, quantity
 from jaxemerge.runner.store import StoreError
-from jaxemerge.runner.study import _saved, jobs, run_chunk, training_flops
 from jaxemerge.training import make_plan
 
 
@@ -101,16 +103,9 @@ def test_a_recorded_plan_of_another_machine_is_not_used_and_that_is_said(tmp_pat
     [job] = jobs([tiny], store)
     assert job.plan.source == "formula"
     assert job.note == (
-        f"{tiny.cell}: planned anew, not as its finished seeds: that was on 16 x cpu, and here are 2 x cpu"
+        f"{tiny.cell}: planned again, not as its finished seeds were: "
+        "that was on 16 x cpu, and here are 2 x cpu"
     )
-
-
-def test_a_job_after_its_first_chunks_and_a_smaller_one(tiny):
-    [job] = jobs([tiny], None, chunk=4)
-    assert job.after(1).experiment.seeds == tiny.seeds[4:]
-    less = job.smaller()
-    assert (less.plan.chunk, less.plan.source) == (2, "halved")
-    assert less.experiment == job.experiment
 
 
 def test_settings_of_jax_that_give_other_numbers_are_refused(tmp_path, tiny, monkeypatch):
@@ -118,7 +113,7 @@ def test_settings_of_jax_that_give_other_numbers_are_refused(tmp_path, tiny, mon
     part(tiny, store, 2)
     with jax.default_matmul_precision("bfloat16"):
         differs = "jax_default_matmul_precision was unset and is bfloat16; restore them"
-        with pytest.raises(StoreError, match=f"was begun under other settings: {differs}"):
+        with pytest.raises(StoreError, match=f"was started under other settings: {differs}"):
             jobs([tiny], store)
     with jax.default_prng_impl("rbg"):
         differs = "jax_default_prng_impl was threefry2x32 and is rbg"
@@ -153,7 +148,7 @@ def test_seeds_go_on_from_the_checkpoint_furthest_on(tmp_path, tiny):
             next(running)
         running.close()
     lines = []
-    assert _saved(store, tiny.cell, some, lines.append).step >= 4
+    assert latest_checkpoint(store, tiny.cell, some, lines.append).step >= 4
     [again] = jobs([tiny], store, chunk=2)
-    assert set(again.begun[0]) == set(some)
-    assert set(again.begun[1]) == set(whole) - set(some)
+    assert set(again.checkpointed[0]) == set(some)
+    assert set(again.checkpointed[1]) == set(whole) - set(some)

@@ -7,16 +7,18 @@ import numpy as np
 import polars as pl
 import pytest
 
+import chunks
 from jaxemerge import paired
 from jaxemerge.analysis import rescore
 from jaxemerge.devices import compiled
 from jaxemerge.evaluation import scores, sheet
 from jaxemerge.evaluation.metrics import ANSWER_NLL
+from jaxemerge.runner.chunk import RunOptions, run_chunk
+from jaxemerge.runner.groups import grouped
+from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.signals import StoppedError
-from jaxemerge.runner.study import jobs, run_chunk
 from jaxemerge.runner.sweep import override
-from jaxemerge.runner.together import run_group, together
 from jaxemerge.runner.weights import unnamed
 from jaxemerge.training import init_shapes
 
@@ -40,7 +42,7 @@ def alone(grid, tmp_path_factory):
         [job] = jobs([cell], None)
         job = dataclasses.replace(job, columns={"learning_rate": cell.optimizer.learning_rate})
         for seeds in job.chunks:
-            for _ in run_chunk(job, seeds, store):
+            for _ in chunks.run_chunk(job, seeds, store):
                 pass
     return store.results().sort(KEY)
 
@@ -60,12 +62,16 @@ class AskedAfter:
             raise StoppedError(15)
 
 
-def train_all(cells, store, **care: Any):
+def seeds_of(chunk):
+    return [seed for part in chunk.parts for seed in part.seeds]
+
+
+def train_all(cells, store, **options: Any):
     sizes = []
-    for group in together(jobs(cells, store, chunk=4)):
+    for group in grouped(jobs(cells, store, chunk=4)):
         for chunk in group.chunks:
-            sizes.append((len(chunk), len({i for i, _ in chunk})))
-            for _ in run_group(group, chunk, store, **care):
+            sizes.append((len(chunk), len(chunk.parts)))
+            for _ in run_chunk(chunk, store, RunOptions(**options)):
                 pass
     return sizes
 
@@ -89,22 +95,22 @@ def test_what_was_stopped_together_goes_on_cell_by_cell_to_the_same_bits(grid, a
     with pytest.raises(StoppedError):
         train_all(grid, store, stop=AskedAfter(1))
     assert store.results().is_empty()
-    begun = [len(store.begun(cell.cell)) for cell in grid]
+    begun = [len(store.checkpointed(cell.cell)) for cell in grid]
     assert begun == [1, 1, 0]
-    groups = together(jobs(grid, store))
+    groups = grouped(jobs(grid, store))
     assert [len(group.jobs) for group in groups] == [1, 1, 1]
     said: list[str] = []
     train_all(grid, store, say=said.append)
-    assert said == [f"{cell.cell}: going on from the checkpoint of step 3." for cell in grid[:2]]
+    assert said == [f"{cell.cell}: resuming from the checkpoint of step 3." for cell in grid[:2]]
     assert store.results().sort(KEY).select(alone.columns).equals(alone)
-    assert [store.begun(cell.cell) for cell in grid] == [[], [], []]
+    assert [store.checkpointed(cell.cell) for cell in grid] == [[], [], []]
 
 
 def test_which_cells_are_trained_together(grid, tiny):
     deeper = override(tiny, {"model.depth": 2})
     longer = override(tiny, {"steps": 8})
     decay = override(tiny, {"optimizer.weight_decay": 0.3})
-    groups = together(jobs([grid[0], deeper, grid[1], longer, decay], None))
+    groups = grouped(jobs([grid[0], deeper, grid[1], longer, decay], None))
     assert [[job.experiment for job in group.jobs] for group in groups] == [
         [grid[0], grid[1], decay],
         [deeper],
@@ -112,13 +118,13 @@ def test_which_cells_are_trained_together(grid, tiny):
     ]
     first = groups[0]
     assert first.plan.chunk == 10
-    assert [job.beside for job in first.jobs] == [8, 7, 5]
+    assert [job.grouped_seeds for job in first.jobs] == [8, 7, 5]
     assert sum(job.flops for job in first.jobs) == pytest.approx(first.flops)
 
 
 def test_a_group_after_its_first_chunks_and_a_smaller_one(grid):
-    [group] = together(jobs(grid, None, chunk=4))
-    assert [[seed for _, seed in chunk] for chunk in group.chunks] == [
+    [group] = grouped(jobs(grid, None, chunk=4))
+    assert [seeds_of(chunk) for chunk in group.chunks] == [
         [(4, 4), (0, 0), (1, 1), (0, 0)],
         [(7, 7), (5, 5)],
     ]
@@ -126,13 +132,17 @@ def test_a_group_after_its_first_chunks_and_a_smaller_one(grid):
     assert [job.experiment.seeds for job in rest.jobs] == [paired([7]), paired([5])]
     less = rest.smaller()
     assert (less.plan.chunk, less.plan.source) == (2, "halved")
-    assert less.chunks == [((0, (7, 7)), (1, (5, 5)))]
+    [last] = less.chunks
+    assert [(part.seeds, part.place) for part in last.parts] == [
+        (paired([7]), slice(0, 1)),
+        (paired([5]), slice(1, 2)),
+    ]
 
 
 def test_items_and_weights_are_kept_of_each_cell(grid, tmp_path):
     """In chunks of one cell and of several; scored anew they are the rows of results."""
     store = create_store(tmp_path, "grid", grid)
-    train_all(grid, store, keep_items=True, keep_weights=True)
+    train_all(grid, store, save_items=True, save_weights=True)
     rows = store.results().filter(pl.col("metric") == "answer_nll", pl.col("step") == grid[0].steps)
     again = rescore(store.items(), ANSWER_NLL)
     keys = ["cell", "init_seed", "data_seed", "split", "length"]
@@ -156,6 +166,6 @@ def test_groups_end_where_chunks_end_with_a_cell(tiny, chunk, cells):
     """What one process takes at once is no more than its chunks need; others may take the next."""
     rates = [override(tiny, {"optimizer.learning_rate": 1e-3 * (i + 1)}) for i in range(5)]
     todo = jobs([cell.with_seeds(paired(range(2))) for cell in rates], None, chunk=chunk)
-    groups = together(todo)
+    groups = grouped(todo)
     assert [len(group.jobs) for group in groups] == cells
     assert [job.experiment for group in groups for job in group.jobs] == [job.experiment for job in todo]

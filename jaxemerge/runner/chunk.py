@@ -1,0 +1,266 @@
+"""Trains one chunk of seeds, of one cell or of several, and stores what comes of it.
+
+A chunk resumes from its latest checkpoint, saves a checkpoint at intervals and when it is asked to stop,
+and in the end writes the rows of every cell, with items, passes and weights where they are asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+import polars as pl
+
+from jaxemerge.evaluation import evaluate, sampled
+from jaxemerge.runner.checkpoint import INTERVAL, Checkpoint
+from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.groups import Chunk, Part
+from jaxemerge.runner.provenance import provenance
+from jaxemerge.runner.scores import Evaluation, Progress, joined
+from jaxemerge.runner.signals import StopRequest
+from jaxemerge.runner.store import ITEMS, PASSES, Store
+from jaxemerge.runner.tables import items_table, passes_table, results_table, with_pass_rates
+from jaxemerge.runner.train import train_chunk
+from jaxemerge.runner.weights import named
+from jaxemerge.training import Members, Paused, Program, Seed, Snapshot
+from jaxemerge.types import Params
+
+Follower = Callable[[Progress], None]  # sees the progress of one cell's seeds of a chunk
+Follow = Callable[[Experiment, Sequence[Seed]], contextlib.AbstractContextManager[Follower]]
+
+
+@contextlib.contextmanager
+def _unfollowed(experiment: Experiment, seeds: Sequence[Seed]) -> Iterator[Follower]:
+    del experiment, seeds
+    yield lambda progress: None
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a study's chunks are trained and what is saved of them.
+
+    Attributes:
+        interval: seconds between two checkpoints.
+        save_items: whether to save how every seed does on every item at the end of training.
+        save_weights: whether to save the final weights.
+        stop: a request to stop, obeyed after a checkpoint, and between batches of samples without one.
+        say: prints a line for people.
+        follow: opens, for each cell of a chunk, what sees its progress.
+        share: name of this process' part of every cell, ``-GROUP-RANK``; empty where it has all of it.
+        patience: seconds to wait for cells that other processes train.
+    """
+
+    interval: float = INTERVAL
+    save_items: bool = False
+    save_weights: bool = False
+    stop: StopRequest | None = None
+    say: Callable[[str], None] = lambda line: None
+    follow: Follow = _unfollowed
+    share: str = ""
+    patience: float = 0.0
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop is asked for."""
+        return bool(self.stop)
+
+    def raise_if_stopping(self) -> None:
+        """Ends the run where a stop is asked for.
+
+        Raises:
+            StoppedError: it is.
+        """
+        if self.stop is not None:
+            self.stop.raise_if_asked()
+
+
+DEFAULT = RunOptions()
+
+
+def run_chunk(chunk: Chunk, store: Store, options: RunOptions = DEFAULT) -> Iterator[Progress]:
+    """Trains one chunk, from its latest checkpoint if there is one, and stores the rows of its cells.
+
+    Args:
+        chunk: seeds of one or more cells.
+        store: where rows and checkpoints go; this process must be the writer of all cells.
+        options: checkpoints, what is saved, and when to stop.
+
+    Yields:
+        The progress of all seeds of the chunk, dispatch by dispatch.
+
+    Raises:
+        StoppedError: ``options.stop`` was asked to.
+        OSError: a file cannot be written.
+    """
+    run = _Run(chunk, store, options)
+    params: Params | None = None
+    training = train_chunk(
+        *(chunk.experiment, chunk.plan, chunk.members),
+        pause=lambda: run.checkpoint_due or options.stopping,
+        resume=run.resume if run.resumed else None,
+    )
+    for progress, snapshot in training:
+        if progress.evaluation is not None:
+            run.evaluations.append(progress.evaluation)
+        yield progress
+        if snapshot is None:
+            continue
+        if progress.step == chunk.experiment.steps:
+            params = run.final_params(snapshot)
+            continue
+        if progress.step:
+            run.save_checkpoint(snapshot)
+        options.raise_if_stopping()
+    for part in chunk.parts:
+        run.store_results(part, params)
+    options.raise_if_stopping()
+
+
+@dataclass
+class _Run:
+    """One chunk while it is trained.
+
+    Attributes:
+        chunk, store, options: as in ``run_chunk``.
+        evaluations: scores of all seeds so far.
+    """
+
+    chunk: Chunk
+    store: Store
+    options: RunOptions
+    evaluations: list[Evaluation] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+        self._provenance = provenance(self.chunk.experiment.model)
+        self.resumed = _resumable(self.chunk, self.store, self.options.say)
+        self._checkpoints = {
+            part.cell: self.store.checkpoints(part.cell, part.seeds, self.options.interval)
+            for part in self.chunk.parts
+        }
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether the last checkpoint is longer ago than the interval."""
+        return next(iter(self._checkpoints.values())).due
+
+    def resume(self, built: Program, members: Members) -> Paused:
+        """Where the seeds resume; their scores so far become ``evaluations``."""
+        taken = [self.resumed[part.cell].take(part.seeds, built, members) for part in self.chunk.parts]
+        self.evaluations.extend(joined(step) for step in zip(*(seen for _, seen in taken), strict=True))
+        trees = [(paused.state, paused.infos) for paused, _ in taken]
+        state, infos = jax.tree.map(lambda *x: np.concatenate(x), *trees)
+        return Paused(taken[0][0].step, state, infos)
+
+    def final_params(self, snapshot: Snapshot) -> Params | None:
+        """Final weights of all seeds on the host; None where nothing is made of them."""
+        sampled = any(part.experiment.pass_until is not None for part in self.chunk.parts)
+        needed = sampled or self.options.save_items or self.options.save_weights
+        return snapshot.paused(len(self.chunk)).state.params if needed else None
+
+    def save_checkpoint(self, snapshot: Snapshot) -> None:
+        """Saves the seeds of every cell."""
+        paused = snapshot.paused(len(self.chunk))
+        for part in self.chunk.parts:
+            seen = [part.own(evaluation) for evaluation in self.evaluations]
+            record = {"cell": part.cell, **self.record(part)}
+            self._checkpoints[part.cell].save(part.own(paused), part.seeds, seen, record)
+
+    def store_results(self, part: Part, params: Params | None) -> None:
+        """Writes what a cell's seeds came to, and removes their checkpoints."""
+        experiment, columns = part.experiment, part.job.columns
+        seen = [part.own(evaluation) for evaluation in self.evaluations]
+        own = None if params is None else part.own(params)
+        tables = {} if own is None else self.tables(part, own, seen[-1])
+        rows = results_table(experiment, part.seeds, seen, columns)
+        rows = with_pass_rates(rows, tables.get(PASSES), columns)
+        weights = named(own) if own is not None and self.options.save_weights else None
+        self.store.write(part.cell, part.seeds, rows, self.record(part), tables, weights)
+        self.store.clear(part.cell)
+
+    def tables(self, part: Part, params: Params, last: Evaluation) -> dict[str, pl.DataFrame]:
+        """Items and passes of a cell's seeds by kind, as far as they are asked for.
+
+        Raises:
+            StoppedError: between batches of samples; nothing is saved then.
+        """
+        experiment, options = part.experiment, self.options
+        found: dict[str, pl.DataFrame] = {}
+        if not options.save_items and experiment.pass_until is None:
+            return found
+        population = *experiment.language(), params
+        layout = self.chunk.plan.layout
+        seen = evaluate(*population, layout=layout, written=options.save_items)
+        if options.save_items:
+            found[ITEMS] = items_table(experiment, part.seeds, last, seen)
+        if experiment.pass_until is not None:
+            draw = functools.partial(sampled, layout=layout, seen=seen, between=options.raise_if_stopping)
+            passed = draw(*population, part.seeds, experiment.pass_until)
+            found[PASSES] = passes_table(experiment, part.seeds, last, passed)
+        return found
+
+    def record(self, part: Part) -> dict[str, Any]:
+        """How a cell's seeds of this chunk came about, as stored with their rows."""
+        before = self.resumed.get(part.cell)
+        share = len(part.seeds) / len(self.chunk)  # so that the times of cells add up
+        seconds = (before.record["seconds"] if before else 0.0) + share * (time.monotonic() - self._began)
+        return {
+            "seconds": round(seconds, 3),
+            "chance": part.experiment.chance,
+            "best_loss": part.experiment.best_loss,
+            "plan": self.chunk.plan.record,
+            "provenance": self._provenance,
+            "earlier": _earlier(before, self._provenance),
+        }
+
+
+def _resumable(chunk: Chunk, store: Store, say: Callable[[str], None]) -> dict[str, Checkpoint]:
+    """A checkpoint of every cell, all of the same moment; empty where some cell has none."""
+    found = {part.cell: latest_checkpoint(store, part.cell, part.seeds, say) for part in chunk.parts}
+    whole = {cell: checkpoint for cell, checkpoint in found.items() if checkpoint is not None}
+    if len(whole) < len(found) or len({checkpoint.moment for checkpoint in whole.values()}) > 1:
+        return {}
+    for cell, checkpoint in whole.items():
+        say(f"{cell}: resuming from the checkpoint of step {checkpoint.step:,}.")
+    return whole
+
+
+def latest_checkpoint(
+    store: Store, cell: str, seeds: Sequence[Seed], say: Callable[[str], None]
+) -> Checkpoint | None:
+    """The checkpoint of the latest step among those that hold all of these seeds."""
+    found: Checkpoint | None = None
+    for chunk in store.checkpointed(cell):
+        record = chunk.record()
+        if record and not (set(seeds) <= _seeds(record) and record["step"] > (found.step if found else 0)):
+            continue
+        if record is None and chunk.being_written:
+            continue  # another process is writing its first one
+        whole = chunk.latest(say)  # reports damage, and may be an earlier one
+        if whole is None:
+            chunk.clear()
+        elif set(seeds) <= set(whole.seeds) and whole.step > (found.step if found else 0):
+            found = whole
+    return found
+
+
+def _earlier(before: Checkpoint | None, now: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Provenances, other than ``now``, under which the chunk was trained so far, and up to which step."""
+    if before is None:
+        return []
+    then = before.record["provenance"]
+    same = {**then, "time": ""} == {**now, "time": ""}
+    return [
+        *before.record.get("earlier", ()),
+        *([] if same else [{"until": before.step, "provenance": then}]),
+    ]
+
+
+def _seeds(record: Mapping[str, Any]) -> set[Seed]:
+    return {(init, data) for init, data in record["seeds"]}
