@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxemerge import tasks as library
 from jaxemerge.code import code_of, is_own
 from jaxemerge.evaluation import PassUntil
 from jaxemerge.models import Model, Transformer
@@ -157,12 +158,8 @@ class Experiment:
 
     @property
     def cell(self) -> str:
-        """Stable, readable id of this experiment without its seeds and labels."""
-        fields = {k: v for k, v in self.to_dict().items() if k not in _LABELS}
-        if self.optimizer.horizon == 1:  # ids are those from before there was a choice
-            fields["optimizer"] = {k: v for k, v in fields["optimizer"].items() if k != "horizon"}
-        if self.pass_until is None:
-            del fields["pass_until"]
+        """Stable, readable id of this experiment without its seeds and labels; see ``_IN_EVERY_ID``."""
+        fields = {k: v for k, v in _identity(self.to_dict(), self).items() if k not in _LABELS}
         digest = hashlib.sha256(_canonical(fields).encode()).hexdigest()[:8]
         return "-".join(filter(None, [self.task.name, self.learner.label, digest]))
 
@@ -222,6 +219,34 @@ class Experiment:
                 "seeds": tuple(map(tuple, fields["seeds"])),
             }
         )
+
+
+def _identity(plain: Any, value: Any) -> Any:
+    """A value as it goes into a cell's id: later fields are left out at their defaults.
+
+    Args:
+        plain: the value, made plain by ``to_dict``.
+        value: the value.
+    """
+    if isinstance(value, tuple):
+        return [_identity(*each) for each in zip(plain, value, strict=True)]
+    if not dataclasses.is_dataclass(value) or not isinstance(plain, dict):
+        return plain
+    always = _IN_EVERY_ID[type(value)].split() if type(value) in _IN_EVERY_ID else plain
+    left_out = {
+        each.name
+        for each in dataclasses.fields(value)
+        if each.name not in always and getattr(value, each.name) == _default(each)
+    }
+    return {
+        name: _identity(inner, getattr(value, name, None))
+        for name, inner in plain.items()
+        if name not in left_out
+    }
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _fields(value: Any) -> Any:
@@ -286,3 +311,26 @@ def log_spaced(steps: int, count: int) -> tuple[int, ...]:
     first = math.log(max(steps / 100, 1.0))
     span = math.log(steps) - first
     return tuple(sorted({round(math.exp(first + span * i / (count - 1))) for i in range(count)}))
+
+
+# Fields of the library's classes that are part of every cell's id. Fields that are not listed were added
+# later: they are part of the id only where they differ from their defaults, so that a new field changes no id
+# of earlier results. The ids of a user's own classes hold the digest of their code.
+_IN_EVERY_ID: dict[type, str] = {
+    Experiment: "task model optimizer steps batch context seeds evaluations study family",
+    Transformer: "depth width heads residual norm rotary_fraction mlp mlp_ratio tied bias norm_epsilon "
+    "rotary_base init_std dtype",
+    AdamW: "learning_rate warmup final beta1 beta2 epsilon weight_decay clip",
+    PassUntil: "split length items r cap temperature source",
+    library.Addition: "hints carries train_digits test_digits items",
+    library.Composition: "values functions steps shown test_steps items source",
+    library.Count: "numbers train_length test_lengths",
+    library.InContext: "rule shots test_shots longest years items",
+    library.Markov: "words signal length texts source",
+    library.Modular: "modulus operation train_share source",
+    library.Parity: "train_length test_lengths items",
+    library.Recall: "keys values pairs queries test_pairs items",
+    library.Rewrite: "operation symbols train_length test_lengths items",
+    library.SparseParity: "length relevant items source",
+    library.TaskMixture: "tasks weights shared marked",
+}

@@ -6,8 +6,23 @@ import json
 
 import pytest
 
-from jaxemerge import AdamW, Count, Experiment, crossed, llama, neox, paired
+from jaxemerge import AdamW, Count, Experiment, Transformer, crossed, llama, neox, paired
+from jaxemerge.evaluation import PassUntil
+from jaxemerge.runner import experiment as module
 from jaxemerge.runner.experiment import log_spaced
+from jaxemerge.tasks import (
+    BUILT_IN,
+    Addition,
+    Composition,
+    InContext,
+    Markov,
+    Modular,
+    Parity,
+    Recall,
+    Rewrite,
+    SparseParity,
+    TaskMixture,
+)
 from own_models import Bag
 
 
@@ -119,6 +134,68 @@ def test_cell_id_names_the_science_and_nothing_else():
     assert len({base.cell, *(one.cell for one in changed)}) == 4
     # The id is how finished cells are found again: it must not move between versions.
     assert base.cell == "count-depth1-width24-90c6cdd9"
+
+
+def test_a_new_field_changes_no_id(monkeypatch):
+    """Neither of an optimizer, nor of a model, nor of a task within a mixture; but its other values do."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Longer(AdamW):
+        lookahead: int = 0
+        betas: tuple[float, ...] = dataclasses.field(default_factory=tuple)
+
+    @dataclasses.dataclass(frozen=True)
+    class Wider(Count):
+        stride: int = 1
+
+    Wider.__name__ = "Count"
+    for old, new in ((AdamW, Longer), (Count, Wider)):
+        monkeypatch.setitem(module._IN_EVERY_ID, new, module._IN_EVERY_ID[old])
+    monkeypatch.setattr(module, "code_of", lambda values: {})  # as of a class of the library
+
+    def mixed(kind, **changes):
+        return TaskMixture((kind(11, 3, (3, 5), **changes), Parity(3, (5,))))
+
+    base = small(optimizer=AdamW(3e-3), task=mixed(Count))
+    assert dataclasses.replace(base, optimizer=Longer(3e-3)).cell == base.cell
+    assert dataclasses.replace(base, task=mixed(Wider)).cell == base.cell
+    changed = [
+        dataclasses.replace(base, optimizer=Longer(3e-3, lookahead=1)),
+        dataclasses.replace(base, optimizer=Longer(3e-3, betas=(0.5,))),
+        dataclasses.replace(base, task=mixed(Wider, stride=2)),
+    ]
+    assert len({base.cell, *(one.cell for one in changed)}) == 4
+
+
+def test_fields_of_every_id_are_those_of_the_first_format():
+    """Each library class that an experiment may hold is listed, with fields that it has."""
+    listed = module._IN_EVERY_ID
+    assert set(listed) == {Experiment, Transformer, AdamW, PassUntil, *BUILT_IN}
+    for kind, names in listed.items():
+        assert set(names.split()) <= {field.name for field in dataclasses.fields(kind)}, kind
+
+
+IDS = {  # of defaults, as the first format had them
+    Addition(): ("098ab037", "62f3d837"),
+    Composition(): ("fa8f8ce6", "f4fea0fd"),
+    Count(): ("e813aa1b", "f2ef1963"),
+    InContext(): ("5399aa46", "97b7bbde"),
+    Markov(): ("151ba09d", "a171dd6d"),
+    Modular(): ("8c2eded8", "492ea468"),
+    Parity(): ("79e5fa5a", "890a2f4f"),
+    Recall(): ("dd2511e2", "7a3bd53e"),
+    Rewrite(): ("8e0f5d1d", "b47f7a1f"),
+    SparseParity(): ("72547d15", "a0341ad8"),
+}
+
+
+@pytest.mark.parametrize("task", IDS, ids=lambda task: task.name)
+def test_ids_are_those_of_earlier_versions(task):
+    plain, sampled = IDS[task]
+    base = Experiment(task, neox(1, 24, 3), context=600)
+    assert base.cell.endswith(plain)
+    more = dataclasses.replace(base, optimizer=AdamW(horizon=2.0), pass_until=PassUntil())
+    assert more.cell.endswith(sampled)
 
 
 def test_a_schedule_may_be_longer_than_the_training():
