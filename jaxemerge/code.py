@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import functools
 import hashlib
+import math
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,24 @@ def is_own_module(name: str) -> bool:
 def is_foreign(path: Path) -> bool:
     """Whether a file is the library's, or installed."""
     return _is_installed(path) or path.resolve().is_relative_to(Path(__file__).resolve().parent)
+
+
+def is_plain(value: Any, within: type | None = None) -> bool:
+    """Whether JSON can hold a value and give it back: a number, text, bool, None, or tuples of these.
+
+    Args:
+        value: of a field.
+        within: instances of this class are plain too, where they are dataclasses of plain fields.
+    """
+    if isinstance(value, tuple):
+        return all(is_plain(each, within) for each in value)
+    if within is not None and isinstance(value, within):
+        if not dataclasses.is_dataclass(value):
+            return False
+        return all(is_plain(getattr(value, field.name), within) for field in dataclasses.fields(value))
+    if type(value) not in (int, float, str, bool, type(None)):
+        return False
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def told(error: Exception, kinds: Iterable[Any]) -> str:

@@ -16,10 +16,9 @@ from jaxemerge.analysis import final_values, is_share, loss_metric, never_right,
 from jaxemerge.analysis.findings import divergences
 from jaxemerge.analysis.results import MEMBER
 from jaxemerge.charts.theme import metric_name, metric_title
-from jaxemerge.runner.estimate import Estimate
-from jaxemerge.runner.jobs import Job
+from jaxemerge.runner.jobs import Estimate, Job
+from jaxemerge.runner.opening import CellStatus, study_status
 from jaxemerge.runner.progress import duration, quantity
-from jaxemerge.runner.status import CellStatus, study_status
 from jaxemerge.runner.store import Store
 from jaxemerge.training import Plan
 

@@ -23,18 +23,16 @@ from jaxemerge.cli.options import (
 from jaxemerge.cli.terminal import plan_table, print_missing, say
 from jaxemerge.devices import cache_folder, keep_compiled, use_host_cores
 from jaxemerge.runner.chunk import Follow, RunOptions
-from jaxemerge.runner.estimate import assumed_rate, estimates
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.groups import grouped
-from jaxemerge.runner.jobs import Job, jobs
-from jaxemerge.runner.metrics import ChunkMetrics
+from jaxemerge.runner.jobs import Job, assumed_rate, estimates, jobs
+from jaxemerge.runner.metrics import ChunkMetrics, tracker
 from jaxemerge.runner.opening import create_store, open_store, overwrite
 from jaxemerge.runner.processes import ALONE, Processes
 from jaxemerge.runner.progress import Display, quantity
 from jaxemerge.runner.signals import StoppedError, StopRequest
 from jaxemerge.runner.store import Store
 from jaxemerge.runner.study import is_done, train_jobs
-from jaxemerge.runner.trackers import tracker
 from jaxemerge.runner.train import prepare
 from jaxemerge.training import Seed, cost_of
 from jaxemerge.training.chips import chip_named

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.code import told
+from jaxemerge.code import is_plain, told
 from jaxemerge.devices import compiled
 from jaxemerge.models.base import Model, plain_fields
 from jaxemerge.models.modules import construction
@@ -74,19 +73,6 @@ def declaration_problems(model: Model) -> Iterator[str]:
                 f"field {field} holds {value!r}, which cannot be written into a results folder: use numbers, "
                 "text, True, False, None and tuples of these"
             )
-
-
-def is_plain(value: Any) -> bool:
-    """Whether JSON can hold a field, and give it back."""
-    if isinstance(value, tuple):
-        return all(map(is_plain, value))
-    if type(value) not in (int, float, str, bool, type(None)):
-        return False
-    try:
-        json.dumps(value, allow_nan=False)
-    except ValueError:  # infinite, or no number
-        return False
-    return True
 
 
 def _own(model: Model) -> list[Any]:

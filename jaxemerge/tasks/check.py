@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.code import told
+from jaxemerge.code import is_plain, told
 from jaxemerge.tasks.base import EvaluationSet, Example, Task
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def declaration_problems(task: Task) -> Iterator[str]:
         yield f"{type(task).__name__} is not hashable: use @dataclass(frozen=True), and tuples for lists"
         return
     for field in dataclasses.fields(task):
-        if not _plain(getattr(task, field.name)):
+        if not is_plain(getattr(task, field.name), within=Task):
             yield (
                 f"field {field.name} holds {getattr(task, field.name)!r}, which cannot be written into a "
                 "results folder: use numbers, text, True, False, None, tuples of these, and tasks"
@@ -103,23 +102,6 @@ def _hashable(value: Any) -> bool:
     try:
         hash(value)
     except TypeError:
-        return False
-    return True
-
-
-def _plain(value: Any) -> bool:
-    """Whether JSON can hold a field, and give it back."""
-    if isinstance(value, tuple):
-        return all(map(_plain, value))
-    if isinstance(value, Task):
-        return dataclasses.is_dataclass(value) and all(
-            _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
-        )
-    if type(value) not in (int, float, str, bool, type(None)):
-        return False
-    try:
-        json.dumps(value, allow_nan=False)
-    except ValueError:  # infinite, or no number
         return False
     return True
 

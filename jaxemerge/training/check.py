@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.code import told
-from jaxemerge.models.check import is_plain, repeated, weight_problems
+from jaxemerge.code import is_plain, told
+from jaxemerge.models.check import repeated, weight_problems
 from jaxemerge.training.objective import Objective
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")

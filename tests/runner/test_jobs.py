@@ -10,8 +10,7 @@ from jaxemerge import paired
 from jaxemerge.files import read_sealed, write_sealed
 from jaxemerge.runner import provenance
 from jaxemerge.runner.chunk import latest_checkpoint
-from jaxemerge.runner.estimate import estimates
-from jaxemerge.runner.jobs import jobs, training_flops
+from jaxemerge.runner.jobs import estimates, jobs, training_flops
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.progress import duration, quantity
 from jaxemerge.runner.store import StoreError

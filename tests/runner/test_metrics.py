@@ -13,10 +13,9 @@ import pytest
 
 from jaxemerge import paired
 from jaxemerge.runner import metrics
-from jaxemerge.runner.metrics import ChunkMetrics, flat
+from jaxemerge.runner.metrics import ChunkMetrics, flat, tracker
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.scores import Progress
-from jaxemerge.runner.trackers import tracker
 
 THRESHOLD = 0.3
 
@@ -245,7 +244,7 @@ def test_wandb_goes_on_with_the_same_run_and_is_told_no_step_twice(store, tiny, 
 
 OFFLINE = """
 import json, pathlib, sys
-from jaxemerge.runner.trackers import tracker
+from jaxemerge.runner.metrics import tracker
 folder = pathlib.Path(sys.argv[1])
 path = folder / "cells" / "cell" / "metrics" / "seeds-0-4.jsonl"
 path.parent.mkdir(parents=True, exist_ok=True)
