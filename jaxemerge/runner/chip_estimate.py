@@ -12,7 +12,7 @@ from jaxemerge.training.compiled import CompilerMissingError, described
 from jaxemerge.training.roofline import Prediction, by_formula, kept_prediction, predicted
 
 if TYPE_CHECKING:
-    from jaxemerge.runner.spec import Experiment
+    from jaxemerge.runner.experiment import Experiment
     from jaxemerge.training.chips import Chip
 
 _MOST = 256  # seeds at once: more make a chip no faster, and a chunk is what an interruption can lose

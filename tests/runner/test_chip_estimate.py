@@ -10,7 +10,7 @@ import pytest
 from jaxemerge.models import neox
 from jaxemerge.runner import chip_estimate
 from jaxemerge.runner.chip_estimate import chip_estimates
-from jaxemerge.runner.spec import Experiment
+from jaxemerge.runner.experiment import Experiment
 from jaxemerge.tasks import Count
 from jaxemerge.training import AdamW, cost_of, paired
 from jaxemerge.training.chips import chip_named
