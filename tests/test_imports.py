@@ -1,4 +1,4 @@
-"""Do imports point down, does the package stay light, and is nothing in it that could run foreign code?"""
+"""Do imports point down and never round, is the package light, and does nothing in it run foreign code?"""
 
 from __future__ import annotations
 
@@ -133,6 +133,68 @@ def test_allows_a_downward_import() -> None:
     ):
         assert len(list(imported(source, ("jaxemerge", *Path(path).parts[:-1])))) > 1
         assert upward(path, source) == []
+
+
+# Packages whose modules import each other in one direction, inside functions and for types, too.
+WITHOUT_CIRCLES = ("tasks", "evaluation", "runner", "exports")
+
+
+def modules_imported(path: str, source: str, known: set[str]) -> set[str]:
+    """Modules of jaxemerge, among ``known``, that a module imports anywhere; package faces aside."""
+    package = ("jaxemerge", *Path(path).parent.parts)
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            whole = ".".join([*base, *filter(None, [node.module])])
+            found |= {whole, *(f"{whole}.{alias.name}" for alias in node.names)}
+    return found & known
+
+
+def circles(files: dict[str, str]) -> list[tuple[str, ...]]:
+    """Groups of modules each of which imports, through others, itself."""
+    names = {path: ".".join(("jaxemerge", *Path(path).with_suffix("").parts)) for path in files}
+    known = set(names.values())
+    reached = {names[path]: modules_imported(path, source, known) for path, source in files.items()}
+    changed = True
+    while changed:
+        more = {name: found.union(*(reached[each] for each in found)) for name, found in reached.items()}
+        changed, reached = more != reached, more
+    inside = {name for name, found in reached.items() if name in found}
+    return sorted(
+        {tuple(sorted(reached[name] & {o for o in inside if name in reached[o]})) for name in inside}
+    )
+
+
+@pytest.mark.parametrize("package", WITHOUT_CIRCLES)
+def test_modules_import_each_other_in_one_direction(package: str) -> None:
+    own = {path: source for path, source in sources().items() if path.startswith(f"{package}/")}
+    assert len(own) > 3
+    assert circles(own) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "from jaxemerge.runner.store import Store",
+        "from .store import Store",
+        "def f():\n    from jaxemerge.runner import store",
+        "if TYPE_CHECKING:\n    import jaxemerge.runner.store",
+    ],
+)
+def test_sees_a_circle(planted: str) -> None:
+    files = {
+        "runner/store.py": "from jaxemerge.runner.tables import results_table",
+        "runner/tables.py": "from .scores import Evaluation",
+        "runner/scores.py": "import jax",
+        "runner/train.py": "from .store import Store",
+    }
+    assert circles(files) == []
+    files["runner/scores.py"] += f"\n{planted}"
+    names = ("jaxemerge.runner.scores", "jaxemerge.runner.store", "jaxemerge.runner.tables")
+    assert circles(files) == [names]
 
 
 FORBIDDEN = re.compile(
