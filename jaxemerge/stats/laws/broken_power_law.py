@@ -25,11 +25,11 @@ def log_broken(theta: Array, inputs: Array) -> Array:
 
     theta is (ln b, c0, ln E) and then, for each break, (c_i, ln d_i, ln f_i); inputs are (ln s).
     """
-    height = theta[0] - theta[1] * inputs[0]
+    log_value = theta[0] - theta[1] * inputs[0]
     for i in range(3, theta.shape[0], 3):
         width = jnp.exp(theta[i + 2])
-        height = height - theta[i] * width * jax.nn.softplus((inputs[0] - theta[i + 1]) / width)
-    return jnp.logaddexp(height, theta[2])
+        log_value = log_value - theta[i] * width * jax.nn.softplus((inputs[0] - theta[i + 1]) / width)
+    return jnp.logaddexp(log_value, theta[2])
 
 
 @dataclass(frozen=True)
@@ -162,11 +162,11 @@ def _ascending(theta: Floats) -> Floats:
 
 
 def _value(theta: Floats, x: Floats) -> Floats:
-    height = theta[0] - theta[1] * x
+    log_value = theta[0] - theta[1] * x
     for i in range(3, len(theta), 3):
         width = np.exp(theta[i + 2])
-        height = height - theta[i] * width * np.logaddexp(0.0, (x - theta[i + 1]) / width)
-    return np.exp(theta[2]) + np.exp(height)
+        log_value = log_value - theta[i] * width * np.logaddexp(0.0, (x - theta[i + 1]) / width)
+    return np.exp(theta[2]) + np.exp(log_value)
 
 
 def _starts(x: Floats, y: Floats, breaks: int, *, offset: bool) -> Floats:

@@ -108,7 +108,7 @@ def fit_envelope(
         raise ValueError(f"curves of {len(sizes)} sizes; 4 or more are needed")
     ends = np.array([SIX * n * t[[0, -1]] for n, t in zip(N, tokens, strict=True)])
     C = np.geomspace(ends[:, 0].min(), ends[:, 1].max(), GRID)
-    heights = np.stack([_interpolated(SIX * n * t, y, C) for n, t, y in zip(N, tokens, losses, strict=True)])
+    on_grid = np.stack([_interpolated(SIX * n * t, y, C) for n, t, y in zip(N, tokens, losses, strict=True)])
     group = scale_of(N, np.array([t[-1] for t in tokens]))
     size_of_group = np.array([N[group == g][0] for g in range(group.max() + 1)])
     log_C, x = np.log(C), np.log(sizes)
@@ -119,7 +119,7 @@ def fit_envelope(
     def table_of(runs: Floats, weights: Floats) -> Floats:
         return _table(runs, weights, group, size_of_group, sizes)
 
-    table = table_of(heights, every)
+    table = table_of(on_grid, every)
     turns = _best_at(x, log_C, table)
     here = _line(x, turns, centre)
     if np.isnan(here[0]):
@@ -131,7 +131,7 @@ def fit_envelope(
     weights = resampled_weights(group, bootstraps, key) if repeated else np.ones((bootstraps, len(N)))
     scatter, degrees = (0.0, np.inf) if repeated else _scatter(x, table)
     levels = 1 + scatter * generator(0 if key is None else key).normal(size=weights.shape)
-    tables = (table_of(heights * level[:, None], w) for level, w in zip(levels, weights, strict=True))
+    tables = (table_of(on_grid * level[:, None], w) for level, w in zip(levels, weights, strict=True))
     again = np.array([_line(x, _best_at(x, log_C, t), centre) for t in tables]).reshape(bootstraps, 4)
     if repeated:
         degrees = degrees_of_freedom(again[:, 0], weights, group)
@@ -165,14 +165,14 @@ def _interpolated(flops: Floats, loss: Floats, at: Floats) -> Floats:
 
 
 def _table(
-    heights: Floats, weights: Floats, group: NDArray[np.int64], size_of_group: Floats, sizes: Floats
+    losses: Floats, weights: Floats, group: NDArray[np.int64], size_of_group: Floats, sizes: Floats
 ) -> Floats:
     """[sizes, G] the best horizon's mean over repeats; NaN where no curve reaches."""
-    table = np.full((len(sizes), heights.shape[1]), np.inf)
+    table = np.full((len(sizes), losses.shape[1]), np.inf)
     for g, size in enumerate(size_of_group):
         members = np.flatnonzero((group == g) & (weights > 0))
         if len(members):
-            mean = weights[members] @ heights[members] / weights[members].sum()
+            mean = weights[members] @ losses[members] / weights[members].sum()
             row = np.searchsorted(sizes, size)
             table[row] = np.fmin(table[row], mean)
     return np.where(np.isinf(table), np.nan, table)
@@ -231,7 +231,7 @@ def _scatter(x: Floats, table: Floats) -> tuple[float, float]:
 
 
 def _off_cubic(x: Floats) -> Floats:
-    """[5] weights, their squares sum to 1: the middle of five heights less the cubic through the others."""
+    """[5] weights, their squares sum to 1: the middle of five values less the cubic through the others."""
     near = np.delete(x, 2) - x[2]
     others = [np.prod(np.delete(near, i) / (np.delete(near, i) - near[i])) for i in range(4)]
     weights = np.insert(-np.array(others), 2, 1.0)

@@ -218,20 +218,20 @@ def _search(
         return resample.descend(near, POLISH, exact=True)
 
     thetas, ends = jax.lax.map(first, starts, batch_size=ROWS)
-    thetas, heights = jax.lax.map(further, thetas[_lowest(ends, KEPT)], batch_size=ROWS)
-    thetas, heights = jax.vmap(last)(thetas[_lowest(heights, POLISHED)])
-    best = _lowest(heights, 1)[0]
+    thetas, costs = jax.lax.map(further, thetas[_lowest(ends, KEPT)], batch_size=ROWS)
+    thetas, costs = jax.vmap(last)(thetas[_lowest(costs, POLISHED)])
+    best = _lowest(costs, 1)[0]
     theta = thetas[best]
     if len(weights):
         replicates, objectives = jax.lax.map(again, (weights, targets), batch_size=ROWS)
     else:
         replicates, objectives = jnp.zeros((0, len(theta))), jnp.zeros(0)
-    return theta, heights[best], all_runs.flat(theta), replicates, objectives, ends
+    return theta, costs[best], all_runs.flat(theta), replicates, objectives, ends
 
 
-def _lowest(heights: Array, most: int) -> Array:
+def _lowest(costs: Array, most: int) -> Array:
     """Indices of the lowest, NaN last."""
-    return jnp.argsort(heights)[:most]
+    return jnp.argsort(costs)[:most]
 
 
 @dataclass(frozen=True)
@@ -280,19 +280,19 @@ class _Problem:
         """Parameters and objective after at most so many steps; NaN goes nowhere."""
 
         def step(state: _State) -> _State:
-            count, here, height, damping, _ = state
+            count, here, cost, damping, _ = state
             gradient, curvature, diagonal = self.expand(here, exact=exact)
             # A parameter that is held has a row of its own: its step is 0.
             ridge = damping * (diagonal + 1e-12 * jnp.max(diagonal) + 1e-300) + (1 - self.free)
             held = curvature * (self.free[:, None] * self.free[None, :])
             move = -jnp.linalg.solve(held + jnp.diag(ridge), gradient * self.free)
             value = self.objective(here + move)
-            better = (value < height) & (move @ gradient < 0)
-            done = (better & (height - value <= TOLERANCE * height)) | (damping > 1e8)
+            better = (value < cost) & (move @ gradient < 0)
+            done = (better & (cost - value <= TOLERANCE * cost)) | (damping > 1e8)
             return (
                 count + 1,
                 jnp.where(better, here + move, here),
-                jnp.where(better, value, height),
+                jnp.where(better, value, cost),
                 jnp.clip(jnp.where(better, damping / 5, damping * 4), 1e-10, 1e12),
                 done,
             )
@@ -300,15 +300,15 @@ class _Problem:
         def going(state: _State) -> Array:
             return (state[0] < steps) & ~state[4]
 
-        height = self.objective(theta)
-        start = (jnp.array(0), theta, height, jnp.array(1e-2), ~(height > 0) | jnp.isinf(height))
-        _, theta, height, _, _ = jax.lax.while_loop(going, step, start)
-        return theta, height
+        cost = self.objective(theta)
+        start = (jnp.array(0), theta, cost, jnp.array(1e-2), ~(cost > 0) | jnp.isinf(cost))
+        _, theta, cost, _, _ = jax.lax.while_loop(going, step, start)
+        return theta, cost
 
     def flat(self, theta: Array) -> Array:
-        """Whether the gradient vanishes, measured against the slopes and the height."""
+        """Whether the gradient vanishes, measured against the slopes and the cost."""
         gradient, _, diagonal = self.expand(theta, exact=False)
-        height = self.objective(theta)
-        exact = height <= 1e-24 * jnp.sum(self.weights)
-        steep = jnp.abs(gradient * self.free) > FLAT * jnp.sqrt(2 * height * diagonal)
-        return jnp.isfinite(height) & (exact | ~jnp.any(steep))
+        cost = self.objective(theta)
+        exact = cost <= 1e-24 * jnp.sum(self.weights)
+        steep = jnp.abs(gradient * self.free) > FLAT * jnp.sqrt(2 * cost * diagonal)
+        return jnp.isfinite(cost) & (exact | ~jnp.any(steep))

@@ -40,9 +40,9 @@ class Growth:
 
 
 def classify(
-    data: Observed, axis: Axis, line: Array, height: Array, *, margin: float | None, confidence: float
+    data: Observed, axis: Axis, line: Array, log_likelihood: Array, *, margin: float | None, confidence: float
 ) -> Growth:
-    """Classes of B data sets with their best laws `line` [B, 2] of log-likelihood `height` [B].
+    """Classes of B data sets with their best laws `line` [B, 2] of log-likelihood `log_likelihood` [B].
 
     "scaling" if the whole interval of the bend lies within the margin; else by the sign of the bend if the
     likelihood-ratio test refuses a straight line; else "undecided". Exact rates are never undecided.
@@ -60,7 +60,7 @@ def classify(
         low, high = (
             np.where(known, end, np.nan) for end in profile_ends(BENT, 2, data, axis, theta, top - drop)
         )
-        p_value = np.where(known, chdtrc(1, np.maximum(2 * (top - height), 0.0)), np.nan)
+        p_value = np.where(known, chdtrc(1, np.maximum(2 * (top - log_likelihood), 0.0)), np.nan)
         bent = known & (p_value <= 1 - confidence)
     straight = known & (low >= -allowed) & (high <= allowed)
     name = np.where(straight, SCALING, np.where(bent, np.where(bend > 0, SUB, SUPER), UNDECIDED))
@@ -128,10 +128,10 @@ def fit_growth_models(
     axis = axis_of(scales)
     arrays = read_arrays(pass_rate, counts, len(scales))
     shape, data = arrays[0].shape[:-1], as_observed(arrays)
-    line, height = best_line(data, axis)
+    line, log_likelihood = best_line(data, axis)
     bic, fitted, coefficients = {}, {}, {}
     for name, curve in MODELS.items():
-        theta, top = (line, height) if curve is LAW else best_curve(curve, data, axis, line)
+        theta, top = (line, log_likelihood) if curve is LAW else best_curve(curve, data, axis, line)
         bic[name] = _bic(data, top, curve.size)
         fitted[name] = curve.value(theta, axis.z).reshape(*shape, -1)
         coefficients[name] = _natural(theta, axis).reshape(*shape, -1)
@@ -145,12 +145,12 @@ def fit_growth_models(
     )
 
 
-def _bic(data: Observed, height: Array, size: int) -> Array:
+def _bic(data: Observed, log_likelihood: Array, size: int) -> Array:
     if isinstance(data, Exact):
         scales = data.weight.sum(axis=-1)
-        deviance = scales * np.log(-2 * height / np.maximum(scales, 1) + FLOOR**2)
+        deviance = scales * np.log(-2 * log_likelihood / np.maximum(scales, 1) + FLOOR**2)
         return deviance + size * np.log(np.maximum(scales, 1))
-    return -2 * height + size * np.log(np.maximum(data.samples.sum(axis=-1), 1))
+    return -2 * log_likelihood + size * np.log(np.maximum(data.samples.sum(axis=-1), 1))
 
 
 def _natural(theta: Array, axis: Axis) -> Array:

@@ -93,11 +93,11 @@ class _Pair(Curve):
         a, s = line[..., 0], np.abs(line[..., 1]) + 0.1
         found = []
         for crossing in (-0.6, 0.0, 0.6):
-            height = a - line[..., 1] * crossing
+            level = a - line[..., 1] * crossing
             for flat, steep in ((0.0, 1.3), (0.5, 2.0), (0.7, 5.0)):
                 found.append(
                     np.stack(
-                        [height + flat * s * crossing, flat * s, height + steep * s * crossing, steep * s],
+                        [level + flat * s * crossing, flat * s, level + steep * s * crossing, steep * s],
                         axis=-1,
                     )
                 )

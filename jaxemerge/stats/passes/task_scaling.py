@@ -175,8 +175,8 @@ def fit_task_scaling(
         data = _averaged(units, unit, exact=len(arrays) == 1)
     else:
         data = as_observed(arrays)
-    line, height = best_line(data, axis)
-    growth = classify(data, axis, line, height, margin=margin, confidence=confidence)
+    line, log_likelihood = best_line(data, axis)
+    growth = classify(data, axis, line, log_likelihood, margin=margin, confidence=confidence)
     again: Observed | None = None
     if bootstraps and level == "dataset" and unit != "samples":
         again = _averaged(resampled(units, unit, bootstraps, rng), unit, exact=len(arrays) == 1)
@@ -185,8 +185,8 @@ def fit_task_scaling(
         again = draw_counts(_rates(line, axis), data.samples, rule, bootstraps, rng)
     laws = _laws(line, slope_sign(data, axis))
     drawn = None if again is None else _refit(again, axis, line, bootstraps)
-    found = _record(axis, shape, height, laws, drawn, growth, confidence)
-    return found if again is None else _with_steps(found, data, line, height)
+    found = _record(axis, shape, log_likelihood, laws, drawn, growth, confidence)
+    return found if again is None else _with_steps(found, data, line, log_likelihood)
 
 
 class _Laws(NamedTuple):
@@ -226,7 +226,7 @@ def _averaged(units: Units, unit: Unit, *, exact: bool) -> Observed:
 def _record(
     axis: Axis,
     shape: tuple[int, ...],
-    height: Array,
+    log_likelihood: Array,
     laws: _Laws,
     drawn: _Laws | None,
     growth: Growth,
@@ -241,7 +241,7 @@ def _record(
         c=estimates[0],
         alpha=estimates[1],
         growth=_reshaped(growth, shape),
-        log_likelihood=_scalar(height.reshape(shape)),
+        log_likelihood=_scalar(log_likelihood.reshape(shape)),
         seen=_scalar(~np.isnan(laws.line[:, 0]).reshape(shape)),
         axis=axis,
         coefficients=laws.line.reshape(*shape, 2),
@@ -250,14 +250,14 @@ def _record(
     )
 
 
-def _with_steps(found: TaskScaling, data: Observed, line: Array, height: Array) -> TaskScaling:
+def _with_steps(found: TaskScaling, data: Observed, line: Array, log_likelihood: Array) -> TaskScaling:
     """With the profile interval of alpha where it is infinite: there resamples are steps as well."""
     shape = np.shape(found.alpha.value)
     alpha = np.ravel(found.alpha.value)
     steps = np.flatnonzero(np.isinf(alpha))
     if len(steps) == 0:
         return found
-    cut = height[steps] - chdtri(1, 1 - found.confidence) / 2
+    cut = log_likelihood[steps] - chdtri(1, 1 - found.confidence) / 2
     ends = profile_ends(LAW, 1, data.rows(steps), found.axis, line[steps], cut)
     low, high = (np.ravel(end).copy() for end in (found.alpha.interval.low, found.alpha.interval.high))
     low[steps], high[steps] = (end / found.axis.unit for end in ends)

@@ -235,14 +235,14 @@ def fit_best(
     if allowed is not None:
         logits[:, : len(atoms)][:, ~np.array(allowed, bool)] = -np.inf
     if len(found) == 1:
-        return climb(family, points, atoms, logits, theta, tolerance=tolerance)
+        return maximise_in_blocks(family, points, atoms, logits, theta, tolerance=tolerance)
     repeated = points.rows(np.repeat(np.arange(rows), len(found)))
-    tried = climb(family, repeated, atoms, logits, theta, steps=trial)
+    tried = maximise_in_blocks(family, repeated, atoms, logits, theta, steps=trial)
     best = tried.rows(np.arange(rows) * len(found) + tried.log_likelihood.reshape(rows, -1).argmax(axis=1))
-    return climb(family, points, atoms, best.logits, best.theta, tolerance=tolerance)
+    return maximise_in_blocks(family, points, atoms, best.logits, best.theta, tolerance=tolerance)
 
 
-def climb(
+def maximise_in_blocks(
     family: Family,
     points: Points,
     atoms: tuple[float, ...],

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..estimates.arguments import check_at_least, check_confidence
 from .families import Beta, BetaBinomial, Family, Gaussian
-from .likelihood import FULL, QUICK, THOROUGH, Fits, climb, fit_best, log_parts
+from .likelihood import FULL, QUICK, THOROUGH, Fits, fit_best, log_parts, maximise_in_blocks
 from .observations import Array, Points
 
 FAMILIES = ("auto", "beta_binomial", "beta", "gaussian")
@@ -223,7 +223,7 @@ def _refit(family: Family, data: Points, atoms: tuple[float, ...], fits: Fits) -
     # A weight of nothing could not grow again.
     logits = np.where(np.isneginf(fits.logits), -np.inf, np.log(np.maximum(fits.weights, 1e-2)))
     logits, theta = np.repeat(logits, rows, axis=0), np.repeat(fits.theta, rows, axis=0)
-    return climb(family, data, atoms, logits, theta, tolerance=TOLERANCE)
+    return maximise_in_blocks(family, data, atoms, logits, theta, tolerance=TOLERANCE)
 
 
 def _pick(weights: Array, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

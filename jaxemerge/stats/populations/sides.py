@@ -39,7 +39,7 @@ class Sides:
 def sides(selection: Selection, replicates: Fits | None, depth: float) -> Sides:
     """Looks for valleys at least `depth` deep in the fit and in those of R resamples."""
     grid = _grid(selection.family, selection.data)
-    heights = _heights(selection, selection.fit, grid)
+    heights = _densities(selection, selection.fit, grid)
     scores = grid.scores[0]
     if selection.fit.theta.shape[1] == 0:
         both = len(selection.atoms) == 2
@@ -49,7 +49,7 @@ def sides(selection: Selection, replicates: Fits | None, depth: float) -> Sides:
     tops, bottoms = peaks(heights[0], depth)
     shares = (1.0, 1.0)
     if replicates is not None:
-        heights = _heights(selection, replicates, grid)
+        heights = _densities(selection, replicates, grid)
         found = deepest_valley(heights)[0], deepest_valley(heights, _walls(selection, replicates))[0]
         shares = (float(np.mean(found[0] <= 1 - depth)), float(np.mean(found[1] <= 1 - depth)))
     return Sides(
@@ -77,7 +77,7 @@ def _walls(selection: Selection, fits: Fits) -> Array:
     return walls
 
 
-def _heights(selection: Selection, fits: Fits, grid: Points) -> Array:
+def _densities(selection: Selection, fits: Fits, grid: Points) -> Array:
     """[R, G] density of the components on the grid."""
     if fits.theta.shape[1] == 0:
         return np.zeros((len(fits.theta), grid.x.shape[1]))

@@ -73,8 +73,8 @@ def isotonic_success(
     p = _pooled(k / n, n)
     drawn = generator(key).binomial(n.astype(int), k / n, size=(resamples, len(n)))
     interval = percentile_interval(np.array([_pooled(row / n, n) for row in drawn]), confidence)
-    height = np.sum(xlogy(k, p) + xlog1py(n - k, -p))
-    return IsotonicSuccess(np.exp(logs), Estimate(p, interval), float(height))
+    log_likelihood = np.sum(xlogy(k, p) + xlog1py(n - k, -p))
+    return IsotonicSuccess(np.exp(logs), Estimate(p, interval), float(log_likelihood))
 
 
 def _pooled(share: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -160,11 +160,11 @@ def step_test(
     problem = pose(Counts(logs[:, None], k, n), floor, ceiling)
     cuts = np.flatnonzero(np.diff(logs) > 0) + 1
     cuts = np.append(cuts, len(n))  # the last "step" is none: all scales lie below it
-    heights, before, after = _steps(k[None], n, cuts, floor, ceiling)
-    no_step = heights[0, -1] >= heights[0].max() - 1e-9
-    best = len(cuts) - 1 if no_step else int(heights[0].argmax())
+    log_likelihoods, before, after = _steps(k[None], n, cuts, floor, ceiling)
+    no_step = log_likelihoods[0, -1] >= log_likelihoods[0].max() - 1e-9
+    best = len(cuts) - 1 if no_step else int(log_likelihoods[0].argmax())
     cut, low, high = int(cuts[best]), float(before[0, best]), float(after[0, best])
-    observed = _gain(problem, k[None], heights)[0]
+    observed = _gain(problem, k[None], log_likelihoods)[0]
 
     p = np.where(np.arange(len(n)) < cut, low, high)
     drawn = generator(key).binomial(n.astype(int), p, size=(resamples, len(n))).astype(np.float64)
@@ -195,13 +195,13 @@ def _steps(
         after = np.where(falls, before, after)
     else:
         before = np.where(falls, after, before)
-    height = xlogy(below_k, before) + xlog1py(below_n - below_k, -before)
-    return height + xlogy(above_k, after) + xlog1py(above_n - above_k, -after), before, after
+    log_likelihood = xlogy(below_k, before) + xlog1py(below_n - below_k, -before)
+    return log_likelihood + xlogy(above_k, after) + xlog1py(above_n - above_k, -after), before, after
 
 
-def _gain(problem: Problem, successes: Array, step_heights: Array) -> Array:
+def _gain(problem: Problem, successes: Array, of_steps: Array) -> Array:
     """Twice the gain of the best curve over the best step [R]; a step being a curve, never negative."""
     starts = problem.starts if len(successes) == 1 else problem.some_starts()
     starts = np.broadcast_to(starts, (len(successes), *starts.shape))
     _, curve = problem.maximise(starts, problem.lower, problem.upper, successes=successes)
-    return np.maximum(2 * (curve - step_heights.max(axis=-1)), 0.0)
+    return np.maximum(2 * (curve - of_steps.max(axis=-1)), 0.0)

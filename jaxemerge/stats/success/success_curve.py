@@ -141,9 +141,9 @@ def _profiled(problem: Problem, drop: float) -> tuple[Array, list[Estimate]]:
 
     The midpoint stands in the place of the intercept.
     """
-    theta, height = problem.best()
+    theta, maximum = problem.best()
     estimates = [
-        _estimate(_fixed_profile(problem, theta, j), *_range_of(problem, theta, j), height, drop)
+        _estimate(_fixed_profile(problem, theta, j), *_range_of(problem, theta, j), maximum, drop)
         for j in range(1, len(theta))
     ]
     if problem.z.shape[1] == 2:
@@ -151,7 +151,7 @@ def _profiled(problem: Problem, drop: float) -> tuple[Array, list[Estimate]]:
     is_step = bool(np.isinf(estimates[0].value))
     profile = _midpoint_profile(problem, theta)
     grid, at = _midpoints(problem, theta)
-    midpoint = _estimate(lambda m: profile(m)[1], grid, at, OPEN, height, drop, set_valued=is_step)
+    midpoint = _estimate(lambda m: profile(m)[1], grid, at, OPEN, maximum, drop, set_valued=is_step)
     if is_step and np.isfinite(midpoint.value):
         theta = profile(np.array([midpoint.value]))[0][0]
     return theta, [midpoint, *estimates]
@@ -162,7 +162,7 @@ def _estimate(
     grid: Array,
     at: float,
     ends: tuple[float, float],
-    height: float,
+    maximum: float,
     drop: float,
     *,
     set_valued: bool = False,
@@ -174,21 +174,21 @@ def _estimate(
         grid: ascending values over the whole range.
         at: the most likely value found.
         ends: what the ends of the grid stand for, perhaps infinity.
-        height: log-likelihood there.
+        maximum: log-likelihood there.
         drop: of log-likelihood, allowed within the interval.
         set_valued: whether values besides `at` may fit equally well; then their middle is reported.
     """
     if len(grid) == 1:
         return Estimate(at, Interval(at, at))
-    heights = profile(grid)
-    top = max(height, float(heights.max()))
+    on_grid = profile(grid)
+    top = max(maximum, float(on_grid.max()))
 
     def within(below: float) -> Interval:
-        found = level_set(profile, grid, heights, min(top - below, float(heights.max())))
+        found = level_set(profile, grid, on_grid, min(top - below, float(on_grid.max())))
         low = ends[0] if found.low == grid[0] else float(found.low)
         return Interval(low, ends[1] if found.high == grid[-1] else float(found.high))
 
-    good = [heights[0] >= top - SAME, heights[-1] >= top - SAME]
+    good = [on_grid[0] >= top - SAME, on_grid[-1] >= top - SAME]
     if all(good):
         at = np.nan
     elif set_valued or (good[0] and np.isinf(ends[0])) or (good[1] and np.isinf(ends[1])):
@@ -256,9 +256,9 @@ def _midpoint_profile(problem: Problem, theta: Array) -> Callable[[Array], tuple
     def profile(values: Array) -> tuple[Array, Array]:
         design = np.stack(np.broadcast_arrays(1.0, problem.z[:, 0] - values[:, None]), axis=-1)
         start = np.broadcast_to(starts, (len(values), *starts.shape))
-        fitted, height = problem.maximise(start, lower, upper, design)
+        fitted, log_likelihood = problem.maximise(start, lower, upper, design)
         fitted[:, 0] = -fitted[:, 1] * values
-        return fitted, height
+        return fitted, log_likelihood
 
     return profile
 
