@@ -1,4 +1,4 @@
-"""How is an uncertain number written down? As an estimate with the two ends of its interval."""
+"""Values with their intervals, and the interval of a proportion."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Interval:
     """An interval, ends included.
 
     Attributes:
-        low: lower end, a float or an array; NaN where the data say nothing about it.
+        low: lower end, a float or an array; NaN where the data do not determine it.
         high: upper end, of the same shape.
     """
 
@@ -32,7 +32,7 @@ class Estimate:
 
     Attributes:
         value: the estimate, a float or an array.
-        interval: where the truth lies, with the confidence that the function which made it says.
+        interval: of the confidence given to the function that made it.
     """
 
     value: Number
@@ -49,8 +49,8 @@ def success_interval(k: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> In
 
         (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n).
 
-    It keeps close to its nominal coverage at the few dozen seeds and extreme shares met here, where the
-    textbook p ± z·se interval collapses to a point at k = 0 and k = n.
+    Its coverage stays close to nominal for a few dozen seeds and for extreme shares, where the textbook
+    interval p ± z·se collapses to a point (k = 0 and k = n).
 
     Args:
         k: number of successes, any shape.

@@ -133,7 +133,8 @@ def bootstrap(
     """Percentile-bootstrap estimate of any statistic of a population of seeds.
 
     Args:
-        values: [S, ...], one row per seed; whole rows are resampled, so a seed stays in one piece.
+        values: [S, ...], one row per seed; whole rows are resampled, so that the outcomes of a seed stay
+            together.
         statistic: vectorised, reduces axis 1: [R, S, ...] -> [R] or [R, ...]. NaN where undefined.
         key: int or JAX key; the same key gives the same interval.
         resamples: R, number of resamples.
@@ -162,12 +163,12 @@ def _tails(confidence: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class PermutationTest:
-    """A statistic and how often chance alone makes it as large.
+    """A statistic and how often chance alone produces one as large.
 
     Attributes:
         statistic: the statistic of the data; NaN where it is undefined.
         p_value: in [1/(permutations + 1), 1]; NaN where the statistic is.
-        permutations: number of random permutations, the data's own order not counted.
+        permutations: number of random permutations, not counting the observed order.
     """
 
     statistic: Number
@@ -178,11 +179,11 @@ class PermutationTest:
 def permutation_p_value(observed: ArrayLike, permuted: ArrayLike) -> Array:
     """(1 + number of permuted statistics at least as large as the observed one) / (1 + permutations).
 
-    The data's own order is one of the permutations: without the two ones, p would be too small, or even 0.
+    The observed order is one of the permutations; without both ones p would be too small, or even 0.
 
     Args:
-        observed: [...] statistic, large values speak against chance; NaN where undefined.
-        permuted: [R, ...] its value on R random permutations; an undefined one counts as no smaller.
+        observed: [...] statistic, larger under the alternative; NaN where undefined.
+        permuted: [R, ...] its value on R random permutations; an undefined one counts as at least as large.
 
     Returns:
         [...] p-values; NaN where `observed` is.

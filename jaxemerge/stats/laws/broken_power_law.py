@@ -1,4 +1,4 @@
-"""Does a power law change its exponent with scale? Smoothly broken power laws."""
+"""Smoothly broken power laws, whose exponent changes with scale."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class BrokenPowerLaw:
         b: coefficient at the centre, breaks left out.
         exponents: [breaks + 1] local exponents, before the first break and after each: c0, c0 + c1, ...
         breaks: [breaks] scales d_i at which the exponent changes, ascending.
-        widths: [breaks] f_i: the change takes about f_i units of ln(scale) on either side.
-        E: what is left at any scale; 0 without an offset.
+        widths: [breaks] f_i: the change extends over about f_i units of ln(scale) on either side.
+        E: limit at infinite scale; 0 without an offset.
         centre: geometric mean of the scales.
         objective: sum of the penalties of the residuals of ln(value).
         converged: whether the search ended at a minimum.

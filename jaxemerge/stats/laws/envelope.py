@@ -1,4 +1,4 @@
-"""Which model size is best at each point of training? Hoffmann's first approach, the envelope of curves."""
+"""The envelope of training curves: the first approach of Hoffmann et al. to compute-optimal sizes."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Envelope:
 
     Attributes:
         law: the compute-optimal frontier fitted to `best_at`; its tokens are C / (6 N_opt).
-        sizes: [K] model sizes that are at some time best between their neighbours.
+        sizes: [K] model sizes that are at some point better than both neighbours.
         best_at: [K] FLOPs at which each of them is.
-        flops: [G] FLOP counts at which the best size lies between sizes tried.
+        flops: [G] FLOP counts at which the best size is an interior one.
         parameters: [G] the best size.
         loss: [G] its loss.
     """
@@ -64,27 +64,27 @@ def fit_envelope(
     confidence: float = 0.95,
     key: Any = None,
 ) -> Envelope:
-    """Fits power laws to the model size of the lowest loss against FLOPs so far, 6 N D.
+    """Fits power laws to the model size with the lowest loss against FLOPs so far, 6 N D.
 
     Curves are interpolated in ln C and averaged over repeats (equal size and last token count). At each FLOP
     count the best size is the lowest point of the parabola in ln N through the lowest curve and its two
     neighbours in size.
 
     The law is a line of ln C on ln N, through the FLOPs at which each size is best between its neighbours.
-    The other way round, as the envelope is usually read, the exponent comes out too small: at the first and
-    last FLOPs the best size is known only where noise has moved it inwards from the smallest or the largest.
+    Regression of ln N on ln C, the usual reading of the envelope, underestimates the exponent: near both ends
+    the best size is an interior one only where noise has moved it away from the smallest or largest size.
 
-    If every size and horizon has repeats, the bootstrap resamples seeds within them. Otherwise it moves whole
-    curves up and down, normally, by as much as sizes scatter about the cubic through their neighbours; that
-    takes five sizes, and with four intervals are NaN. Intervals are as much wider than percentiles as
-    Student's quantiles are than the normal's, for the seeds that the exponent hangs on.
+    If every size and horizon has repeats, the bootstrap resamples seeds within them. Otherwise it shifts
+    whole curves by normal errors, of the size by which losses scatter about the cubic through neighbouring
+    sizes. That needs five sizes; with four, intervals are NaN. Intervals are wider than percentiles by the
+    ratio of Student's to normal quantiles, with the effective degrees of freedom of the exponent.
 
     Measured (benchmarks/coverage_laws.py), 300 data sets: 95 % intervals cover the exponent in 98.0 % with
     twelve sizes of one run and in 91.3 % with nine sizes of four seeds (94.9 % in 900 data sets more).
 
     Args:
-        curves: one per run; at least four sizes. Runs of one size with other horizons count as one size, of
-            which the best horizon is taken at each FLOP count.
+        curves: one per run; at least four sizes. Runs of one size with different horizons count as one size;
+            at each FLOP count the best horizon is taken.
         bootstraps: number of resamples for the intervals; 0 leaves them NaN.
         confidence: of the intervals, in (0, 1).
         key: int or JAX key of the bootstrap; None is 0.

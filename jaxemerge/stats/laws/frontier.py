@@ -1,4 +1,4 @@
-"""How should compute be split between parameters and tokens? The record that every approach ends in."""
+"""The compute-optimal split between parameters and tokens, from any approach, and published exponents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Allocation:
         flops: C, as asked for: a float or [...].
         parameters: N of the lowest loss, of the same shape.
         tokens: D of the lowest loss.
-        loss: the loss there; NaN where the approach has no law of the loss.
+        loss: the loss there; NaN where the approach does not model the loss.
     """
 
     flops: float | Floats
@@ -47,8 +47,8 @@ class ComputeOptimal:
         centre: FLOPs, geometric mean of those fitted.
         replicates: [R, 4] a, ln parameters, b, ln tokens in each resample; R may be 0.
         confidence: of all intervals.
-        degrees: of freedom of the variance over resamples: the fewer, the further out are the percentiles
-            of intervals; inf for plain ones.
+        degrees: of freedom of the variance over resamples; fewer ones widen the intervals. inf for plain
+            percentiles.
     """
 
     approach: str
@@ -146,14 +146,14 @@ UNSAID = float("nan")
 
 @dataclass(frozen=True)
 class PublishedExponents:
-    """N_opt ~ C^a and D_opt ~ C^b as printed.
+    """Published exponents, N_opt ~ C^a and D_opt ~ C^b.
 
     Attributes:
         source: author and year, with the place in the paper.
         approach: "envelope", "isoflop", "parametric" or "kaplan".
-        a: exponent of the parameters; NaN ends where no interval is printed.
+        a: exponent of the parameters; NaN ends where no interval was published.
         b: exponent of the tokens.
-        interval: what the ends are.
+        interval: meaning of the ends.
     """
 
     source: str
@@ -212,7 +212,7 @@ class ExponentRow:
     """One line of the comparison.
 
     Attributes:
-        source: "these runs", or what was published where.
+        source: "these runs", or the publication.
         approach: see `PublishedExponents`.
         a: exponent of the parameters.
         b: exponent of the tokens.
@@ -225,6 +225,6 @@ class ExponentRow:
 
 
 def compare_exponents(*laws: ComputeOptimal) -> tuple[ExponentRow, ...]:
-    """The exponents of laws fitted here, and below them those in print."""
+    """The exponents of the laws given, followed by the published ones."""
     own = [ExponentRow("these runs", law.approach, law.a, law.b) for law in laws]
     return (*own, *(ExponentRow(p.source, p.approach, p.a, p.b) for p in PUBLISHED))

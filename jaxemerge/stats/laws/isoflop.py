@@ -1,4 +1,4 @@
-"""Which model size is best at each budget of compute? Hoffmann's second approach, IsoFLOP profiles."""
+"""IsoFLOP profiles: the second approach of Hoffmann et al. to compute-optimal sizes."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def fit_isoflop(
     """Fits a parabola in ln N to the runs of each budget, and power laws to their minima.
 
     If every model size has repeats at every budget, the bootstrap resamples seeds within them. Otherwise it
-    draws the relative residuals of all parabolas anew, each divided by the root of the share of its variance
-    that its parabola leaves: runs then count as equally noisy at all budgets. Intervals are as much wider
-    than percentiles as Student's quantiles are than the normal's, for the seeds that the exponent hangs on
-    (`degrees_of_freedom`) or for the runs less three for each parabola.
+    resamples the relative residuals of all parabolas, studentised by their leverage, which assumes equal
+    noise at all budgets. Intervals are wider than percentiles by the ratio of Student's to normal quantiles,
+    with the effective degrees of freedom (`degrees_of_freedom`), or the number of runs less three per
+    parabola.
 
     Measured (benchmarks/coverage_laws.py), 300 data sets, six budgets of seven sizes: 95 % intervals cover
     the exponent in 94.3 % with one run each and in 93.3 % with three seeds each.
@@ -126,7 +126,7 @@ def fit_isoflop(
     exponents = line(here[None, 0], budgets, centre)[0]
     law = frontier("isoflop", exponents, lines, centre, confidence, max(free, 1.0))
     if not 0 < law.a.value < 1:
-        warnings.warn(f"a={law.a.value:.4g} is outside (0, 1): no plausible exponent", stacklevel=2)
+        warnings.warn(f"a={law.a.value:.4g} is outside (0, 1): not a plausible exponent", stacklevel=2)
     return IsoFlop(
         law=law,
         budgets=budgets,

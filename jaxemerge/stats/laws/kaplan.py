@@ -1,4 +1,4 @@
-"""How does the loss depend on parameters and tokens, with no floor? The law of Kaplan et al."""
+"""The law of the loss of Kaplan et al., without an irreducible part."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class KaplanLoss:
     """loss(N, D) = [(N_c / N)^(alpha_N / alpha_D) + D_c / D]^alpha_D, or one of its limits.
 
     Attributes:
-        form: "both", or the limit without end of the other: (N_c / N)^alpha_N for "parameters",
-            (D_c / D)^alpha_D for "tokens".
+        form: "both", or a limit: (N_c / N)^alpha_N for "parameters" (unlimited data),
+            (D_c / D)^alpha_D for "tokens" (unlimited size).
         N_c: scale of the parameters; NaN for "tokens".
         D_c: scale of the tokens; NaN for "parameters".
         alpha_N: exponent of the parameters; NaN for "tokens".
@@ -72,8 +72,8 @@ class KaplanLoss:
         return np.array([e.value for e in (self.N_c, self.D_c, self.alpha_N, self.alpha_D)])
 
     def predict(self, parameters: ArrayLike, tokens: ArrayLike) -> Estimate:
-        """The law's loss at N and D, broadcast against each other; what the form leaves out is ignored."""
-        N, D = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (parameters, tokens)))
+        """The law's loss at N and D, broadcast against each other; a variable that the form lacks is
+        ignored.""" N, D = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (parameters, tokens)))
         again = np.moveaxis(self.replicates.reshape(len(self.replicates), 4, *[1] * N.ndim), 1, 0)
         return estimate(_loss(self.form, self.values, N, D), _loss(self.form, again, N, D), self.confidence)
 
@@ -85,7 +85,7 @@ class KaplanLoss:
             ValueError: unless the form is "both".
         """
         if self.form != "both":
-            raise ValueError(f"form={self.form!r} has no best split of compute; form='both' has")
+            raise ValueError(f"form={self.form!r} has no optimal split of compute; form='both' has")
         return frontier(
             "kaplan",
             np.stack(_exponents(self.values, self.centre)),
@@ -113,10 +113,10 @@ def fit_kaplan(
     cover alpha_N in 94.3 %, alpha_D in 95.3 % and the exponent a of N_opt in 95.3 %.
 
     Args:
-        parameters: [n] N of each run, positive; not embedding parameters in the original.
+        parameters: [n] N of each run, positive; the original counts non-embedding parameters.
         tokens: [n] D of each run, positive.
         loss: [n] final loss, positive.
-        form: "parameters" for runs with data to spare, "tokens" for models large enough, or "both".
+        form: "parameters" for runs not limited by data, "tokens" for runs not limited by size, or "both".
         huber_delta: see `fit_chinchilla`.
         quantile: see `fit_chinchilla`.
         bootstraps: number of resamples for the intervals; 0 leaves them NaN. If every scale has repeats,

@@ -99,8 +99,8 @@ def fit_sigmoid(
         form: see `AccuracyLink`.
         floor: of the sigmoid, accuracy at chance; None to fit it.
         ceiling: of the sigmoid; None to fit it.
-        scale: [n] what tells scales apart, of which runs are repeats; left out, each run is its own.
-        huber_delta: residual at which the penalty turns from square to straight; inf for least squares.
+        scale: [n] scale of each run; runs of one scale are repeats. By default no runs are.
+        huber_delta: residual at which the penalty turns from quadratic to linear; inf for least squares.
         bootstraps: number of resamples for the intervals; 0 leaves them NaN. If every scale has repeats,
             seeds are resampled within scales; otherwise whole runs are drawn.
         confidence: of the percentile intervals, in (0, 1).
@@ -187,7 +187,7 @@ def _accuracy(form: Form, values: Floats, loss: Floats) -> Floats:
 
 
 def _sigmoids(L: Floats, y: Floats, floor: float | None, ceiling: float | None) -> Floats:
-    """[M, 4]: midpoints over and beside the losses, steepness in units of their range."""
+    """[M, 4]: midpoints within and around the losses, steepness in units of their range."""
     span = np.ptp(L) or 1.0
     low = y.min() if floor is None else floor
     high = max(y.max(), low + 1e-3) if ceiling is None else ceiling
@@ -249,7 +249,7 @@ def fit_ladder(
 ) -> Ladder:
     """Fits the task's loss to (N, D) as `fit_chinchilla` does, and accuracy to the task's loss.
 
-    Both steps see the same resamples, so that runs that were lucky in both count as such.
+    Both steps use the same resamples, which preserves the correlation of their errors.
 
     Measured (benchmarks/coverage_laws.py), 300 data sets: 95 % intervals cover the accuracy at 5 times the
     size and twice the tokens in 96.7 % with 60 runs, the sigmoid's midpoint in 91.3 % and its steepness in

@@ -26,10 +26,10 @@ class LikelihoodRatioTest:
 
     Attributes:
         given: the values tested, by name.
-        fitted: [5] A, B, E, alpha, beta that fit best with these held.
+        fitted: [5] A, B, E, alpha, beta of the best fit with these held.
         objective: sum of the penalties there.
-        statistic: twice the log-likelihood that the given values cost, 0 or more.
-        p_value: probability of at least this cost if the given values are true.
+        statistic: twice the loss of log-likelihood under the given values, 0 or more.
+        p_value: probability of at least this statistic if the given values are true.
     """
 
     given: dict[str, float]
@@ -42,15 +42,15 @@ class LikelihoodRatioTest:
 def likelihood_ratio_test(
     law: ParametricLoss, given: Mapping[str, float], *, bootstraps: int = 1000, key: Any = None
 ) -> LikelihoodRatioTest:
-    """Tests some or all of A, B, E, alpha, beta; the others are fitted anew with these held.
+    """Tests some or all of A, B, E, alpha, beta; the others are refitted with these held fixed.
 
-    Errors of ln(loss) have the density of which the penalty is the negative logarithm, up to a scale that is
-    fitted. As other errors stretch the distribution of the statistic (by 1.6 if they are normal), it is found
-    by the bootstrap: the fitted values are tested on resamples of the runs, for which they are the truth.
+    The density of the errors of ln(loss) is exp(-penalty), up to a fitted scale. Other errors stretch the
+    distribution of the statistic (by 1.6 if they are normal), so that it is found by the bootstrap: the
+    fitted values, which are the truth for resamples of the runs, are tested on these.
 
     Measured (benchmarks/law_test.py), 200 data sets of 60 runs with normal errors, at the 5 % level: the true
     E is rejected in 5.0 %, the true alpha and beta together in 4.0 %, an E that is off by 0.1 in 100 %; by
-    chi-squared (`bootstraps=0`) the true E in 11.0 %, as such errors are other than that density's.
+    chi-squared (`bootstraps=0`) the true E in 11.0 %, as normal errors differ from that density.
 
     Args:
         law: a fit.
@@ -137,7 +137,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class RollingOrigin:
-    """What was predicted for each run from the runs of smaller scale alone.
+    """Predictions for each run from runs of smaller scale alone.
 
     Attributes:
         runs: [H] indices of the predicted runs, by scale.
@@ -177,11 +177,11 @@ def rolling_origin(
 
     Args:
         scale: [n] by which runs are ordered, positive: parameters, FLOPs, ...
-        observed: [n] what is predicted.
-        predict: from the indices of the runs to fit and those to predict to an estimate for the latter, such
-            as `lambda fit, to: fit_power_law(s[fit], y[fit]).predict(s[to])`.
+        observed: [n] values to predict.
+        predict: maps the indices of the runs to fit and of those to predict to an estimate for the latter,
+            such as `lambda fit, to: fit_power_law(s[fit], y[fit]).predict(s[to])`.
         least: number of different scales in the first fit.
-        ahead: how many scales ahead to predict; 1 is the next.
+        ahead: number of scales ahead; 1 predicts the next.
 
     Returns:
         RollingOrigin.

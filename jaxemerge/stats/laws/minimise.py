@@ -1,10 +1,10 @@
-"""Which parameters of a law fit the runs best, from thousands of starts, on thousands of resamples at once?
+"""Fits of laws by penalised residuals, from thousands of starts and on thousands of resamples at once.
 
-The objective is a weighted sum over runs of a convex penalty of the residual. The descent is Levenberg and
-Marquardt's, with the penalty replaced at every step by the parabola that touches it and lies above it
-(iteratively reweighted least squares), which comes near an optimum from almost anywhere. The best few end
-with the second derivatives themselves, which the last digits need: most residuals are far beyond the bend of
-Huber's penalty, where such parabolas are too steep. All of it is one compiled program in float64 on the host.
+The objective is a weighted sum over runs of a convex penalty of the residual. The descent is Levenberg-
+Marquardt on a quadratic majoriser of the penalty (iteratively reweighted least squares), which approaches an
+optimum from almost any start. The best few runs finish with exact second derivatives, which the last digits
+need: most residuals lie beyond the bend of Huber's penalty, where the majoriser is too steep. All of it is
+one compiled program in float64 on the host.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _State = tuple[Array, Array, Array, Array, Array]
 
 ROWS = 32  # problems solved side by side: their intermediate arrays stay in the cache of a core
 PAD = 32  # runs are filled up to a multiple of this with runs of no weight, so that few programs are compiled
-# Steps from all starts; then from the best of these, which then are polished.
+# Steps from all starts, from the best of these, and of the final polish.
 FIRST, DESCENT, POLISH = 30, 150, 60
 KEPT, POLISHED = 64, 8
 TOLERANCE = 1e-14  # change of the objective, relative, that counts as none
@@ -39,14 +39,14 @@ _CPU_GUARD = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 @dataclass(frozen=True)
 class Penalty:
-    """What a residual r = observed - predicted costs.
+    """The penalty of a residual r = observed - predicted.
 
     Huber's penalty, r^2 / 2 up to `delta` and delta (|r| - delta / 2) beyond, times 2 `quantile` above the
     law and 2 (1 - `quantile`) below it.
 
     Attributes:
         delta: bend of the penalty, positive; inf for plain least squares.
-        quantile: in (0, 1); 0.5 treats both sides alike.
+        quantile: in (0, 1); 0.5 is symmetric.
 
     Raises:
         ValueError: if an attribute is out of its range.
@@ -84,7 +84,7 @@ class Minimum:
         converged: whether the gradient vanishes there.
         replicates: [R, P] the same for each resample; NaN where nothing finite was found.
         objectives: [R] the objectives there.
-        ends: [M] objectives near which the descent from each start ended, before the best went on.
+        ends: [M] objectives at which the first descent from each start ended.
     """
 
     theta: Floats
@@ -154,13 +154,13 @@ def minimise(
 
 
 def _filled(rows: Floats, side: int, value: float) -> Floats:
-    """Filled up to one of few sizes, so that few programs are compiled; such a row costs one evaluation."""
+    """Padded to one of few sizes, so that few programs are compiled; a padded row costs one evaluation."""
     size = 0 if len(rows) == 0 else ROWS * 2 ** max(int(np.ceil(np.log2(len(rows) / ROWS))), 0)
     return np.pad(rows, ((0, size - len(rows)), (0, side)), constant_values=value)
 
 
 def _float64() -> AbstractContextManager[Any]:
-    """Double precision for what is done within, and for nothing else in the process."""
+    """Double precision within the context only."""
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(True)
     return jax.experimental.enable_x64(True)  # type: ignore[attr-defined]

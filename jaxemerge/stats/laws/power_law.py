@@ -1,4 +1,4 @@
-"""How does a quantity fall with one measure of scale? Power laws, with or without a floor."""
+"""Power laws of one measure of scale, with or without a floor, and of quantiles over seeds."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class PowerLaw:
     """value = E + coefficient (scale / centre)^-exponent.
 
     Attributes:
-        coefficient: what is above E at the centre.
+        coefficient: value above E at the centre.
         exponent: positive where the value falls with scale.
-        E: what is left at any scale; 0 without an offset.
+        E: limit at infinite scale; 0 without an offset.
         centre: geometric mean of the scales.
         objective: sum of the penalties of the residuals of ln(value).
         converged: whether the search ended at a minimum.

@@ -1,4 +1,4 @@
-"""What is a law fitted to? Runs of known scale, some of them repeats of one scale with other seeds."""
+"""The runs that a law is fitted to: checks, scales with repeated seeds, and bootstraps over seeds."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def columns(**given: ArrayLike) -> list[Floats]:
 
 
 def need_runs(count: int, parameters: int, what: str = "runs of different scale") -> None:
-    """Refuses to fit more parameters than there are points.
+    """Rejects fits with more parameters than points.
 
     Raises:
         ValueError: if `count` is below `parameters`.
     """
     if count < parameters:
         raise ValueError(
-            f"{count} {what} cannot fix {parameters} parameters; at least {parameters} are needed"
+            f"{count} {what} cannot determine {parameters} parameters; at least {parameters} are needed"
         )
 
 
 def need_scales(least: int, **given: Floats) -> None:
-    """Refuses columns of too few different values.
+    """Rejects columns with too few different values.
 
     Raises:
         ValueError: if a column has fewer than `least` different values.
@@ -65,7 +65,7 @@ def need_scales(least: int, **given: Floats) -> None:
 
 
 def scale_of(*given: Floats) -> NDArray[np.int64]:
-    """[n] the scale that each run belongs to: runs equal in all columns are repeats of one scale."""
+    """[n] index of the scale of each run: runs equal in all columns are repeats of one scale."""
     return np.unique(np.stack(given, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
 
 
@@ -73,8 +73,8 @@ def resampled_weights(scale: NDArray[np.int64], bootstraps: int, key: Any) -> Fl
     """[R, n] weights of the runs in each resample of the seeds.
 
     If every scale has repeats, seeds are resampled within scales: of k seeds k - 1 are drawn with
-    replacement and weigh k / (k - 1) each, without which the mean of few seeds would vary too little. If some
-    scale has one run, whole runs are drawn from all.
+    replacement and weigh k / (k - 1) each, as otherwise the mean of few seeds would vary too little. If some
+    scale has a single run, runs are drawn from all scales together.
 
     Args:
         scale: [n] scale of each run, 0 to the number of scales - 1.
@@ -101,12 +101,12 @@ def resampled_weights(scale: NDArray[np.int64], bootstraps: int, key: Any) -> Fl
 
 
 def degrees_of_freedom(replicates: Floats, weights: Floats, scale: NDArray[np.int64]) -> float:
-    """How many free seeds the variance of a statistic over resamples of the seeds rests on.
+    """Effective degrees of freedom of the variance of a statistic over resamples of the seeds.
 
-    A statistic that hangs on the seeds of two or three scales, say on those at the ends of the range, has an
-    uncertain variance however many runs there are. The share of each scale is found by regressing the
-    replicates on the weights of its seeds. As shares are estimates themselves, k seeds count k + 1 in
-    Satterthwaite's sum, from which 2 is taken.
+    A statistic that depends on the seeds of two or three scales, such as those at the ends of the range, has
+    an uncertain variance however many runs there are. The share of each scale is found by regressing the
+    replicates on the weights of its seeds. As shares are estimates themselves, k seeds count as k + 1 in
+    Satterthwaite's sum, from which 2 is subtracted.
 
     Args:
         replicates: [R] of the statistic; NaN is left out.
@@ -114,7 +114,7 @@ def degrees_of_freedom(replicates: Floats, weights: Floats, scale: NDArray[np.in
         scale: [n] of each run.
 
     Returns:
-        At least 1; inf where there is nothing to tell from.
+        At least 1; inf where it cannot be estimated.
 
     References:
         Satterthwaite (1946), Biometrics Bull. 2, p. 110.
@@ -145,7 +145,7 @@ def fewest_degrees(replicates: Floats, weights: Floats, scale: NDArray[np.int64]
 
 
 def widened(confidence: float, degrees: float) -> float:
-    """The confidence at which percentiles reach as far as Student's quantiles, if replicates are normal.
+    """The confidence at which percentiles of normal replicates equal Student's quantiles.
 
     References:
         Hesterberg (2015), Am. Stat. 69, p. 371 (expanded percentile interval).

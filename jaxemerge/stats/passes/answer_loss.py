@@ -1,4 +1,4 @@
-"""Which pass rate will a larger model have on items that no small model ever passes? Ask their loss."""
+"""Predicts the pass rate of a larger model on items that no small model passes, from the answer loss."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LossPrediction:
     intercept: Estimate
 
     def rate_at(self, loss: ArrayLike) -> Array:
-        """P(pass) at a loss, as the relation over the items has it."""
+        """P(pass) at a loss, by the relation fitted over the items."""
         f = float(self.intercept.value) + float(self.slope.value) * np.log(np.asarray(loss, np.float64))
         return np.exp(-np.exp(np.clip(f, LOWEST, HIGHEST)))
 
@@ -49,14 +49,14 @@ def predict_from_loss(
     bootstraps: int = 200,
     key: Any = 0,
 ) -> LossPrediction:
-    """Predicts pass rates by way of the answer loss, which is measured where no sample passes.
+    """Predicts pass rates from the answer loss, which can be measured where no sample passes.
 
-    The loss of every item goes as a power of N, ln(loss) = u - v ln N, by least squares, and is carried on to
-    the new scales. On the items with passes F = ln(-ln P) is a straight line in ln(loss), fitted by the
-    likelihood of their counts at all scales together. The two joined give the rate.
+    The loss of every item follows a power law, ln(loss) = u - v ln N, fitted by least squares and
+    extrapolated to the new scales. On the items with passes F = ln(-ln P) is a straight line in ln(loss),
+    fitted by the likelihood of their counts at all scales together. Together they give the rate.
 
     Intervals are percentiles of bootstraps: the items with passes are drawn with replacement, and the loss
-    laws move by their standard errors, as far as three or more scales show these.
+    laws vary by their standard errors, if three or more scales determine these.
 
     Args:
         parameters: [N] numbers of parameters.
@@ -86,7 +86,7 @@ def predict_from_loss(
         raise ValueError(f"losses of shape {loss.shape} must be positive numbers of shape {passes.shape}")
     easy = np.any(passes > 0, axis=1)
     if not easy.any():
-        raise ValueError("no item has a pass: there is nothing to learn the relation of loss and rate from")
+        raise ValueError("no item has a pass: the relation of loss and rate cannot be fitted")
     rng = generator(key)
     value, moved = _losses(np.log(loss), axis.z, axis.place(places), bootstraps, rng)
     line, lines = _relations(loss[easy], passes[easy], samples[easy], bootstraps, rng)

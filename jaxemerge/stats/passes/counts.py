@@ -1,4 +1,4 @@
-"""Pass counts of items or seeds: are they possible, what is their average, how would other samples differ?"""
+"""Pass counts of items or seeds: checks, average rates, and counts drawn again."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Units(NamedTuple):
 
 
 def units_of(passes: Array, samples: Array, stop: tuple[int, int] | None) -> Units:
-    """Rates without bias, (r - 1)/(K - 1) where sampling stopped at the r-th pass, else m/K."""
+    """Unbiased rates: (r - 1)/(K - 1) where sampling stopped at the r-th pass, else m/K."""
     at_pass = np.zeros(passes.shape, bool) if stop is None else passes >= stop[0]
     one = np.where(at_pass & (samples > 1), 1.0, 0.0)
     rate = np.divide(passes - one, samples - one, out=np.full(passes.shape, np.nan), where=samples > 0)
@@ -78,21 +78,22 @@ def units_of(passes: Array, samples: Array, stop: tuple[int, int] | None) -> Uni
 
 
 def resampled(units: Units, by: Unit, resamples: int, rng: np.random.Generator) -> Units:
-    """[R, U, N] units drawn with replacement: whole items, or seeds of each scale by themselves."""
+    """[R, U, N] units drawn with replacement: whole items, or seeds at each scale independently."""
     size, scales = units.passes.shape[-2:]
     drawn = rng.integers(size, size=(resamples, size, 1 if by == "items" else scales))
     return Units(*(np.take_along_axis(a[None], drawn, axis=1) for a in units))
 
 
 def average_counts(units: Units, by: Unit) -> tuple[Array, Array]:
-    """Passes and samples [..., N] of one binomial count that is worth as much as the units together.
+    """Passes and samples [..., N] of one binomial count equivalent to the units together.
 
-    Its rate is the average rate. Units that are all there are, by = "samples", leave the variance of the
-    sampling of each. Units that others could stand for, by = "items" or "seeds", differ in their rates by a
-    variance estimated from all scales together: where no unit passes its own scale shows no difference, and
-    many samples of few units would be worth too much. It goes as rho p (1 - p), or as tau^2 (p ln p)^2, that
-    of units whose F = ln(-ln P) has the standard deviation tau at every scale: the second where nearly all
-    units pass wherever any does, and the scales agree more on it than on the first. Not whole numbers.
+    Its rate is the average rate. For fixed units, by = "samples", the variance is that of sampling each unit.
+    For units drawn from a population, by = "items" or "seeds", the variance between their rates is added. It
+    is estimated from all scales together: a scale at which no unit passes shows no difference by itself, and
+    many samples of few units would count too much. The variance is rho p (1 - p), or tau^2 (p ln p)^2, that
+    of units whose F = ln(-ln P) has standard deviation tau at every scale. The second is used where nearly
+    all units pass wherever any does, and the scales agree more on it than on the first. Counts need not be
+    whole numbers.
     """
     there = units.samples > 0
     number = np.maximum(there.sum(axis=-2), 1)
@@ -153,7 +154,7 @@ def draw_counts(
     Args:
         rate: [B, N] probabilities of a pass.
         samples: [B, N] numbers of samples; 0 stays 0.
-        stop: (r, cap) draws one after the other until r passes or cap samples instead.
+        stop: (r, cap) draws one after the other until r passes or cap samples.
         resamples: R.
         rng: random numbers.
     """

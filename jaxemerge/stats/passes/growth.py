@@ -15,8 +15,8 @@ from .growth_curves import BENT, CHAIN, CIRCUITS, LAW, Array, Axis, Curve, axis_
 from .growth_fit import Exact, Observed, best_curve, best_line, profile_ends, slope_sign
 
 SCALING, SUB, SUPER, UNDECIDED = "scaling", "sub-scaling", "super-scaling", "undecided"
-# Bends smaller than this are no departure from the law: 0.25 is a factor of 1.28 in -ln P half way. Of exact
-# rates only rounding is forgiven.
+# Bends smaller than this do not count as a departure from the law: 0.25 is a factor of 1.28 in -ln P half
+# way. For exact rates only rounding is allowed.
 MARGIN, ROUNDING = 0.25, 1e-6
 
 
@@ -30,7 +30,7 @@ class Growth:
             largest, of the parabola that fits best, with its profile-likelihood interval: positive where F is
             convex (sub-scaling), negative where it is concave (super-scaling).
         p_value: of the likelihood-ratio test of a bend against none; NaN for exact rates.
-        margin: bends within plus or minus this count as none.
+        margin: bends within plus or minus this count as 0.
     """
 
     name: str | NDArray[np.str_]
@@ -45,7 +45,7 @@ def classify(
     """Classes of B data sets with their best laws `line` [B, 2] of log-likelihood `log_likelihood` [B].
 
     "scaling" if the whole interval of the bend lies within the margin; else by the sign of the bend if the
-    likelihood-ratio test refuses a straight line; else "undecided". Exact rates are never undecided.
+    likelihood-ratio test rejects a straight line; else "undecided". Exact rates are never undecided.
     """
     exact = isinstance(data, Exact)
     allowed = (ROUNDING if exact else MARGIN) if margin is None else margin
@@ -84,7 +84,7 @@ class GrowthModels:
     """Three models of one or several curves [...].
 
     Attributes:
-        bic: by model, -2 log-likelihood + parameters x ln(samples); the least speaks for the model.
+        bic: by model, -2 log-likelihood + parameters x ln(samples); lower is better.
         preferred: "law", "chain" or "circuits", the model of least BIC; a string or an array of them.
         fitted: by model, F = ln(-ln P) [..., N] at the scales fitted.
         coefficients: by model, [..., 2] or [..., 4]: ln c and alpha of the law, or of both of its laws.
@@ -106,8 +106,8 @@ def fit_growth_models(
         circuits:  F = w1 F1 + w2 F2, w = softmax(-F)   the better of two circuits counts, concave
 
     Both with alphas of at least 0. For counts a sample is an observation, for exact rates a scale, with
-    normal deviations of F of a variance that is fitted too. No test: two of these can fit equally well, and
-    neither shows what goes on in the models.
+    normal deviations of F of a variance that is fitted too. This is not a test: several models can fit
+    equally well, and a good fit does not identify the mechanism.
 
     Args:
         parameters: [N] numbers of parameters.

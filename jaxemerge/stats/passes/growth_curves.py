@@ -1,4 +1,4 @@
-"""Along which curves can F = ln(-ln P(pass)) move with the logarithm of scale?"""
+"""Curves of F = ln(-ln P(pass)) against the logarithm of scale."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Curve(abc.ABC):
 
     @abc.abstractmethod
     def starts(self, line: Array) -> Array:
-        """Where to begin [..., Q, P], given the best line [..., 2]."""
+        """Starts of the search [..., Q, P], given the best line [..., 2]."""
 
 
 class Polynomial(Curve):
@@ -105,7 +105,7 @@ class _Pair(Curve):
 
 
 class Chain(_Pair):
-    """Two steps that must both go right, each by its own law: F = ln(e^F1 + e^F2), which is convex."""
+    """Two steps that must both succeed, each with its own law: F = ln(e^F1 + e^F2), which is convex."""
 
     def _of_lines(self, lines: Array) -> tuple[Array, Array]:
         total = np.logaddexp(lines[..., 0], lines[..., 1])
@@ -113,7 +113,7 @@ class Chain(_Pair):
 
 
 class Circuits(_Pair):
-    """Two circuits of which the better one counts: F = w1 F1 + w2 F2 with w the softmax of -F.
+    """The better of two circuits: F = w1 F1 + w2 F2 with w the softmax of -F.
 
     A smooth form of min(F1, F2), which is concave.
     """

@@ -1,4 +1,4 @@
-"""Which curve of F = ln(-ln P(pass)) explains counts, or exact rates, best? Many data sets at once."""
+"""Fits of curves of F = ln(-ln P(pass)) to counts or exact rates, for many data sets at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEARCH = Search(iterations=200, gain=1e-10, stiffest=1e12, ridge=1e-12, longest=
 class Counts(NamedTuple):
     """B data sets of passes and samples at N scales, [B, N] each.
 
-    Of likelihood p^m (1 - p)^(n - m), binomial or stopped at the r-th pass alike.
+    The likelihood is p^m (1 - p)^(n - m), for binomial counts and for sampling stopped at the r-th pass.
     """
 
     passes: Array
@@ -38,7 +38,7 @@ class Counts(NamedTuple):
         return slope, self.samples * hazard**2 * odds
 
     def rough(self) -> tuple[Array, Array]:
-        """F as the data alone have it, and weights, 0 without samples, [B, N] each."""
+        """Smoothed F of the data, and weights that are 0 without samples, [B, N] each."""
         p = (self.passes + 0.5) / (self.samples + 1)
         weight = np.where(self.samples > 0, -np.log(p) * self.passes + 0.05, 0.0)
         return np.log(-np.log(p)), weight

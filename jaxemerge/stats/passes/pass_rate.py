@@ -25,7 +25,7 @@ class PassRate:
     Attributes:
         value: estimated probability; NaN where nothing was sampled.
         interval: its confidence interval.
-        unseen: True where no sample passed: `value` is 0, which is no measurement. The rate is then known
+        unseen: True where no sample passed: `value` is 0, and the rate is known
             only to be at most `interval.high`.
     """
 
@@ -53,12 +53,12 @@ def pass_rate(
 
     The first is the share of sample paths to the stopping point that begin with a pass: C(K-2, r-2) of
     C(K-1, r-1) paths lead to the r-th pass at K, C(n-1, m-1) of C(n, m) to m passes at the cap n. It is
-    unbiased whatever the cap. It needs r >= 2: at r = 1 it only says whether the first sample passed. The
+    unbiased whatever the cap. It needs r >= 2: at r = 1 it only reports whether the first sample passed. The
     second is biased upwards, by the factor r / (r - 1) at small rates without a cap: ask for it by name.
 
     Intervals order the outcomes from no pass at the cap to r passes at once, of which the probability of an
     outcome at least as high, P(Binomial(K, p) >= m), grows with p. "exact" cuts (1 - confidence) / 2 off
-    either tail, as Clopper and Pearson do, and covers at least as often as it says. "mid-p" counts half of
+    either tail, as Clopper and Pearson do, and covers at least as often as stated. "mid-p" counts half of
     the probability of the outcome itself to either tail and comes closer to it. No pass at the cap n leaves
     an upper limit, with mid-p 1 - (1 - confidence)^(1/n), about 3/n at 95 %.
 

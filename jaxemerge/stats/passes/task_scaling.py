@@ -1,4 +1,4 @@
-"""How does the probability of a pass grow with the number of parameters? The task scaling law."""
+"""The task scaling law: how the probability of a pass grows with the number of parameters."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TaskScaling:
 
     Attributes:
         c: coefficient, with N as given; inf for a step.
-        alpha: exponent; inf where passes come all at once between two scales.
+        alpha: exponent; inf where the rate jumps between two scales.
         growth: whether the curve follows the law at all.
         log_likelihood: of the counts, binomial coefficients left out; for exact rates minus half of the sum
             of squares of F = ln(-ln P).
@@ -62,8 +62,7 @@ class TaskScaling:
     def predict(self, parameters: ArrayLike) -> Estimate:
         """P(pass) at other scales [M...], of shape [..., M...], with bootstrap intervals.
 
-        NaN where nothing passed, and beyond the scales fitted where alpha is infinite: there passes at one
-        end of the scales do not say how it goes on.
+        NaN where nothing passed, and outside the scales fitted where alpha is infinite.
         """
         return _with_interval(*self._predicted(parameters), self.confidence)
 
@@ -72,8 +71,8 @@ class TaskScaling:
 
         Args:
             parameters: scales [M...].
-            unknown: rates [items, M...] in the place of predictions that are NaN: 0, or what
-                `predict_from_loss` says of these items. By default they make the average NaN.
+            unknown: rates [items, M...] in the place of predictions that are NaN: 0, or those of
+                `predict_from_loss`. By default the average is NaN.
 
         Raises:
             ValueError: if there is one curve only.
@@ -115,12 +114,12 @@ def fit_task_scaling(
     """Fits the task scaling law P = exp(-c N^-alpha), that is F = ln(-ln P) = ln c - alpha ln N.
 
     Counts are fitted by their likelihood: p^m (1 - p)^(K - m) for m passes of K samples, whether K was fixed
-    or sampling stopped at the r-th pass or a cap. No pass at a scale is then an observation like any other,
-    and no logarithm of zero is taken. Exact rates are fitted by least squares in F.
+    or sampling stopped at the r-th pass or a cap. A scale without a pass is then an observation like any
+    other, and no logarithm of zero is taken. Exact rates are fitted by least squares in F.
 
-    The level says what has a law: every item by itself ("instance"; the average of the predictions is the
-    prediction for the data set), or the average rate over the items ("dataset"). With "dataset" the average
-    and its variance are brought into the form of one binomial count.
+    The level is what follows the law: every item ("instance"; the prediction for the data set is the average
+    of the predictions), or the average rate over items ("dataset"). With "dataset" the average and its
+    variance are expressed as one binomial count.
 
     Intervals are percentiles of R bootstraps. Counts are drawn again from the fitted laws (unit = "samples":
     other samples of the same models), or whole items or seeds with replacement. Exact rates have none but of
@@ -129,7 +128,7 @@ def fit_task_scaling(
     Measured (benchmarks/coverage_task_scaling.py), 1,000 data sets of 7 scales: with 4,000 samples at each,
     or until 200 passes or 40,000 samples, a law is classed "scaling" in 99.8 %, a chain of two steps
     "sub-scaling" and the better of two circuits "super-scaling" in all; with 1,000 samples a law is
-    "scaling" in 61 and "undecided" in 34 %. The test of growth refuses a law at 5 % in 4.7 to 5.8 %. 95 %
+    "scaling" in 61 and "undecided" in 34 %. The test of growth rejects a law at 5 % in 4.7 to 5.8 %. 95 %
     intervals cover alpha in 94.3 to 95.0 % and the rate at twice the largest scale in 94.8 to 95.3 %. One
     curve takes 1.5 ms, with its bootstraps.
 
@@ -139,7 +138,7 @@ def fit_task_scaling(
         counts: passes and samples, [..., N] each, instead; samples = 0 where nothing was measured.
         level: "instance": one law per curve; "dataset": one law of the average over the first axis of
             [U, N], which are items or seeds.
-        unit: what bootstraps draw again. Seeds are drawn anew at each scale, items at all scales together.
+        unit: what bootstraps resample. Seeds are drawn anew at each scale, items at all scales together.
         stop: (r, cap) if sampling stopped at the r-th pass or the cap; then rates are averaged without bias,
             and bootstraps stop in the same way.
         margin: of the growth class, see `Growth`: by default 0.25 for counts and 1e-6 for exact rates.
@@ -312,7 +311,7 @@ def _check_options(
     if unit not in UNITS:
         raise ValueError(f"unit={unit!r} must be one of {', '.join(UNITS)}")
     if level == "instance" and unit != "samples":
-        raise ValueError(f"unit={unit!r} is drawn again at level='dataset' only")
+        raise ValueError(f"unit={unit!r} is resampled at level='dataset' only")
     if stop is not None and not 1 <= stop[0] <= stop[1]:
         raise ValueError(f"stop={stop}: r passes of at most cap samples, 1 <= r <= cap, must hold")
     if margin is not None and not margin >= 0:

@@ -1,4 +1,4 @@
-"""Do seeds that do well in one respect do well in another?"""
+"""Correlations over seeds: do seeds that score high on one outcome score high on another?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Correlation:
 
     Attributes:
         value: [M, M] correlations with intervals; NaN where an outcome is the same for all seeds.
-        p_value: [M, M] two-sided, one pair at a time: not corrected for looking at many; NaN on the diagonal.
+        p_value: [M, M] two-sided, one pair at a time: not corrected for multiple tests; NaN on the diagonal.
         n: number of seeds.
     """
 
@@ -41,15 +41,15 @@ def correlation(
     confidence: float = 0.95,
     key: Any = 0,
 ) -> Correlation:
-    """Correlates seeds' outcomes across test lengths, metrics or scales, all pairs at once.
+    """Correlations over seeds between outcomes such as test lengths, metrics or scales, for all pairs.
 
     Spearman's is the correlation of ranks, equal outcomes sharing their mean rank. p-values: the seeds are
     shuffled within each outcome, and p is the share of shuffles with a correlation at least as large
-    in size. Intervals: percentiles over resampled seeds, a seed's outcomes staying together.
+    in size. Intervals: percentiles over resampled seeds, keeping the outcomes of a seed together.
 
     Measured (benchmarks/coverage_of_populations.py) with 40 seeds: the 95 % interval covers Spearman's
     correlation of normal pairs in 94.3 % of 1,000 data sets; two unrelated outcomes, most seeds at 0, are
-    found related at the 5 % level in 5.0 %.
+    significant at the 5 % level in 5.0 %.
 
     Args:
         outcomes: [S, M], one row per seed; NaN is a diverged run.

@@ -1,4 +1,4 @@
-"""How far apart are two populations of runs, and could seeds alone have set them apart?"""
+"""How far apart are two populations of runs, and is the distance larger than chance gives?"""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ def wasserstein_test(
 ) -> PermutationTest:
     """Could two populations of seeds be draws from one distribution?
 
-    Runs are dealt to the two populations at random, `permutations` times; the p-value is the share of deals
-    at least as far apart as the populations are, the one seen included. Exact in size whatever the
-    distribution, ties at a floor included.
+    Runs are assigned to the two populations at random, `permutations` times; the p-value is the share of
+    assignments with at least the observed distance, counting the observed one. The size is exact for any
+    distribution, including ties at a floor.
 
     Measured (benchmarks/coverage_of_populations.py) at 20 against 31 seeds, half of them at exactly 0, 199
     permutations: a true null is rejected at the 5 % level in 5.1 % of 1,000 pairs.
@@ -101,7 +101,7 @@ def wasserstein_test(
         y: [T] values.
         p: order of the distance.
         failure: value of a diverged run.
-        permutations: number of random deals; the smallest p-value is 1/(permutations + 1).
+        permutations: number of random assignments; the smallest p-value is 1/(permutations + 1).
         key: int or JAX key.
 
     Returns:
@@ -130,7 +130,7 @@ def wasserstein_test(
 def _dealt_distances(
     pooled: NDArray[np.float64], n: int, p: float, deals: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Distances [R] between the n runs dealt to the first population and the rest."""
+    """Distances [R] between n runs assigned to the first population at random and the rest."""
     first = np.broadcast_to(np.arange(len(pooled)) < n, (deals, len(pooled)))
     first = rng.permuted(first, axis=1)
     rows = np.broadcast_to(pooled, first.shape)

@@ -1,8 +1,7 @@
-"""What may one lump of seeds look like? Component families, with the derivatives that fitting needs.
+"""Families of mixture components, with the derivatives that fitting needs.
 
 Every family has two unbounded coordinates per component: the first moves the mean, the second the spread.
-No component is more than slightly U-shaped, so that a component is one lump and two-sidedness needs two of
-them.
+A component is at most slightly U-shaped, so that a component has one peak and a bimodal fit needs two.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ class Family(Protocol):
     """One shape of component; theta [R, C, 2] are its coordinates on R data sets.
 
     Attributes:
-        name: how records and messages call it.
-        names: the two parameters of a component as users know them.
+        name: in records and messages.
+        names: of the two parameters of a component.
         low: [2] least coordinates.
         high: [2] greatest coordinates.
     """
@@ -48,7 +47,7 @@ class Family(Protocol):
         ...
 
     def information(self, theta: Array, points: Points) -> Array:
-        """[R, C, 2] what one seed of a component tells about each coordinate: roughly its Fisher information.
+        """[R, C, 2] roughly the Fisher information of one seed of a component about each coordinate.
 
         For the mean the reciprocal variance of a score, for the spread that of a normal law.
         """
@@ -103,7 +102,7 @@ def _by_coordinates(by_a: Array, by_b: Array, jacobian: Array) -> Array:
 
 
 class _Shaped:
-    """What the two families with shape parameters a and b share."""
+    """The part that the two families with shape parameters a and b share."""
 
     names = ("a", "b")
     low = np.array([-MEAN_EDGE, LOOSEST])
@@ -154,7 +153,7 @@ class BetaBinomial(_Shaped):
 
 @dataclass(frozen=True)
 class Beta(_Shaped):
-    """A score strictly between 0 and 1 with density x^(a-1) (1-x)^(b-1) / B(a, b); 0 and 1 are left to atoms.
+    """A score strictly between 0 and 1 with density x^(a-1) (1-x)^(b-1) / B(a, b); 0 and 1 are atoms.
 
     Attributes:
         narrowest: least standard deviation at mean 1/2, so that ties cannot become spikes.

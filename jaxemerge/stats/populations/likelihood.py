@@ -1,4 +1,4 @@
-"""Which mixture makes many data sets most likely? Climbing, vectorised over data sets."""
+"""Maximum-likelihood mixtures, vectorised over data sets, and the starts of the search."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Fits:
 
 @dataclass(frozen=True)
 class Expansion:
-    """The log likelihood at one place, and how it changes around it.
+    """The log likelihood at one theta, with its derivatives.
 
     Attributes:
         log_likelihood: [R] nats.
         gradient: [R, P].
         information: [R, P, P] sum of the outer products of the seeds' scores.
-        expected: [R, P] roughly the diagonal of Fisher's information, were responsibilities known.
+        expected: [R, P] roughly the diagonal of the Fisher information, given the responsibilities.
     """
 
     log_likelihood: Array
@@ -70,13 +70,13 @@ def maximise(
     steps: int = 100,
     tolerance: float = 1e-5,
 ) -> Fits:
-    """Climbs the likelihood from R starts on R data sets (or one that all share).
+    """Maximises the likelihood from R starts on R data sets (or one that all share).
 
     The information is the sum of the outer products of the seeds' scores, so that only first derivatives are
-    needed; it is damped as Levenberg and Marquardt do, and a step that loses likelihood is taken back. A lump
-    of equal scores tells nothing about its mean once it sits there: its outer products vanish however
-    narrow it is, so damping goes with the expected information where that is larger. Rows stop on their
-    own, and the cost goes with the rows still climbing.
+    needed. It is damped as by Levenberg and Marquardt, and a step that lowers the likelihood is undone. For a
+    component of equal scores the outer products vanish at its mean, however narrow it is; damping therefore
+    scales with the expected information where that is larger. Rows stop independently, and only rows that
+    still move cost time.
 
     Args:
         family: shape of the components.
@@ -84,8 +84,8 @@ def maximise(
         atoms: scores that carry a point mass, A of them.
         logits: [R, A + C] start.
         theta: [R, C, 2] start.
-        steps: most steps taken.
-        tolerance: nats; a row stops when its steps promise to gain less than this.
+        steps: at most.
+        tolerance: nats; a row stops when a step is expected to gain less than this.
 
     References:
         Berndt, Hall, Hall and Hausman (1974), Ann. Econ. Soc. Meas. 3, p. 653 (the information);
@@ -196,7 +196,7 @@ def _where(better: NDArray[np.bool_], there: Expansion, here: Expansion) -> Expa
 
 THOROUGH = (0.08, 0.3, 0.5, 0.7, 0.92)
 QUICK = (0.1, 0.5, 0.9)
-# Steps of a start: a few on the many resamples, on the one data set as many as it likes.
+# Steps of a start: few on the many resamples, more on the data themselves.
 TRIAL, FULL = 8, 40
 BLOCK = 100
 FIELDS = ("logits", "theta", "log_likelihood", "converged")
@@ -221,9 +221,9 @@ def fit_best(
         atoms: scores that carry a point mass.
         components: C >= 1.
         cuts: quantiles at which a sample may be cut.
-        allowed: [A] atoms that may have weight, all if None.
-        trial: steps that every start may take before the best of them climbs on alone.
-        tolerance: nats within which the climb stops.
+        allowed: [A] atoms that may have weight; all by default.
+        trial: steps of every start before the best of them continues alone.
+        tolerance: nats within which the search stops.
     """
     rows = max(len(points.counts), len(points.x))
     found = [
@@ -266,13 +266,13 @@ def maximise_in_blocks(
 def cut_sample(
     family: Family, points: Points, atoms: tuple[float, ...], edges: tuple[float, ...], share: float
 ) -> tuple[Array, Array]:
-    """Logits [R, A + C] and coordinates [R, C, 2] of samples cut at the quantiles `edges`, 0 and 1 included.
+    """Logits [R, A + C] and coordinates [R, C, 2] from the moments of samples cut at the quantiles `edges`.
 
     Args:
         family: shape of the components.
         points: R data sets.
         atoms: scores that carry a point mass.
-        edges: [C + 1] increasing.
+        edges: [C + 1] increasing, from 0 to 1.
         share: of the seeds exactly at an atom that go to the atom.
     """
     counts = points.counts.copy()

@@ -1,4 +1,4 @@
-"""Of how many lumps is a population of seeds made, and is it two-sided?"""
+"""How many components does a population of seeds have, and is it two-sided?"""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .observations import Array, Points, items_right, on_coarser_grid, points, s
 from .selection import Selection, check_arguments, family_of, likelihood_ratio_p_value, resampled_fits, select
 from .sides import Sides, above, sides
 
-# A valley that half of the resamples lack is an accident of the seeds drawn.
+# A valley that half of the resamples lack is attributed to chance.
 MAJORITY = 0.5
-# The dip sees a side of a quarter of some hundred seeds, with less power than a fit; a tenth escapes it.
-# Both numbers were chosen on simulated lumps and flat blocks, to keep 95 % power for the former.
+# With some hundred seeds the dip test detects a side of a quarter, with less power than a fit, but not of a
+# tenth. Both numbers were chosen on simulated components and flat blocks, for 95 % power on the former.
 MINORITY, DOUBT = 0.25, 0.4
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Point masses (atoms) and C lumps (components), sorted by mean, and whether there are two sides.
+    """A mixture of point masses (atoms) and C components sorted by mean, and whether it has two sides.
 
     Attributes:
         family: "beta_binomial", "beta" or "gaussian".
@@ -43,15 +43,15 @@ class Mixture:
         atom_responsibilities: [S, A] the same for the atoms.
         log_likelihood: nats.
         bic: for each number of components fitted, the least BIC over the choices of atoms; lower is better.
-        p_values: for a number c of components, the parametric-bootstrap p-value of c against the next number
-            asked for; only up to the first number that is not rejected, and none without bootstraps.
-        converged: whether the climb ended within its steps.
+        p_values: for a number c of components, the parametric-bootstrap p-value of c against the next
+            number requested, up to the first that is not rejected; empty without bootstraps.
+        converged: whether the search ended within its steps.
         modes: scores of the peaks of the components' density, atoms left out.
         antimodes: scores of the valleys between them.
         valley: density at the deepest valley over that at the lower of its two peaks; 1 for one peak.
         valley_share: share of the fits to resampled seeds that have a valley; 1 without bootstraps.
         bimodal: at least two peaks, with the evidence that `fit_mixture` lists.
-        two_sided: `bimodal`, or an atom and a lump (or another atom) that a valley separates.
+        two_sided: `bimodal`, or an atom separated by a valley from a component or another atom.
         cut: score of the deepest valley when atoms count as peaks; NaN where there is no valley.
         success: P(success) without a threshold: expected share of the seeds above the cut.
     """
@@ -90,9 +90,9 @@ class Mixture:
         from scipy.stats import betabinom
 
         right = np.asarray(k)[..., None]
-        lumps = betabinom.pmf(right, n, *self.parameters.T) * self.weights.value
+        components = betabinom.pmf(right, n, *self.parameters.T) * self.weights.value
         hits = (right == np.array(self.atoms) * n) * self.atom_weights.value
-        return lumps.sum(axis=-1) + hits.sum(axis=-1)
+        return components.sum(axis=-1) + hits.sum(axis=-1)
 
     def density(self, x: ArrayLike) -> Array:
         """[...] density of the components at scores x; it integrates to 1 less the atoms' weights.
@@ -117,13 +117,13 @@ def fit_mixture(
     depth: float = 0.1,
     upper: float = 0.5,
 ) -> Mixture:
-    """Fits a mixture to the scores of S seeds and says how many lumps there are and whether they are apart.
+    """Fits a mixture to the scores of S seeds: how many components there are, and whether they are separated.
 
     Families. "beta_binomial": a seed with rate q ~ Beta(a, b) gets k of its n items right. "beta": scores
     strictly between 0 and 1 are Beta(a, b). "gaussian": any scores. In the first two, scores of exactly 0 and
-    exactly 1 may carry point masses (atoms): a heap of zeros is a statement about zero, not a lump with a
-    width. "auto" takes the first if `trials` are given, the second if all scores lie in [0, 1], else the
-    third. No component is more than slightly U-shaped. Counts that all lie on a coarser grid (scores rounded
+    exactly 1 may carry point masses (atoms): a pile of zeros is a point mass, not a component
+    with a width. "auto" takes the first if `trials` are given, the second if all scores lie in [0, 1], else
+    the third. Components are at most slightly U-shaped. Counts that all lie on a coarser grid (scores rounded
     to tenths) are fitted as counts of that grid's steps.
 
     Number of components: least BIC = -2 log L + ln(S) (3 C + A - 1), over the numbers asked for and, for
@@ -132,11 +132,11 @@ def fit_mixture(
 
     A population is `bimodal` if all of this holds: the fit has a valley at least `depth` deep between two
     peaks of its components' density; so have at least half of the fits to resampled seeds; and the bootstrap
-    likelihood ratio refuses one component at level 1 - `confidence`. Flat-topped lumps are no beta-binomials
-    and are refused too: where both sides hold a quarter of the lumps' weight, the p-value of `dip_test`
-    without the atoms must be at most 0.4. An atom is no peak here: zeros and one lump are `two_sided` but not
-    `bimodal`, whereas failures that are mostly but not only zeros are a lump, and with another they are
-    `bimodal`.
+    likelihood ratio rejects one component at level 1 - `confidence`. Flat-topped components are not
+    beta-binomial and would be rejected too: where both sides hold a quarter of the components' weight, the
+    p-value of `dip_test` without the atoms must be at most 0.4. An atom is not a peak here: zeros and one
+    component are `two_sided` but not `bimodal`. Failures that are mostly but not only zeros are a component,
+    and with another one they are `bimodal`.
 
     `success` is the expected share of seeds (sum of responsibilities over S) in components whose mean is
     above `cut`, and in the atom at 1. Without a valley all seeds are on one side: the share is 1 if the mean
@@ -147,13 +147,12 @@ def fit_mixture(
     populations, 0.2 and 0.5 of the seeds above: weight and `success` 93.6 and 92.8 %, upper mean 93.2 and
     92.6 %. `bimodal` in 200 populations each, 60 bootstraps, means .1 and .7, weights .1 to .9: with a + b =
     20 and 50 all; with a + b = 10, 93.5 % at weight .1 (just below the 95 % aimed at), 97.5 % at .3, all
-    above. Wrongly: none of those at the floor, all zeros or ones, uniform, zeros with a lump, on coarse
-    grids; 1 % of triangular ones. A flat block from .3 to .8 is wrongly called bimodal in 20 %: beware of
-    flat tops.
+    above. Wrongly: none of those at the floor, all zeros or ones, uniform, zeros with one component,
+    on coarse grids; 1 % of triangular ones. A flat block from .3 to .8 is wrongly called bimodal in 20 %.
 
     NaN scores are diverged runs: failures with score 0 among proportions, left out elsewhere. All scores on
-    atoms (all zero, say) give C = 0. A number of components above that of the distinct scores off the atoms
-    is not tried. One seed gives NaN intervals.
+    atoms (all zero, say) give C = 0. Numbers of components above that of the distinct scores off the atoms
+    are not tried. One seed gives NaN intervals.
 
     Args:
         values: [S] scores, proportions if `trials` are given.
@@ -161,8 +160,8 @@ def fit_mixture(
         components: numbers of components to try.
         family: one of "auto", "beta_binomial", "beta", "gaussian".
         key: int or JAX key of the bootstraps.
-        bootstraps: resamples for p-values and for intervals; 0 leaves both out, and the likelihood ratio and
-            the resamples' valleys out of the evidence for `bimodal`.
+        bootstraps: resamples for p-values and for intervals. With 0 there are neither, and `bimodal` rests
+            on the other criteria.
         confidence: probability in (0, 1) of every interval, and see above.
         depth: in (0, 1), how deep a valley must be: 1 - valley / lower peak.
         upper: mean score from which a population without a valley counts as successful.
@@ -256,12 +255,12 @@ def _replicates(selection: Selection, rng: np.random.Generator, resamples: int) 
 def _bimodal(
     selection: Selection, found: Sides, p_values: dict[int, float], confidence: float, depth: float
 ) -> bool:
-    refused = p_values.get(1, 0.0) <= 1 - confidence
-    return found.valley <= 1 - depth and found.valley_share >= MAJORITY and refused
+    rejected = p_values.get(1, 0.0) <= 1 - confidence
+    return found.valley <= 1 - depth and found.valley_share >= MAJORITY and rejected
 
 
 def _dips(selection: Selection, found: Sides, scores: Array, n: Array | None) -> bool:
-    """False if Hartigans' test speaks for one mode where both sides are large enough for it to see."""
+    """False if Hartigans' test favours one mode where both sides are large enough for it to detect."""
     means, weights = (
         selection.family.mean(selection.fit.theta[0]),
         selection.fit.weights[0, len(selection.atoms) :],
@@ -269,8 +268,8 @@ def _dips(selection: Selection, found: Sides, scores: Array, n: Array | None) ->
     upper = weights[means > found.antimodes[0]].sum() / weights.sum()
     if min(upper, 1 - upper) < MINORITY:
         return True
-    lumps = ~np.isin(scores, selection.atoms)
-    return dip_test(scores[lumps], None if n is None else n[lumps]).p_value <= DOUBT
+    inside = ~np.isin(scores, selection.atoms)
+    return dip_test(scores[inside], None if n is None else n[inside]).p_value <= DOUBT
 
 
 def _responsibilities(selection: Selection, x: Array, n: Array | None, values: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Is a sample two-sided? Classic answers that need no fit."""
+"""Is a sample multimodal? Tests and coefficients that need no mixture fit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class DipTest:
         n: scores tested.
         statistic: the dip, the greatest distance between the distribution function and the nearest one with
             one mode; in [1/2n, 1/4].
-        p_value: chance of at least this dip under the uniform distribution, the hardest with one mode.
+        p_value: probability of at least this dip under the uniform distribution, the least favourable null.
     """
 
     n: int
@@ -29,17 +29,17 @@ class DipTest:
 def dip_test(values: ArrayLike, trials: ArrayLike | None = None) -> DipTest:
     """Hartigans' dip test, aware of the resolution of counts.
 
-    A score k/n stands for anything within half an item of it. With `trials` equal scores are therefore spread
-    evenly over (k - 1/2)/n to (k + 1/2)/n: a heap of ties, a floor of zeros included, becomes one broad step
-    of the distribution and no spike, and only emptier steps between fuller ones count. Even spreading is
-    smoother than chance, so the uniform null stays valid: on a grid of few steps the test keeps below its
-    level. Without `trials` the values are taken as continuous, as by `diptest`, and ties do look like modes.
+    A score k/n stands for any rate within half an item. With `trials`, equal scores are therefore spread
+    evenly over (k - 1/2)/n to (k + 1/2)/n: ties, including a floor of zeros, become one broad step of the
+    distribution instead of a spike, and only a dip between steps counts. Even spreading is smoother than
+    random spreading, so the uniform null stays valid; on a coarse grid the test is conservative. Without
+    `trials` the values are treated as continuous, as by `diptest`, and ties look like modes.
 
-    Zeros *and* a distant lump are two modes to this test; `fit_mixture` tells atoms from lumps.
+    Zeros *and* a distant component are two modes to this test; `fit_mixture` separates atoms from components.
 
-    Simulated size at level 0.05 (250 seeds, 500 samples each): uniform counts of 91 items 0.020, of 5 items
-    0.000, a floor 0.000; power for means .1 and .7, of 91 items: 0.000, 0.662 and 1.000 with weights .1, .2
-    and .5 above.
+    Size at level 0.05 by simulation (250 seeds, 500 samples each): uniform counts of 91 items 0.020, of 5
+    items 0.000, a floor 0.000; power for means .1 and .7, of 91 items: 0.000, 0.662 and 1.000 with weights
+    .1, .2 and .5 above.
 
     NaN proportions are diverged runs and count as 0; other NaN values are left out. Fewer than four scores,
     or equal ones, give p = 1.
@@ -49,7 +49,7 @@ def dip_test(values: ArrayLike, trials: ArrayLike | None = None) -> DipTest:
         trials: items behind each score, one number or [S].
 
     Raises:
-        ValueError: if there is no score, or a score is no count over its trials.
+        ValueError: if there is no score, or a score is not a count over its trials.
 
     References:
         Hartigan and Hartigan (1985), Ann. Stat. 13, p. 70.
@@ -73,8 +73,8 @@ def bimodality_coefficient(values: ArrayLike) -> NDArray[np.float64]:
     """Sarle's coefficient along the last axis: (g² + 1) / (k + 3 (S-1)² / ((S-2)(S-3))).
 
     g is the sample skewness and k the sample excess kurtosis, both corrected for bias. The uniform
-    distribution has 5/9, more hints at two modes, and two equal points reach about 1; but a skewed
-    distribution of one mode may exceed 5/9 too, so the number describes and does not test.
+    distribution has 5/9, larger values hint at two modes, and two equal points reach about 1. A skewed
+    unimodal distribution may exceed 5/9 too: the coefficient is descriptive, not a test.
 
     Args:
         values: [..., S] scores; NaN gives NaN.
@@ -102,16 +102,16 @@ def bimodality_coefficient(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def ashman_d(mean_1: ArrayLike, sd_1: ArrayLike, mean_2: ArrayLike, sd_2: ArrayLike) -> NDArray[np.float64]:
-    """Separation of two lumps, sqrt(2) |mean_1 - mean_2| / sqrt(sd_1² + sd_2²); above 2 they are apart.
+    """Separation of two components, sqrt(2) |mean_1 - mean_2| / sqrt(sd_1² + sd_2²); above 2 is a clear gap.
 
     Args:
-        mean_1: [...] means of one lump.
+        mean_1: [...] means of one component.
         sd_1: [...] its standard deviations.
         mean_2: [...] means of the other.
         sd_2: [...] its standard deviations.
 
     Returns:
-        [...] separations; inf for different points without width, NaN for the same point.
+        [...] separations; inf for different means with zero spread, NaN for equal ones.
 
     Raises:
         ValueError: if a standard deviation is negative.

@@ -1,4 +1,4 @@
-"""What is fitted? Scores of seeds, as points with counts: a histogram when all scores are k of the same n."""
+"""Scores of seeds as sorted points with counts: a histogram when all scores are k of the same n items."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Points:
 
 
 def scores_of_seeds(values: ArrayLike, *, proportions: bool) -> Array:
-    """[S] scores with diverged runs resolved: a NaN proportion is a failure (0); any other NaN is left out.
+    """[S] scores with diverged runs resolved: a NaN proportion counts as 0, any other NaN is dropped.
 
     Values count as proportions if `proportions`, or if all that are not NaN lie in [0, 1].
 
     Raises:
-        ValueError: if values are not one score per seed, infinite, or no proportions where these are due.
+        ValueError: if values are not one score per seed, are infinite, or are not proportions where required.
     """
     scores = np.asarray(values, np.float64)
     if scores.ndim != 1 or len(scores) == 0:
@@ -83,15 +83,17 @@ def items_right(scores_S: Array, trials: ArrayLike) -> tuple[Array, Array]:
     k_S = np.round(scores_S * n_S)
     worst = int(np.argmax(np.abs(k_S - scores_S * n_S)))
     if abs(k_S[worst] - scores_S[worst] * n_S[worst]) > 1e-3:
-        raise ValueError(f"values hold {scores_S[worst]:g}, which is no count out of trials={n_S[worst]:g}")
+        raise ValueError(
+            f"values hold {scores_S[worst]:g}, which is not a count out of trials={n_S[worst]:g}"
+        )
     return k_S, n_S
 
 
 def on_coarser_grid(k_S: Array, n_S: Array) -> tuple[Array, Array]:
     """The same scores as counts of m <= n/2 items, if every score is, to rounding, a multiple of 1/m.
 
-    Scores rounded to tenths are counts of ten: taken as counts of more, every step would look like a lump. At
-    least four distinct scores, each held by ten seeds on average, must speak for the grid.
+    Scores rounded to tenths are counts of ten: taken as counts of more items, every step would look like a
+    component. The grid is accepted from four distinct scores on, each with ten seeds on average.
     """
     scores = k_S / n_S
     distinct = np.unique(scores)

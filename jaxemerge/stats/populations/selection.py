@@ -14,9 +14,9 @@ from .likelihood import FULL, QUICK, THOROUGH, Fits, fit_best, log_parts, maximi
 from .observations import Array, Points
 
 FAMILIES = ("auto", "beta_binomial", "beta", "gaussian")
-# A component is at least this share of the sample's standard deviation wide: close pairs are no lumps.
+# Least width of a component as a share of the sample's standard deviation: close pairs are not components.
 NARROWEST = 0.05
-# Lumps this share of the grid's step wide merge with their neighbours on the next grid points.
+# Components of this width, as a share of the grid's step, merge with those on neighbouring grid points.
 TIE_WIDTH = 0.6
 
 
@@ -67,14 +67,14 @@ def family_of(name: str, scores: Array, trials: Array | None) -> Family:
     """The family called `name`; "auto" decides by the range of the scores and whether they are counts.
 
     Raises:
-        ValueError: if counts and family do not go together.
+        ValueError: if counts and family do not match.
     """
     counts = trials is not None
     if name == "auto":
         bounded = scores.min() >= 0 and scores.max() <= 1
         name = "beta_binomial" if counts else "beta" if bounded else "gaussian"
     if counts != (name == "beta_binomial"):
-        raise ValueError(f"family={name!r} {'takes no' if counts else 'needs'} trials")
+        raise ValueError(f"family={name!r} {'does not take' if counts else 'needs'} trials")
     if trials is not None:
         return BetaBinomial()
     inside = scores[(scores > 0) & (scores < 1)] if name == "beta" else scores
@@ -138,7 +138,7 @@ def _resolution(scores: Array) -> float:
     return float(np.diff(distinct).min())
 
 
-# Nats within which resampled fits are climbed: far below what a p-value or an interval resolves.
+# Nats within which fits to resamples end: far below what a p-value or an interval resolves.
 TOLERANCE = 1e-3
 
 
@@ -150,7 +150,7 @@ def resampled_fits(
     rng: np.random.Generator,
     resamples: int,
 ) -> Fits:
-    """[R] fits to seeds drawn with replacement, climbed from the fit to all, components sorted by mean."""
+    """[R] fits to seeds drawn with replacement, started from the fit to all, components sorted by mean."""
     seeds = round(data.counts.sum())
     counts = rng.multinomial(seeds, data.counts[0] / seeds, size=resamples).astype(np.float64)
     return in_order(family, _refit(family, replace(data, counts=counts), atoms, fits))
@@ -167,7 +167,7 @@ def likelihood_ratio_p_value(
 ) -> float:
     """Share of samples from the fit with fewer components whose likelihood ratio reaches the observed one.
 
-    The observed sample counts as one of them, so that the test keeps its level with any number of resamples.
+    The observed sample counts as one of them, so that the size is right for any number of resamples.
 
     References:
         McLachlan (1987), Appl. Stat. 36, p. 318.
@@ -176,7 +176,7 @@ def likelihood_ratio_p_value(
     null = _refit(family, drawn, atoms, fewer)
     alternative = fit_best(family, drawn, atoms, more, QUICK, tolerance=TOLERANCE)
     gained = alternative.log_likelihood - null.log_likelihood
-    # The same few starts as on the drawn samples, lest the search alone make the observed ratio stand out.
+    # The same few starts as on the drawn samples: a better search would inflate the observed ratio.
     found = fit_best(family, data, atoms, more, QUICK)
     observed = found.log_likelihood[0] - fewer.log_likelihood[0]
     return float(1 + np.sum(gained >= observed)) / (1 + resamples)
@@ -220,7 +220,7 @@ def in_order(family: Family, fits: Fits) -> Fits:
 
 def _refit(family: Family, data: Points, atoms: tuple[float, ...], fits: Fits) -> Fits:
     rows = max(len(data.x), len(data.counts))
-    # A weight of nothing could not grow again.
+    # A weight of zero could not grow again.
     logits = np.where(np.isneginf(fits.logits), -np.inf, np.log(np.maximum(fits.weights, 1e-2)))
     logits, theta = np.repeat(logits, rows, axis=0), np.repeat(fits.theta, rows, axis=0)
     return maximise_in_blocks(family, data, atoms, logits, theta, tolerance=TOLERANCE)

@@ -1,4 +1,4 @@
-"""Has a fitted population two sides, where is the border, and how much lies above it?"""
+"""Peaks and valleys of a fitted population: does it have two sides, and where is the cut?"""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ GRID = 401
 
 @dataclass(frozen=True)
 class Sides:
-    """Peaks and valleys of one fit, and how often its resamples have them.
+    """Peaks and valleys of one fit, and the share of resamples that have them.
 
     Attributes:
         modes: scores of the peaks of the components' density.
         antimodes: scores of the valleys between them.
-        valley: deepest valley over the lower peak beside it.
+        valley: density at the deepest valley over that at the lower adjacent peak.
         cut: score of the deepest valley when atoms count as peaks; NaN if there is none.
         valley_share: share of resamples with a valley; 1 without resamples.
         cut_share: the same when atoms count as peaks.
@@ -85,7 +85,7 @@ def _densities(selection: Selection, fits: Fits, grid: Points) -> Array:
     heights = np.exp(joint[:, len(selection.atoms) :]).sum(axis=1)
     if fits.theta.shape[1] > 1:
         return heights
-    # One component is one lump: the slight bowl that fitting allows it is filled up to its lower rim.
+    # One component has one peak: the slight bowl that its family allows is filled up to its lower rim.
     return np.maximum(heights, np.minimum(heights[:, :1], heights[:, -1:]))
 
 
@@ -105,8 +105,8 @@ def deepest_valley(heights: Array, walls: Array | None = None) -> tuple[Array, N
     """How low a curve falls between two of its peaks.
 
     At each place: the height over the lower of the highest peaks to its left and right, itself included. The
-    least of these ratios is 1 for a curve of one peak, and r if a valley falls to r times the lower peak
-    beside it.
+    least of these ratios is 1 for a curve of one peak, and r if a valley falls to r times the lower adjacent
+    peak.
 
     Args:
         heights: [R, G] curves, >= 0.
@@ -124,7 +124,7 @@ def deepest_valley(heights: Array, walls: Array | None = None) -> tuple[Array, N
     left, right = (np.maximum(side, 1e9 * tallest * walls[:, end, None]) for end, side in enumerate(sides))
     lower = np.minimum(left, right)
     ratio = np.divide(heights, lower, out=np.ones(heights.shape), where=lower > 0)
-    # A flat valley (one that underflows to nothing) is where the middle of its floor is.
+    # A flat valley (one that underflows to zero) is placed at the middle of its floor.
     lowest = ratio <= ratio.min(axis=-1, keepdims=True)
     first = lowest.argmax(axis=-1)
     left_floor = ~lowest & (np.arange(lowest.shape[1]) > first[:, None])
@@ -133,7 +133,7 @@ def deepest_valley(heights: Array, walls: Array | None = None) -> tuple[Array, N
 
 
 def peaks(heights: Array, depth: float) -> tuple[list[int], list[int]]:
-    """Peaks of one curve [G] that valleys at least `depth` deep part, and those valleys, left to right."""
+    """Peaks of one curve [G] separated by valleys at least `depth` deep, and these valleys, left to right."""
     ratio, valley = (found[0] for found in deepest_valley(heights[None]))
     if ratio > 1 - depth:
         return [int(heights.argmax())], []

@@ -24,8 +24,8 @@ class Summaries:
     Attributes:
         n: number of seeds S, diverged ones included.
         n_success: seeds with score >= threshold.
-        threshold: what counts as success.
-        mode: most populated score.
+        threshold: least score that counts as success.
+        mode: half-sample mode of the scores.
         mean: mean score.
         success: P(success), share of seeds with score >= threshold.
         success_mean: mean score of the successful seeds; NaN if there are none.
@@ -52,7 +52,7 @@ def summaries(
     resamples: int = 1000,
     confidence: float = 0.95,
 ) -> Summaries:
-    """The four summaries of one population's scores.
+    """The four summaries of the scores of one population.
 
     With scores y_1..y_S and threshold t:
 
@@ -64,9 +64,9 @@ def summaries(
     All S seeds are resampled for `success_mean` too, so that the number of successes varies; resamples
     without a success are dropped. NaN scores are diverged runs: failures, with score 0, counted in S.
 
-    A bootstrap interval is NaN where resampling can show nothing: one seed, or for `success_mean` fewer than
-    two successes. Equal scores give an interval of no width. The half-sample mode converges slowly (as
-    S^(-1/3)), and its interval is a guide to stability rather than one of exact coverage. The interval of
+    A bootstrap interval is NaN where resampling is uninformative: one seed, or for `success_mean` fewer than
+    two successes. Equal scores give an interval of zero width. The half-sample mode converges slowly (as
+    S^(-1/3)); its interval indicates stability and has no exact coverage. The interval of
     `success_mean` held the truth in 93.4 and 92.2 % of 500 populations of 250 seeds, a fifth and a half of
     them successful (`benchmarks/coverage_mixture.py`).
 
@@ -133,8 +133,8 @@ def half_sample_mode(values: ArrayLike) -> NDArray[np.float64]:
 
     Of n sorted points keep the ceil(n/2) neighbours that span the shortest interval, and repeat on those. Two
     points left: their mean. Three left: the mean of the closer pair, or the middle one if neither is closer.
-    There is no bandwidth to choose, and a majority of equal values (a floor of zeros) is always the mode.
-    Between equally short intervals the lowest wins, so a tie between failure and success reads as failure.
+    It needs no bandwidth, and a majority of equal values (such as a floor of zeros) is always the mode.
+    Of equally short intervals the lowest is taken, so that a tie between failure and success gives failure.
 
     Args:
         values: [..., S], finite, S >= 1.
@@ -199,8 +199,8 @@ def threshold_scan(
 
     The interval at one threshold is Wilson's. The band is success(t) ± e, cut to [0, 1], where e is the exact
     quantile of Kolmogorov's statistic of S seeds: with probability `confidence` (or more, if scores are tied)
-    it holds the true curve everywhere, so that a threshold may be chosen after looking. e is just below the
-    bound sqrt(ln(2 / (1 - confidence)) / 2S) of Dvoretzky, Kiefer and Wolfowitz.
+    it holds the true curve everywhere, so that the threshold may be chosen after seeing the data. e is just
+    below the bound sqrt(ln(2 / (1 - confidence)) / 2S) of Dvoretzky, Kiefer and Wolfowitz.
 
     NaN proportions are diverged runs: failures with score 0, counted in S. Where scores go beyond [0, 1], NaN
     seeds fail at every threshold and are counted in S as well.

@@ -1,4 +1,4 @@
-"""Where does the spread over seeds come from: initialisation, data order, or the two together?"""
+"""Which part of the variance over seeds is due to initialisation, data order, and their interaction?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class VarianceSplit:
 
     Attributes:
         mean: mean outcome.
-        init, data, residual: variances due to the init seed, to the data seed, and to neither alone, in
+        init, data, residual: variance components of the init seed, the data seed and their interaction, in
             squared units of the outcome.
         init_share, data_share, residual_share: the same as shares of their sum.
         init_p, data_p: p-values of the F tests that a factor has no effect.
@@ -47,7 +47,7 @@ def split_variance(
     resamples: int = 10_000,
     key: Any = 0,
 ) -> VarianceSplit:
-    """Splits the variance of a crossed design, every init seed with every data seed.
+    """Variance components of a crossed design, every init seed with every data seed.
 
     Model (two-way random effects): outcome_id = mean + init_i + data_d + residual_id. A run is a function of
     its two seeds, so the residual is their interaction, not noise. By the method of moments, with the mean
@@ -71,8 +71,8 @@ def split_variance(
         key: int or JAX key.
 
     Returns:
-        VarianceSplit. With one init seed or one data seed nothing can be told apart: all NaN but the mean.
-        Equal outcomes have variances 0 and shares and p-values NaN.
+        VarianceSplit. With one init seed or one data seed the components are not identified: NaN, except the
+        mean. Equal outcomes have variances 0 and shares and p-values NaN.
 
     Raises:
         ValueError: if `outcomes` is not [I, D] with at least one run, or an argument is out of its range.
@@ -122,7 +122,7 @@ def _sums_of_squares(y: Array) -> tuple[Array, Array]:
     rows, columns = centred.mean(axis=1), centred.mean(axis=0)
     rest = centred - rows[:, None] - columns
     squares = np.array([orders * np.sum(rows**2), inits * np.sum(columns**2), np.sum(rest**2)])
-    # What is left of equal numbers after subtracting their mean is rounding, not variance.
+    # Equal numbers less their mean leave rounding errors, not variance.
     squares[squares <= 1e-24 * y.size * np.max(np.abs(y)) ** 2] = 0.0
     return squares, np.array([inits - 1, orders - 1, (inits - 1) * (orders - 1)], np.float64)
 

@@ -17,7 +17,7 @@ def linearity(
     resolution: ArrayLike | None = None,
     failure: float = 0.0,
 ) -> NDArray[np.float64]:
-    """How much a scale curve looks like one straight line: L = I / sqrt(mean_i d_i²).
+    """How close a scale curve is to a straight line: L = I / sqrt(mean_i d_i²).
 
     With scores y_1..y_N in order of scale, d_i = y_{i+1} - y_i and
 
@@ -27,11 +27,11 @@ def linearity(
 
     Args:
         scores: [..., N] in order of scale; usually one curve per seed. NaN is a diverged run.
-        where: [..., N], False where a scale was not run: the curve then goes straight on to the next one that
-            was. All were by default.
+        where: [..., N], False where a scale was not run: the curve then continues at the next scale that was.
+            By default all were.
         resolution: floor of the denominator, broadcast against [...]. Exact match on n items moves in
-            steps of 1/n; with `resolution=1/n` no increment counts as smaller than the test can show, and all
-            curves have a finite value.
+            steps of 1/n; with `resolution=1/n` no increment counts as smaller than the test can resolve, and
+            all curves have a finite value.
         failure: score of a diverged run.
 
     Returns:
@@ -57,15 +57,15 @@ def breakthroughness(
     resolution: ArrayLike | None = None,
     failure: float = 0.0,
 ) -> NDArray[np.float64]:
-    """How much a scale curve looks like a jump: B = I / sqrt(median_i d_i²).
+    """How close a scale curve is to a jump: B = I / sqrt(median_i d_i²).
 
     I and d as in `linearity`. A straight line has |B| = N - 1; a jump between plateaus has a small median
     increment, hence a large |B|. With an even number of increments the median is the mean of the two middle
     squares, so its root is not the median of |d|.
 
-    More than half of the increments at exactly 0 make B infinite, with the sign of I: usual for exact match
-    at its floor, and no ranking among such curves. `resolution=1/n` gives B a finite value for every curve,
-    at most n in size.
+    B is infinite, with the sign of I, when more than half of the increments are exactly 0. That is common for
+    exact match at its floor, and such curves cannot be ranked. With `resolution=1/n` B is finite for every
+    curve, and at most n in size.
 
     Args:
         scores: [..., N], as for `linearity`.

@@ -19,7 +19,7 @@ FAR = 30.0  # ranges of the log scale: a midpoint further away than this is infi
 
 
 class Counts(NamedTuple):
-    """Logarithms of scale [N, K], successes [N] and trials [N] of the cells that have seeds."""
+    """Logarithms of scale [N, K], successes [N] and trials [N] of the cells with seeds."""
 
     logs: Array
     successes: Array
@@ -110,7 +110,7 @@ class Problem(NamedTuple):
         design: [1, N, P] columns 1, z and perhaps their product.
         successes, trials: [1, N].
         lower, upper: [P + 2] bounds of the coefficients, floor and ceiling; equal where a value is fixed.
-        starts: [Q, P + 2] where to start from.
+        starts: [Q, P + 2] of the search.
     """
 
     z: Array
@@ -129,7 +129,7 @@ class Problem(NamedTuple):
         return theta[0], float(log_likelihood[0])
 
     def some_starts(self) -> Array:
-        """About a dozen of the starts, for fits whose neighbourhood is known."""
+        """About a dozen of the starts, for fits close to one that is known."""
         return self.starts[np.unique(np.linspace(0, len(self.starts) - 1, 12).astype(int))]
 
     def maximise(

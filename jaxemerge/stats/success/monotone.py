@@ -23,7 +23,7 @@ class IsotonicSuccess:
     Attributes:
         scale: [U] distinct scales that have seeds, ascending.
         success: P(success) at each, float64 [U] arrays.
-        log_likelihood: of the counts, binomial coefficients left out; no rising curve has a larger one.
+        log_likelihood: of the counts, binomial coefficients left out; the largest of any rising curve.
     """
 
     scale: NDArray[np.float64]
@@ -42,9 +42,9 @@ def isotonic_success(
 ) -> IsotonicSuccess:
     """Maximum-likelihood P(success) among all functions that do not fall with scale.
 
-    Neighbours whose shares fall are pooled until none does. Cells of equal scale are one cell. Intervals are
-    pointwise percentiles over resampled seeds, a guide where scales are pooled; at shares of 0 and 1 they
-    have no width, and `success_interval` of the cell is the one to show.
+    Adjacent cells whose shares fall are pooled until none do. Cells of equal scale are one cell. Intervals
+    are pointwise percentiles over resampled seeds, approximate where scales are pooled. At shares of 0 and 1
+    they have zero width; use `success_interval` of the cell there.
 
     Args:
         scale: [N] positive.
@@ -90,7 +90,7 @@ class StepTest:
 
     Attributes:
         statistic: twice the gain in log-likelihood of the curve over the step, >= 0.
-        p_value: small where the change is gradual; NaN if there are no seeds.
+        p_value: small where the change is gradual; NaN without seeds.
         step: scales between which the best step lies; NaN if there is none.
         before: P(success) below the step.
         after: P(success) above it.
@@ -122,8 +122,8 @@ def step_test(
     alternative, so that no chi-square law holds; the p-value comes from data simulated from the fitted step
     (parametric bootstrap), both models fitted again each time.
 
-    Only scales inside the transition can tell the two apart: without one, p is large however sharp or
-    smooth the truth may be, which is a statement about the grid of scales.
+    Only scales inside the transition can distinguish the two. Without one, p is large whether the truth is
+    sharp or smooth: it then reflects the grid of scales.
 
     Measured (benchmarks/coverage_success_curve.py), 50 seeds at each of seven scales: 99 resamples: a step
     from 0 to .8 is rejected at the 5 % level in 4.0 % and one from .02 to .8 in 5.4 % of 500 data sets;
@@ -159,7 +159,7 @@ def step_test(
         return StepTest(nan, nan, UNKNOWN, nan, nan, resamples)
     problem = pose(Counts(logs[:, None], k, n), floor, ceiling)
     cuts = np.flatnonzero(np.diff(logs) > 0) + 1
-    cuts = np.append(cuts, len(n))  # the last "step" is none: all scales lie below it
+    cuts = np.append(cuts, len(n))  # the last one is the fit without a step: all scales lie below it
     log_likelihoods, before, after = _steps(k[None], n, cuts, floor, ceiling)
     no_step = log_likelihoods[0, -1] >= log_likelihoods[0].max() - 1e-9
     best = len(cuts) - 1 if no_step else int(log_likelihoods[0].argmax())

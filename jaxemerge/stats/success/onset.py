@@ -1,4 +1,4 @@
-"""At which scale does a population begin to be something, such as two-sided?"""
+"""From which scale on does a population have a property, such as two-sidedness?"""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ class Onset:
 def onset(scale: ArrayLike, strength: ArrayLike, level: float) -> NDArray[np.float64]:
     """The scale at which a curve first reaches a level.
 
-    Between the last scale below the level and the first one at or above it the curve is taken as straight in
-    the logarithm of scale. What happens further on does not matter: a population that turns two-sided often
-    turns one-sided again.
+    Between the last scale below the level and the first one at or above it, the curve is interpolated
+    linearly in the logarithm of scale. Later values are ignored: a population that becomes two-sided often
+    becomes one-sided again.
 
     Args:
         scale: [N] positive, ascending.
         strength: [..., N] any strength of anything against scale: P(success), a share, the depth of an
             antimode. Booleans and `level=1` give the first scale that is True (halfway cases do not arise).
-            NaN is a scale that says nothing and is passed over.
+            NaN marks a scale without information, which is skipped.
         level: what the strength has to reach.
 
     Returns:
-        [...] scale; 0 if the smallest scale that says something is at the level already (the onset lies
-        somewhere below), inf if none reaches it (somewhere above, if anywhere).
+        [...] scale; 0 if the smallest informative scale is at the level already (the onset lies below), inf
+        if none reaches it (the onset, if any, lies above).
 
     Raises:
         ValueError: if `scale` is not positive and ascending, does not fit `strength`, or `level` is NaN.
@@ -70,8 +70,8 @@ def two_sidedness(values: ArrayLike, near_zero: float = 0.1, high: float = 0.3) 
 
         min(#{s: y_s < near_zero}, #{s: y_s > high}) / S
 
-    It is 0 where all runs are on one side and at most 1/2. It asks whether both outcomes occur, not whether
-    there is an antimode between them: scores spread evenly from 0 to 1 have min(near_zero, 1 - high).
+    It is 0 where all runs are on one side and at most 1/2. It measures whether both outcomes occur, not
+    whether there is an antimode between them: uniform scores have min(near_zero, 1 - high).
 
     Args:
         values: [..., S] scores; NaN is a diverged run, which fails.
@@ -117,15 +117,14 @@ def two_sided_onset(
         scale: [N] positive, ascending.
         populations: N samples [S_i] of scores in order of scale; NaN is a diverged run.
         level: strength to reach.
-        strength: vectorised, reduces the last axis: [R, S] -> [R]. Larger is more two-sided; NaN says
-            nothing.
+        strength: vectorised, reduces the last axis: [R, S] -> [R]. Larger is more two-sided; NaN
+            where undefined.
         key: int or JAX key.
         resamples: number of resamples.
         confidence: probability in (0, 1).
 
     Returns:
-        Onset. An empty population says nothing and is passed over; with none left the onset is inf and its
-        interval NaN.
+        Onset. Empty populations are skipped; if all are empty, the onset is inf and its interval NaN.
 
     Raises:
         ValueError: if scales and populations do not fit, or an argument is out of its range.

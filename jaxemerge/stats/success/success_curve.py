@@ -86,7 +86,7 @@ def fit_success_curve(
     reject; it exists for every data set and may be unbounded. "bootstrap" resamples seeds within each cell
     and takes percentiles; under separation it is too narrow, as resamples are separated too.
 
-    What data cannot tell is said by the intervals, without a warning. All failures below a scale, all
+    What the data do not determine shows in the intervals, without a warning. All failures below a scale, all
     successes above: slope inf, midpoint the geometric middle of the gap, finite interval around it. Values
     that fit equally well (within 1e-4 of log-likelihood) and reach to infinity or to a bound: the middle of
     them, which is inf where they have a finite end and NaN where they have none. So with all seeds failed
@@ -111,7 +111,7 @@ def fit_success_curve(
         key: int or JAX key of the bootstrap.
 
     Returns:
-        SuccessCurve; all NaN if there is no seed at all.
+        SuccessCurve; all NaN if there are no seeds.
 
     Raises:
         ValueError: if shapes do not fit, scales are not positive, some 0 <= successes <= trials does not

@@ -76,8 +76,8 @@ def fit_success_mean(
 
     Returns:
         SuccessMean. With successes at one scale only the exponent is NaN; with none the coefficient and the
-        centre are too. Resamples without an answer are dropped; with one success per scale there is nothing
-        to resample, and the intervals are NaN.
+        centre are too. Resamples on which it is undefined are dropped. With one success per scale the
+        intervals are NaN.
 
     Raises:
         ValueError: if scales and populations do not fit, scores lie outside [0, 1], or an argument is out of
@@ -169,7 +169,7 @@ def fit_score_distribution(
     resamples: int = 1000,
     key: Any = 0,
 ) -> ScoreDistribution:
-    """Fits P(success) and the mean of the successes against scale, which one mean over seeds would blend.
+    """Fits P(success) and the mean of the successes against scale, the two parts of the mean over seeds.
 
     Args:
         scale: [N] positive.

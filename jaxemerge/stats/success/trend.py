@@ -1,4 +1,4 @@
-"""Does an outcome rise or fall with one measure of scale, another one held?"""
+"""Does an outcome change with one measure of scale, holding another fixed?"""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TrendTest:
-    """A straight trend of outcomes within strata, and how often chance alone makes one as steep.
+    """A linear trend of outcomes within strata, and how often chance alone produces one as steep.
 
     Attributes:
-        slope: change of the outcome per unit of scale among runs of one stratum; NaN where no stratum has
-            runs at two scales.
+        slope: change of the outcome per unit of scale within strata; NaN where no stratum has runs at two
+            scales.
         p_value: two-sided, from permutations within strata; NaN where the slope is.
-        runs: number of runs that tell of the slope: those of strata with two scales or more.
-        permutations: number of random permutations, the data's own order not counted.
+        runs: number of runs behind the slope: those in strata with two or more scales.
+        permutations: number of random permutations, not counting the observed order.
     """
 
     slope: Estimate
@@ -44,15 +44,15 @@ def trend_test(
     confidence: float = 0.95,
     key: Any = 0,
 ) -> TrendTest:
-    """Tests whether outcomes have a straight trend with scale among runs that are alike otherwise.
+    """Tests for a linear trend of outcomes with scale among runs that are otherwise alike.
 
     The slope is that of least squares with an intercept of its own for every stratum,
 
         slope = sum_s d_s y_s / sum_s d_s^2,        d_s = x_s - mean of x in the stratum of run s.
 
     With outcomes 0 and 1 it is a change of P(success), and the test that of Cochran and Armitage, stratified.
-    p-value: the outcomes are shuffled within each stratum, which is exact whatever their distribution if
-    scale has no effect there; p is the share of shuffles with a slope at least as large in size. Interval:
+    p-value: the outcomes are shuffled within each stratum, which is exact for any distribution if scale has
+    no effect there; p is the share of shuffles with a slope at least as large in size. Interval:
     percentiles over runs resampled within each stratum.
 
     Measured in the tests, on 200 data sets of four strata with 12 runs each, 40 % of them at 0 and the others

@@ -1,4 +1,4 @@
-"""When does a run break through, and how many have by then?"""
+"""When do runs break through, and which share has not yet?"""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class LogRankTest:
         p_value: of the chi-square law with `dof` degrees of freedom; NaN where the statistic is.
         dof: number of groups compared, less one.
         observed: [G] breakthroughs per group, groups in sorted order.
-        expected: [G] breakthroughs if all groups had one rate.
+        expected: [G] breakthroughs expected at a common rate.
     """
 
     statistic: float
@@ -72,13 +72,13 @@ def breakthrough_time(
 ) -> BreakthroughTimes:
     """The first evaluated step from which a run's score stays at or above a threshold to the end.
 
-    A run above the threshold at the last evaluation only has broken through there. Breakthroughs are seen at
-    evaluations only: the time is at most one interval between evaluations too late.
+    A run above the threshold at the last evaluation only has broken through there. Breakthroughs are observed
+    at evaluations: the time is late by at most one interval between evaluations.
 
     Args:
         steps: [E] evaluated steps, ascending.
         values: [..., E] scores; NaN is a diverged run, which is below.
-        threshold: what the score has to reach.
+        threshold: score to reach.
         failure: score of a diverged run.
 
     Raises:
@@ -131,7 +131,7 @@ def kaplan_meier(time: ArrayLike, observed: ArrayLike, *, confidence: float = 0.
     at_risk, events, times = _table(t, event)
     survival: Array = np.cumprod(1 - events / at_risk).astype(np.float64)
     remaining = at_risk - events
-    # Once nobody is left the variance is 0 and all n runs count.
+    # Once no run is left the variance is 0 and all n runs count.
     terms = np.divide(events, at_risk * remaining, out=np.zeros(len(times)), where=remaining > 0)
     relative = np.cumsum(terms)
     effective = np.divide(
@@ -148,7 +148,7 @@ def kaplan_meier(time: ArrayLike, observed: ArrayLike, *, confidence: float = 0.
 
 
 def log_rank_test(time: ArrayLike, observed: ArrayLike, group: ArrayLike) -> LogRankTest:
-    """Could all groups of runs break through at one rate?
+    """Tests whether all groups of runs break through at the same rate.
 
     At each breakthrough the runs at risk of each group are compared with their share of the breakthroughs,
     ties included (hypergeometric variance).

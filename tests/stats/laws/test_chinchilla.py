@@ -181,7 +181,7 @@ def with_value(array, value):
         (lambda n, d, y: (n, d, with_value(y, 0.0)), "loss=0 in one run"),
         (lambda n, d, y: (n, d, with_value(y, np.nan)), "loss is NaN in 1 of 35 runs"),
         (lambda n, d, y: (n, with_value(d, np.inf), y), "tokens=inf in one run"),
-        (lambda n, d, y: (n[:4], d[:4], y[:4]), "4 runs of different scale cannot fix 5 parameters"),
+        (lambda n, d, y: (n[:4], d[:4], y[:4]), "4 runs of different scale cannot determine 5 parameters"),
         (lambda n, d, y: (np.full_like(n, 1e9), d * n, y), "parameters takes 1 values only"),
         (lambda n, d, y: (n[:5], d, y), r"shapes parameters \(5,\), tokens \(35,\)"),
     ],

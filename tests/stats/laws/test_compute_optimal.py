@@ -201,7 +201,7 @@ def test_kaplan_recovers_planted_laws():
     data = fit_kaplan(n, d, (5.4e13 / d) ** 0.095, form="tokens")
     assert data.alpha_D.value == pytest.approx(0.095)
     np.testing.assert_allclose(data.predict(1e7, 1e9).value, (5.4e13 / 1e9) ** 0.095)
-    with pytest.raises(ValueError, match="form='tokens' has no best split"):
+    with pytest.raises(ValueError, match="form='tokens' has no optimal split"):
         _ = data.law
     with pytest.raises(ValueError, match="form='all' must be"):
         fit_kaplan(n, d, n, form="all")

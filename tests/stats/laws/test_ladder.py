@@ -87,7 +87,7 @@ def test_ladder_goes_through_both_steps():
         (LOSS, np.full(30, np.nan), {}, "accuracy=nan in one run"),
         (LOSS, accuracy(LOSS), {"form": "line"}, "form='line' must be"),
         (LOSS, accuracy(LOSS), {"floor": 1.0}, r"floor=1\.0, ceiling=1\.0 must be"),
-        (np.full(30, 2.0), accuracy(LOSS), {}, "1 different losses cannot fix 2 parameters"),
+        (np.full(30, 2.0), accuracy(LOSS), {}, "1 different losses cannot determine 2 parameters"),
         (-LOSS, accuracy(LOSS), {}, "loss=-.* in one run"),
     ],
 )

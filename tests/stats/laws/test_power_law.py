@@ -61,13 +61,13 @@ def test_broken_power_law_recovers_a_planted_break():
 
 
 def test_refuses():
-    with pytest.raises(ValueError, match="2 different scales cannot fix 3 parameters"):
+    with pytest.raises(ValueError, match="2 different scales cannot determine 3 parameters"):
         fit_power_law([1, 2, 2], [3, 2, 2])
     with pytest.raises(ValueError, match="value=-1 in one run"):
         fit_power_law([1, 2, 3], [3, 2, -1])
     with pytest.raises(ValueError, match="breaks=4 must be 1, 2 or 3"):
         fit_broken_power_law(S, EXACT, breaks=4)
-    with pytest.raises(ValueError, match="5 different scales cannot fix 6 parameters"):
+    with pytest.raises(ValueError, match="5 different scales cannot determine 6 parameters"):
         fit_broken_power_law(S[:5], EXACT[:5])
 
 
@@ -138,7 +138,7 @@ def test_diverged_runs_are_the_worst():
         (SCALES, [[0.0]] * 5, {}, "loss=0 in one run"),
         (SCALES, populations(), {"quantiles": (1.0,)}, "quantiles="),
         (SCALES, populations(), {"bootstraps": -1}, "bootstraps=-1"),
-        (SCALES[:2], populations()[:2], {}, "2 different scales cannot fix 3"),
+        (SCALES[:2], populations()[:2], {}, "2 different scales cannot determine 3"),
     ],
 )
 def test_quantiles_refuse(scale, samples, options, message):

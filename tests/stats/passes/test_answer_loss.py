@@ -53,7 +53,11 @@ def test_two_scales_are_enough_for_a_point():
     [
         (lambda loss, k: (-loss, k), {}, r"losses of shape \(40, 6\) must be positive"),
         (lambda loss, k: (loss[:3], k), {}, r"losses of shape \(3, 6\) must be positive numbers of shape"),
-        (lambda loss, k: (loss, 0 * k), {}, "no item has a pass: there is nothing to learn"),
+        (
+            lambda loss, k: (loss, 0 * k),
+            {},
+            "no item has a pass: the relation of loss and rate cannot be fitted",
+        ),
         (lambda loss, k: (loss, k), {"bootstraps": 0}, "bootstraps=0 must be at least 1"),
         (lambda loss, k: (loss, k), {"confidence": 95}, "confidence=95 must lie"),
     ],

@@ -307,7 +307,7 @@ def test_units_and_order_of_scales_do_not_matter():
         (([1, 2],), {"counts": ([1, np.nan], 1)}, "0 <= passes <= samples must hold"),
         (([1, 2], [0.1, 0.2]), {"level": "task"}, "level='task' must be one of instance, dataset"),
         (([1, 2], [0.1, 0.2]), {"unit": "runs"}, "unit='runs' must be one of samples, items, seeds"),
-        (([1, 2], [0.1, 0.2]), {"unit": "items"}, "unit='items' is drawn again at level='dataset' only"),
+        (([1, 2], [0.1, 0.2]), {"unit": "items"}, "unit='items' is resampled at level='dataset' only"),
         (([1, 2], [0.1, 0.2]), {"stop": (3, 2)}, r"stop=\(3, 2\): r passes of at most cap samples"),
         (([1, 2], [0.1, 0.2]), {"margin": -1}, "margin=-1 must be at least 0"),
         (([1, 2], [0.1, 0.2]), {"bootstraps": -1}, "bootstraps=-1 must be at least 0"),
