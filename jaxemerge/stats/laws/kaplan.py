@@ -72,8 +72,8 @@ class KaplanLoss:
         return np.array([e.value for e in (self.N_c, self.D_c, self.alpha_N, self.alpha_D)])
 
     def predict(self, parameters: ArrayLike, tokens: ArrayLike) -> Estimate:
-        """The law's loss at N and D, broadcast against each other; a variable that the form lacks is
-        ignored.""" N, D = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (parameters, tokens)))
+        """The law's loss at N and D, broadcast against each other; the form decides which of them matter."""
+        N, D = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (parameters, tokens)))
         again = np.moveaxis(self.replicates.reshape(len(self.replicates), 4, *[1] * N.ndim), 1, 0)
         return estimate(_loss(self.form, self.values, N, D), _loss(self.form, again, N, D), self.confidence)
 
