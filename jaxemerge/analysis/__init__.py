@@ -42,10 +42,10 @@ from .metrics import per_token as per_token
 from .metrics import rescore as rescore
 from .metrics import resolution as resolution
 from .metrics import smaller_tests as smaller_tests
+from .mixtures import LossComparison as LossComparison
 from .mixtures import Mixtures as Mixtures
-from .mixtures import SideBySide as SideBySide
+from .mixtures import compare_with_loss as compare_with_loss
 from .mixtures import mixtures as mixtures
-from .mixtures import side_by_side as side_by_side
 from .passes import PassScaling as PassScaling
 from .passes import has_task_scaling as has_task_scaling
 from .passes import task_scaling as task_scaling

@@ -1,17 +1,20 @@
-"""What do the numbers say, in words? Sentences that state what was found in this frame, and nothing else."""
+"""Sentences that state the results of a frame, and the formats of their numbers."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
+
+from jaxemerge.stats import Estimate
 
 from .distribution import two_sided
 from .results import MEMBER, cell_labels, require
 from .training import Survival, curve_quantiles
 
-# Below the first a seed counts as failed in the sentences, above the second as far from failure.
+# Below the first score a seed counts as failed in the sentences, above the second as not failed.
 NEAR_ZERO, FAR = 0.1, 0.3
 # More cells than this are not listed one by one.
 FEW_CELLS = 5
@@ -27,6 +30,17 @@ def score(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "infinite"
     return f"{value:.2g}" if 0 < abs(value) < 0.1 else f"{value:.2f}"
+
+
+def three_digits(value: float) -> str:
+    """A number with three digits: "0.0123"."""
+    return f"{value:.3g}"
+
+
+def in_words(estimate: Estimate, show: Callable[[float], str] = three_digits) -> str:
+    """A value with its interval: "0.43 [0.2, 0.61]"; the value only where the interval is not known."""
+    value, low, high = (float(v) for v in (estimate.value, estimate.interval.low, estimate.interval.high))
+    return show(value) if math.isnan(low) else f"{show(value)} [{show(low)}, {show(high)}]"
 
 
 def _loss(value: float | None) -> str:
@@ -190,16 +204,15 @@ def breakthrough_sentence(found: Survival) -> str:
     if math.isfinite(found.p_value):
         words += f" That all cells do so at one rate has a log-rank p-value of {score(found.p_value)}."
     if found.doubling is not None and not math.isnan(found.doubling.value):
-        both = [score(float(end)) for end in (found.doubling.interval.low, found.doubling.interval.high)]
         words += (
-            f" Twice the scale multiplies the rate of breakthroughs by {score(float(found.doubling.value))} "
-            f"[{', '.join(both)}] (Cox regression)."
+            f" Twice the scale multiplies the rate of breakthroughs by {in_words(found.doubling, score)} "
+            "(Cox regression)."
         )
     return words
 
 
 def length_sentence(curves: pl.DataFrame, label: str) -> str:
-    """What a shorter training would have shown of one cell; `curves` is of `Survival`."""
+    """P(breakthrough) of one cell after parts of the training; `curves` is of `Survival`."""
     cell = curves.filter(pl.col("label") == label).sort("step", maintain_order=True)
     end = cell["step"].to_list()[-1]
     listed = []
@@ -239,7 +252,7 @@ def few(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def clause(items: list[str]) -> str:
-    """Several findings as one clause."""
+    """Several results as one clause."""
     return items[0] if len(items) == 1 else f"{'; '.join(items[:-1])}; and {items[-1]}"
 
 

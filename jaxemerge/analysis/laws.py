@@ -1,4 +1,4 @@
-"""How does the loss depend on parameters, tokens and compute? All of Hoffmann's approaches on one frame."""
+"""Scaling laws of the loss in parameters, tokens and compute, by all approaches of Hoffmann et al."""
 
 from __future__ import annotations
 
@@ -26,19 +26,18 @@ from jaxemerge.stats import (
 from .results import final, is_loss, require
 
 FLOPS_PER_PARAMETER_AND_TOKEN = 6.0
-# Combinations of N and D below which there is no law to speak of.
+# Least number of combinations of N and D for a law.
 FEWEST = 6
-# Where the law is tried on runs that are held out: those of more FLOPs than this share of the largest, and
-# at least this share of all runs.
+# Held-out runs are those of more FLOPs than this share of the largest, and at least this share of all runs.
 HELD_OUT, LEAST_HELD_OUT = 0.5, 0.1
-# Losses that say least about held-out data come last; a gradient norm is none.
+# The training loss is used only if there is no other; a gradient norm is not a loss.
 LAST, NEVER = "train_loss", "grad_norm"
 
 _Fit = TypeVar("_Fit")
 
 
 class HeldOut(NamedTuple):
-    """What the smaller runs say of the larger.
+    """Predictions for the larger runs from the smaller ones.
 
     Attributes:
         law: fitted to the smaller.
@@ -52,7 +51,7 @@ class HeldOut(NamedTuple):
 
 
 class ScalingLaws(NamedTuple):
-    """All that could be fitted to the runs of a frame; None where it could not, and `notes` say why.
+    """All fits to the runs of a frame; None where a fit failed, with the reason in `notes`.
 
     Attributes:
         metric: the loss.
@@ -64,7 +63,7 @@ class ScalingLaws(NamedTuple):
         curves: parameters, tokens, flops, loss, run (a number): what approach 1 was fitted to.
         ladder: from (N, D) to the loss and from there to the accuracy.
         held_out: the law of the smaller runs on the larger.
-        notes: what an approach refused or warned of.
+        notes: errors and warnings of the approaches.
     """
 
     metric: str
@@ -83,7 +82,7 @@ class ScalingLaws(NamedTuple):
         return tuple(one.law for one in found if one is not None)
 
     def exponents(self) -> pl.DataFrame:
-        """source, approach, a, low, high: these runs' and those in print."""
+        """source, approach, a, low, high: of these runs, and published ones."""
         rows = [
             (row.source, row.approach, row.a.value, row.a.interval.low, row.a.interval.high)
             for row in compare_exponents(*self.laws())
@@ -142,7 +141,7 @@ def law_runs(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
 
 
 def has_laws(frame: pl.DataFrame) -> bool:
-    """Whether there are enough combinations of N and D for a law of the loss."""
+    """Whether there are enough combinations of N and D to fit a law of the loss."""
     metric = loss_metric(frame)
     if metric is None:
         return False
@@ -156,7 +155,7 @@ def scaling_laws(
 ) -> ScalingLaws:
     """Fits everything that the runs of a frame allow, with bootstrap intervals over seeds.
 
-    N is `parameters` and D is `tokens`; C is 6 N D whatever the column `flops` says, as in the works that the
+    N is `parameters` and D is `tokens`. C is 6 N D, not the column `flops`, as in the publications that the
     exponents are compared with.
 
     Args:

@@ -73,7 +73,7 @@ def less_is_better(metric: str) -> bool:
 
 
 def known_scores(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
-    """`final_scores`, of a metric that is better when less without the diverged runs, which have none."""
+    """`final_scores`, but without diverged runs where lower is better: these have no value."""
     scores = final_scores(frame, metric)
     if not less_is_better(metric):
         return scores
@@ -96,7 +96,7 @@ def rescore(items: pl.DataFrame, metric: Metric) -> pl.DataFrame:
     """Means of a metric over the items of every seed, step, split and length.
 
     A diverged seed has failed: a metric whose values are 0 or 1 is 0, and others are null. Items for which
-    the metric means nothing, as multiple choice without distractors, are left out.
+    the metric is undefined, as multiple choice without distractors, are dropped.
 
     Args:
         items: a row per seed and item, as a study with ``--keep-items`` keeps them.
@@ -133,7 +133,7 @@ def _items(frame: pl.DataFrame) -> Items:
 
 
 def _matrix(column: pl.Series) -> np.ndarray:
-    """Lists side by side; a column that mixes studies may lack them in some rows."""
+    """Lists as rows of a matrix; a column that mixes studies may lack some."""
     rows = column.to_list()
     width = max((len(row) for row in rows if row is not None), default=0)
     found = np.full((len(rows), max(width, 2)), -np.inf)
@@ -246,7 +246,7 @@ def resolution(
     length: int | None = None,
     confidence: float = 0.95,
 ) -> pl.DataFrame:
-    """What the test of every cell can see, on one test.
+    """The resolution of one test, for every cell.
 
     Args:
         frame: results.
@@ -256,8 +256,8 @@ def resolution(
 
     Returns:
         cell, label, scale, seeds, items, value (mean over seeds), smallest (1 / items: the least score of a
-        seed that is not 0), limit (the rate that a seed may have that passes no item, with this confidence),
-        pooled_limit (the average rate that all seeds may have if none passes any), at_zero (seeds at 0).
+        seed that is not 0), limit (the largest rate of a seed that passes no item, at this confidence),
+        pooled_limit (the largest average rate of all seeds if none passes any), at_zero (seeds at 0).
 
     Raises:
         ValueError: if columns, the metric or its trials are missing, or the choice leaves no test or several.
@@ -285,11 +285,11 @@ def resolution(
 def smaller_tests(
     frame: pl.DataFrame, metric: str = "exact_match", *, split: str | None = None, length: int | None = None
 ) -> pl.DataFrame:
-    """What smaller tests, random items of this one, would have shown of every cell.
+    """Expected results of smaller tests, made of random items of this one, for every cell.
 
     Of n items of which a seed passes k, m drawn at random are all failed with probability
-    C(n - k, m) / C(n, m). The mean score does not change with the size of a test: what changes is how many
-    seeds and cells look as if they could not do it at all.
+    C(n - k, m) / C(n, m). The mean score does not depend on the size of the test, but the number
+    of seeds and cells that score 0 does.
 
     Args:
         frame: results.

@@ -31,18 +31,17 @@ FOUND: dict[str, Any] = {
 
 
 class Mixtures(NamedTuple):
-    """The fits of all cells and tests.
+    """Mixtures fitted to every cell and test.
 
     Attributes:
         table: cell, label, scale, test, split, length, seeds, diverged (a count); from `stats.fit_mixture`
             family, components, atoms, atom_weights, weights, means, modes and antimodes (lists), bimodal,
             two_sided, cut, success (P(success) without a threshold) with _low and _high, converged; p_one
-            (bootstrap p-value of one lump against the next number), dip_p (`stats.dip_test`), coefficient
+            (bootstrap p-value of one against the next number), dip_p (`stats.dip_test`), coefficient
             (`stats.bimodality_coefficient`). Undefined numbers are null.
         curves: cell, label, test, split, length, kind ("exactly 0", "between" or "exactly 1"), value,
-            expected, cut: the shares of seeds that the fits expect. Exactly 0 and exactly 1 have a share
-            each, atoms and the ends of the lumps together; in between it is what a bin of a histogram would
-            hold.
+            expected, cut: the shares of seeds expected under the fits. Exactly 0 and exactly 1 have a share
+            each, of atoms and components together; values in between are those of histogram bins.
     """
 
     table: pl.DataFrame
@@ -57,15 +56,15 @@ def mixtures(
     bootstraps: int = 0,
     bins: int = 20,
 ) -> Mixtures:
-    """The mixture of lumps and atoms behind the final scores of every cell and test.
+    """Fits a mixture of components and atoms to the final scores of every cell and test.
 
-    Every group is fitted with the same key: a cell's numbers do not depend on the cells beside it. Without
-    bootstraps a fit takes about a tenth of a second for 250 seeds (200 bootstraps: 2 s), but `bimodal` then
-    rests on BIC, the valley and the dip alone.
+    Every group is fitted with the same key, so that the numbers of a cell do not depend on other cells.
+    Without bootstraps a fit takes about a tenth of a second for 250 seeds (200 bootstraps: 2 s), but
+    `bimodal` then rests on BIC, the valley and the dip test only.
 
     Args:
         frame: results; `final_scores` filtered to one test is enough.
-        metric: a metric in [0, 1]. Where it has `trials` the lumps are beta-binomial.
+        metric: a metric in [0, 1]. Where it has `trials` the components are beta-binomial.
         key: int or JAX key of the bootstraps.
         bootstraps: resamples of each fit; 0 leaves intervals and `p_one` null.
         bins: of width 1/bins, for the curves.
@@ -161,8 +160,8 @@ SHAPES: dict[str, Any] = {
 }
 
 
-class SideBySide(NamedTuple):
-    """One machinery on the scores and on the losses of the same seeds.
+class LossComparison(NamedTuple):
+    """The same analysis of the scores and of the losses of the same seeds.
 
     Attributes:
         table: cell, label, scale, metric, seeds, diverged, components, bimodal, two_sided (of
@@ -175,31 +174,31 @@ class SideBySide(NamedTuple):
     bins: pl.DataFrame
 
 
-def side_by_side(
+def compare_with_loss(
     frame: pl.DataFrame,
     metric: str = "exact_match",
-    null: str = "train_loss",
+    loss: str = "train_loss",
     *,
     split: str | None = None,
     length: int | None = None,
     bins: int = 40,
     bootstraps: int = 0,
     key: Any = 0,
-) -> SideBySide:
-    """The shape of the final scores on one test beside the shape of the final losses.
+) -> LossComparison:
+    """Compares the distribution of final scores on one test with that of the final losses of the same seeds.
 
-    Loss is the null: it is smooth in everything a seed learns, so that lumps of seeds in the score alone may
-    be the metric's doing, while lumps in both are the training's. The score is fitted as counts where it has
+    The loss is smooth in everything a seed learns. Several components in the score only may be an artefact of
+    the metric; components in both are due to the training. The score is fitted as counts where it has
     `trials`, a loss by Gaussians. A diverged seed's score is 0; it has no loss, and is left out of the fit
     and the histogram of the loss (its share is missing there), but ranks last in the correlation.
 
     Args:
         frame: results with both metrics.
         metric: in [0, 1].
-        null: an unbounded metric, small where the model is good.
+        loss: an unbounded metric, lower is better.
         split, length: the test of `metric`; may be left out where there is one only.
         bins: number of bins of each histogram.
-        bootstraps: resamples of each fit; without, `bimodal` rests on BIC, the valley and the dip alone.
+        bootstraps: resamples of each fit; with 0, `bimodal` rests on BIC, the valley and the dip test only.
         key: int or JAX key.
 
     Raises:
@@ -209,7 +208,7 @@ def side_by_side(
     scores = _ends(one_test(final(rows_of(frame, metric)), metric, split, length)).with_columns(
         pl.col("value").fill_null(0.0)
     )
-    losses = _ends(one_test(final(rows_of(frame, null)), null, None, None))
+    losses = _ends(one_test(final(rows_of(frame, loss)), loss, None, None))
     fitted = {"bootstraps": bootstraps, "key": key}
     rows = []
     for row in cell_labels(frame).select("cell", "label", "scale").rows(named=True):
@@ -219,16 +218,16 @@ def side_by_side(
             continue
         rows.append({**row, "metric": metric, **_shape(scores.filter(of_cell), **fitted)})
         rows.append(
-            {**row, "metric": null, **_shape(losses.filter(of_cell), **fitted), **_related(seeds, key)}
+            {**row, "metric": loss, **_shape(losses.filter(of_cell), **fitted), **_related(seeds, key)}
         )
     named = cell_labels(frame).select("cell", "label")
     counted = [
         _histogram(part.join(named, on="cell", maintain_order="left"), bins, proportion).with_columns(
             metric=pl.lit(name)
         )
-        for name, part, proportion in ((metric, scores, True), (null, losses, False))
+        for name, part, proportion in ((metric, scores, True), (loss, losses, False))
     ]
-    return SideBySide(pl.DataFrame(rows, schema=SHAPES).fill_nan(None), pl.concat(counted))
+    return LossComparison(pl.DataFrame(rows, schema=SHAPES).fill_nan(None), pl.concat(counted))
 
 
 def _ends(rows: pl.DataFrame) -> pl.DataFrame:

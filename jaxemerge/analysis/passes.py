@@ -72,7 +72,7 @@ class _Table:
 
 
 def has_task_scaling(passes: pl.DataFrame) -> bool:
-    """Whether there are scales enough for a law and one to foretell, and any pass below the largest."""
+    """Whether there are enough scales for a law and one to predict, and any pass below the largest."""
     sizes = passes.filter(pl.col("parameters").is_not_null())["parameters"].unique().sort()
     if len(sizes) <= LEAST or passes["cell"].n_unique() != len(sizes):
         return False
@@ -89,20 +89,20 @@ def task_scaling(
     item_bootstraps: int = 100,
     key: Any = 0,
 ) -> PassScaling:
-    """Fits the task scaling law to pass counts of a model series and compares what it foretells.
+    """Fits the task scaling law to the pass counts of a model series, and tests its predictions.
 
-    The scale is the number of non-embedding parameters, one cell for each. Seeds are the resampling unit, at
-    each scale by themselves: for the average rate as `fit_task_scaling` does, for items all of a seed's
-    together, so that the average of the items' laws has the interval of seeds too. Where an item has no pass
-    at the scales fitted, its answer loss foretells its rate (`predict_from_loss`).
+    The scale is the number of non-embedding parameters, one cell for each. Seeds are resampled
+    independently at each scale: for the average rate as in `fit_task_scaling`, for items keeping all items of
+    a seed together, so that the average of the items' laws has an interval over seeds too. Where an item has
+    no pass at the scales fitted, its rate is predicted from its answer loss (`predict_from_loss`).
 
     Intervals are too narrow with few seeds: of 40 planted populations of 11 seeds and five items of different
-    laws, 95 % intervals held the true rate at the scale foretold in 33 item by item, and in 26 by one law of
-    the average, which an average of different laws does not follow.
+    laws, 95 % intervals held the true rate at the predicted scale in 33 item by item, and in 26 by one law of
+    the average, as an average of different laws does not follow a law.
 
     Args:
         passes: a row per seed and item, as an experiment with `pass_until` keeps them.
-        held_out: how many of the largest scales are foretold.
+        held_out: number of the largest scales to predict.
         confidence: probability in (0, 1).
         bootstraps: of the law of the average.
         item_bootstraps: of the items' laws together.
@@ -119,7 +119,7 @@ def task_scaling(
     n = len(table.scales) - held_out
     if held_out < 1 or n < LEAST:
         raise ValueError(
-            f"held_out={held_out}: of {len(table.scales)} scales at least 1 is foretold, {LEAST} are fitted"
+            f"held_out={held_out}: of {len(table.scales)} scales at least 1 is predicted, {LEAST} are fitted"
         )
     rng = generator(key)
     known = table.fitted(n)
@@ -242,7 +242,7 @@ def _average(
     confidence: float,
     rng: np.random.Generator,
 ) -> Estimate:
-    """The mean over items of what their laws foretell, [M], with the percentiles of other seeds."""
+    """The mean over items of the predictions of their laws, [M], with percentiles over resampled seeds."""
     instead = np.zeros((len(known.items), len(at))) if relation is None else np.asarray(relation.rate.value)
     n_seeds = known.units.passes.shape[1]
     means = []
@@ -256,7 +256,7 @@ def _average(
 
 
 def _filled(laws: TaskScaling, at: Array, instead: Array) -> Array:
-    """What laws foretell [I, M], and something else where an item has none."""
+    """Predictions of the laws [I, M], replaced where an item has no law."""
     value = np.asarray(laws.predict(at).value)
     return np.where(np.isnan(value), instead, value)
 
@@ -284,12 +284,12 @@ def _items(table: _Table, laws: TaskScaling, confidence: float) -> pl.DataFrame:
 
 
 def _predicted(ahead: dict[str, Estimate], measured: pl.DataFrame) -> pl.DataFrame:
-    """What was foretold by level and scale, beside what was measured."""
+    """Predicted and measured rates by level and scale."""
     rows = []
     for level, estimate in ahead.items():
         ends = estimate.interval
-        foretold = zip(*map(np.atleast_1d, (estimate.value, ends.low, ends.high)), strict=True)
-        for row, (value, low, high) in zip(measured.rows(named=True), foretold, strict=True):
+        predictions = zip(*map(np.atleast_1d, (estimate.value, ends.low, ends.high)), strict=True)
+        for row, (value, low, high) in zip(measured.rows(named=True), predictions, strict=True):
             seen = row["value"], row["low"], row["high"]
             rows.append(
                 (level, row["scale"], value, low, high, *seen, bool(low <= seen[2] and seen[1] <= high))

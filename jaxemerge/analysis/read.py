@@ -1,4 +1,4 @@
-"""How do anyone's results become a frame that all of the analysis and the report work on?"""
+"""Converts results of other programs into a frame of the results schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which columns do results have, what are cells and tests called, and how did every seed end up?"""
+"""Columns of a frame of results, labels of cells and tests, and final scores of every seed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_loss(metric: str) -> bool:
 
 
 def require(frame: pl.DataFrame, *columns: str) -> None:
-    """Refuses a frame that lacks some of the columns.
+    """Rejects a frame that lacks some of the columns.
 
     Raises:
         ValueError: naming every missing column.
@@ -53,7 +53,7 @@ def rows_of(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
 
 
 def one_test(rows: pl.DataFrame, metric: str, split: str | None, length: int | None) -> pl.DataFrame:
-    """The rows of one split and length, either of which may be left out where there is one only.
+    """The rows of one split and length, either of which may be omitted where there is only one.
 
     Raises:
         ValueError: if the choice leaves no test or several, naming the tests there are.
@@ -139,7 +139,7 @@ def cell_labels(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def forms_a_curve(labels: pl.DataFrame) -> bool:
-    """Whether the cells lie one after the other along the scale, so that a line may join them.
+    """Whether the cells have distinct scales, so that a line may join them.
 
     False for one or two cells, for grids with several cells at one scale, and for cells of (nearly) one size.
 
@@ -153,7 +153,7 @@ def forms_a_curve(labels: pl.DataFrame) -> bool:
 
 
 def with_test_label(frame: pl.DataFrame) -> pl.DataFrame:
-    """Adds the column `test`, what was tested: "length 30", or "all items" where length means nothing.
+    """Adds the column `test`: "length 30", or "all items" where there is no length.
 
     The split is named only where the frame has several.
     """
@@ -223,7 +223,7 @@ def _naming_columns(cells: pl.DataFrame) -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    """Without line breaks of any kind: U+2028 would end a string in the expressions that Vega-Lite writes."""
+    """Without line breaks: U+2028 would end a string in the expressions of Vega-Lite."""
     return " ".join(text.split())
 
 
@@ -264,7 +264,7 @@ def final(frame: pl.DataFrame) -> pl.DataFrame:
 def final_scores(frame: pl.DataFrame, metric: str = "exact_match") -> pl.DataFrame:
     """Final scores of one metric, labelled and in order: by scale of the cell, then by test, then by seed.
 
-    A diverged seed's NaN is score 0: it failed, and it counts.
+    The NaN of a diverged seed becomes 0: a failure that counts.
 
     Returns:
         The rows of `final` for this metric, with the columns label, test, rank and scale added.
@@ -280,12 +280,12 @@ def final_scores(frame: pl.DataFrame, metric: str = "exact_match") -> pl.DataFra
 
 
 MAIN = "exact_match"
-# Measured beside the scores, and never what a study is about.
+# Measured along with the scores, and never the main metric.
 COMPANIONS = ("train_loss", "grad_norm", "answer_nll", "token_accuracy")
 
 
 def is_share(frame: pl.DataFrame, metric: str) -> bool:
-    """Whether a metric is a share in [0, 1]: it has trials, or lies there and has not the name of a loss.
+    """Whether a metric is a share in [0, 1]: it has trials, or lies there and is not named like a loss.
 
     Raises:
         ValueError: if columns or the metric are missing.
@@ -297,7 +297,7 @@ def is_share(frame: pl.DataFrame, metric: str) -> bool:
 
 
 def never_right(frame: pl.DataFrame, metric: str) -> bool:
-    """Whether no run that went well ever scores above 0, such as where only luck gets a text right."""
+    """Whether every run that did not diverge scores 0 throughout, such as on exact match of random text."""
     rows = rows_of(frame, metric).filter(~pl.col("diverged"), pl.col("step") > 0)
     return rows.height > 0 and bool((rows["value"].fill_null(0.0) == 0).all())
 
@@ -305,7 +305,7 @@ def never_right(frame: pl.DataFrame, metric: str) -> bool:
 def main_metric(frame: pl.DataFrame) -> str | None:
     """`exact_match`, else the first share in [0, 1], else the first metric; None where there are none.
 
-    Those that are measured beside the scores (training loss, gradient norm, ...) do not count.
+    Companions of the scores (training loss, gradient norm, ...) do not count.
 
     Raises:
         ValueError: if columns are missing.

@@ -68,7 +68,7 @@ class SuccessFit(NamedTuple):
         return pl.DataFrame(numbers, schema=schema, orient="row").fill_nan(None)
 
     def lines(self) -> pl.DataFrame:
-        """fit, scale, value: P(success) as the curve, the best step and the rising shares have it."""
+        """fit, scale, value: P(success) of the curve, of the best step and of the monotone fit."""
         known = self.cells["scale"].to_numpy()
         places = np.geomspace(known.min(), known.max(), PLACES)
         parts = {"logistic curve": (places, self.curve.probability(places))}
@@ -87,7 +87,7 @@ class SuccessFit(NamedTuple):
         return pl.concat(drawn).fill_nan(None)
 
     def means(self) -> pl.DataFrame:
-        """scale, value: the mean of the successes as the power law has it; no row without a law."""
+        """scale, value: the mean of the successes by the power law; no rows without a law."""
         if np.isnan(self.law.exponent.value):
             return pl.DataFrame(schema={"scale": pl.Float64, "value": pl.Float64})
         held = self.law.scale[self.law.n_success > 0]
@@ -152,7 +152,7 @@ def success_fit(
 
 
 def _joint(cells: pl.DataFrame, successes: np.ndarray) -> SuccessCurve | None:
-    """A curve in depth and width, where the cells vary both and not in step with each other."""
+    """A curve in depth and width, where the cells vary both independently."""
     if cells["depth"].null_count() or cells["width"].null_count():
         return None
     sizes = cells.select("depth", "width").to_numpy().astype(np.float64)

@@ -1,4 +1,4 @@
-"""What do single seeds share: rankings between outcomes, variance by source, curves along the scale?"""
+"""Single seeds: correlations between outcomes, variance by source, and curves along the scale."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def variance_shares(
     length: int | None = None,
     key: Any = 0,
 ) -> pl.DataFrame:
-    """Shares of the variance over runs due to the init seed, the data seed and the two together.
+    """Shares of the variance over runs due to the init seed, the data seed and their interaction.
 
     Only cells whose runs cross two or more init seeds with two or more data seeds, every pair once, can tell
     them apart; the others have no row.
@@ -142,7 +142,7 @@ def _metrics(frame: pl.DataFrame, split: str | None, length: int | None) -> pl.D
 
 
 def _pairs(rows: pl.DataFrame, name: str, key: Any) -> pl.DataFrame:
-    """Correlations between all pairs of the outcomes that `name` tells apart."""
+    """Correlations between all pairs of outcomes, which differ in the column `name`."""
     value = pl.when(pl.col("diverged") | ~pl.col("value").is_finite()).then(None).otherwise(pl.col("value"))
     outcomes = rows.with_columns(value=value)
     worst = pl.col("value").max().over(name).fill_null(0.0) + 1.0

@@ -1,4 +1,4 @@
-"""What does a file of anyone's results hold, and are its entries what they should be?"""
+"""Files of results from other programs: their rows, and the types of their entries."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def counts(values: pl.Series, name: str, least: int = 0) -> pl.Series:
 
 
 def ordinals(values: pl.Series, name: str) -> pl.Series:
-    """Seeds as i64; names that are no whole numbers are numbered in order of their first appearance.
+    """Seeds as i64; names that are not whole numbers are numbered in order of their first appearance.
 
     Raises:
         ValueError: if a value is missing, naming its row.

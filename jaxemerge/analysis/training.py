@@ -29,8 +29,8 @@ def learning_curves(
 ) -> pl.DataFrame:
     """One row per seed and evaluation step of one metric on one test.
 
-    A diverged seed's missing value is the worst there is: 0 where the metric is a proportion (it has
-    `trials`), else infinite.
+    The missing value of a diverged seed becomes the worst possible one: 0 where the metric is a proportion
+    (it has `trials`), else infinite.
 
     Args:
         frame: results.
@@ -98,13 +98,13 @@ def representative_curves(curves: pl.DataFrame, most: int = 60) -> pl.DataFrame:
 
 
 class Survival(NamedTuple):
-    """Populations before their breakthrough.
+    """Survival curves and medians of the time of breakthrough.
 
     Attributes:
         curves: cell, label, step, survival, low, high: the share of seeds that have not broken through
             after a step, with its pointwise interval; from step 0 to the last, in order of scale.
         medians: cell, label, seeds, broken (seeds that broke through), median, low, high: the step by which
-            half of the seeds have; infinite where that is never seen.
+            half of the seeds have; infinite where that is not observed.
         p_value: of a log-rank test that all cells break through at one rate; NaN with one cell only, or
             without a breakthrough.
         doubling: factor by which twice the scale multiplies the rate of breakthroughs (Cox regression); None
@@ -154,7 +154,7 @@ def breakthroughs(
 
 
 def survival(times: pl.DataFrame, *, confidence: float = 0.95) -> Survival:
-    """Kaplan-Meier curves and medians of every cell, and whether the cells differ.
+    """Kaplan-Meier curves and medians of every cell, with a log-rank test between cells.
 
     Args:
         times: what `breakthroughs` returns; at least one seed.

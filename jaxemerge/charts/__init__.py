@@ -31,8 +31,8 @@ from .metrics import induced_versions as induced_versions
 from .metrics import metric_panel as metric_panel
 from .metrics import per_token_models as per_token_models
 from .metrics import resolution_panel as resolution_panel
+from .mixtures import loss_comparison as loss_comparison
 from .mixtures import mixture_grid as mixture_grid
-from .mixtures import null_grid as null_grid
 from .passes import growth_classes as growth_classes
 from .passes import instance_grid as instance_grid
 from .passes import rate_against_loss as rate_against_loss

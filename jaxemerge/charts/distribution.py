@@ -153,7 +153,7 @@ def histogram_grid(
 ) -> alt.FacetChart | alt.VConcatChart:
     """Histograms of the final scores: rows are cells by scale, columns tests; atoms at 0 and 1 stand apart.
 
-    Heights are on a square-root scale, so that single seeds can be seen beside a floor of most of them. Many
+    Heights are on a square-root scale, so that single seeds are visible next to a floor of most of them. Many
     tests of several splits make a grid per split, one below the other.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What do the laws of the loss look like beside the runs they were fitted to?"""
+"""Laws of the loss, drawn over the runs they were fitted to."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def training_envelope(found: Envelope, curves: pl.DataFrame) -> alt.HConcatChart
 
 
 def exponent_intervals(exponents: pl.DataFrame) -> alt.LayerChart:
-    """The exponent a of N_opt against C by approach: these runs' and those in print, with their intervals.
+    """The exponent a of N_opt against C by approach: of these runs and published, with intervals.
 
     Args:
         exponents: what `jaxemerge.analysis.ScalingLaws.exponents` returns.
@@ -169,7 +169,7 @@ def exponent_intervals(exponents: pl.DataFrame) -> alt.LayerChart:
 
 
 def ladder_steps(found: Ladder, laws: ScalingLaws) -> alt.HConcatChart:
-    """Left accuracy against loss with the fitted link, right accuracy against the whole chain's prediction.
+    """Left accuracy against loss with the fitted link, right accuracy against the prediction of both steps.
 
     Args:
         found: of `laws`.
@@ -188,7 +188,7 @@ def ladder_steps(found: Ladder, laws: ScalingLaws) -> alt.HConcatChart:
 
 
 def predicted_against_held_out(runs: pl.DataFrame) -> alt.LayerChart:
-    """Losses of the larger runs against what the law of the smaller says of them, with its interval.
+    """Losses of the larger runs against predictions from the smaller ones, with their intervals.
 
     Args:
         runs: of `jaxemerge.analysis.HeldOut`.

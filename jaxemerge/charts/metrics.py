@@ -174,9 +174,9 @@ DASHES = ([1, 0], [6, 3], [2, 2])
 
 
 def resolution_panel(seen: pl.DataFrame, smaller: pl.DataFrame, scale: str) -> alt.HConcatChart:
-    """Left: mean scores on a log axis with what the test can see; right: seeds at 0 against its size.
+    """Left: mean scores on a log axis with the limits of the test; right: seeds at 0 against its size.
 
-    Cells with a mean of 0 are marked at the limit of all their seeds, by triangles: they are somewhere below.
+    Cells with a mean of 0 are triangles at the limit of all their seeds.
 
     Args:
         seen: what `jaxemerge.analysis.resolution` returns.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from jaxemerge.analysis import SideBySide, histogram
+from jaxemerge.analysis import LossComparison, histogram
 from jaxemerge.analysis.distribution import BETWEEN, ONE, ZERO
 
 from .distribution import BAR, GAP, KINDS
@@ -91,11 +91,11 @@ def _cuts(curves: pl.DataFrame) -> pl.DataFrame:
 COLOURS = (BETWEEN_COLOUR, "#b8860b")
 
 
-def null_grid(found: SideBySide) -> alt.HConcatChart:
+def loss_comparison(found: LossComparison) -> alt.HConcatChart:
     """One row per cell: its seeds' final scores on the left, their final losses on the right.
 
     Args:
-        found: of `jaxemerge.analysis.side_by_side`.
+        found: of `jaxemerge.analysis.compare_with_loss`.
     """
     labels = in_order(found.table, "label")
     columns = [

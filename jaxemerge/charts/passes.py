@@ -1,4 +1,4 @@
-"""Do pass rates follow the task scaling law, and does it foretell the largest model?"""
+"""Pass rates against scale, with the task scaling law and its predictions."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ GROWTH = {
 def task_scaling(
     rates: pl.DataFrame, law: TaskScaling, scale: str = "parameters", *, band: bool = True
 ) -> alt.HConcatChart:
-    """P(pass) of one curve against scale with its law, on both axes on which it can be read.
+    """P(pass) of one curve against scale with its law, on two axes.
 
-    Left: P on a log axis. Right: F = ln(-ln P), on which the law is a straight line. Cells that were not
-    fitted are drawn in another colour: what was foretold is the line there. Rates that were never seen are
-    triangles at their upper limit.
+    Left: P on a log axis. Right: F = ln(-ln P), on which the law is a straight line. Cells that were held out
+    have another colour; the line is the prediction there. Cells without a pass are triangles at their upper
+    limit.
 
     Args:
         rates: scale, value, low, high, unseen, held_out; one row per scale.

@@ -1,4 +1,4 @@
-"""What do all charts look like? One theme, colours that colour-blind readers can tell apart, one width."""
+"""Theme, colours and axes of all charts; the colours are safe for colour-blind readers."""
 
 from __future__ import annotations
 

@@ -31,8 +31,7 @@ def contents(
     main = metric or main_metric(frame)
     of_loss = [*laws(frame), *pass_rates(passes)]
     share = main is not None and is_share(frame, main)
-    # No exact answer anywhere is a result, but not what was asked beside a law of the loss, or where none can
-    # be sure of one.
+    # If no run has an exact answer, and the study is about the loss, the report is about the loss.
     if main is None or not share or ((of_loss or best_loss) and never_right(frame, main)):
         headline.append(f"{_missing(frame, main)}: there are no scores to describe.")
         shown = loss_metric(frame) if share else main
@@ -66,4 +65,4 @@ def _missing(frame: pl.DataFrame, main: str | None) -> str:
     if main is None:
         return "Exact match was not measured"
     name = metric_name(main).capitalize()
-    return f"{name} is 0 for every run" if is_share(frame, main) else f"{name} is no share of items"
+    return f"{name} is 0 for every run" if is_share(frame, main) else f"{name} is not a share of items"

@@ -9,10 +9,11 @@ import polars as pl
 
 from jaxemerge import charts
 from jaxemerge.analysis import ScalingLaws, has_laws, scaling_laws
+from jaxemerge.analysis.findings import in_words
 from jaxemerge.analysis.laws import HeldOut
 from jaxemerge.charts.laws import APPROACHES, ladder_lines, steps_of
 from jaxemerge.charts.theme import metric_name
-from jaxemerge.stats import Envelope, Estimate, IsoFlop, Ladder, ParametricLoss
+from jaxemerge.stats import Envelope, IsoFlop, Ladder, ParametricLoss
 
 from .page import Figure, figure
 
@@ -39,7 +40,7 @@ def laws(frame: pl.DataFrame) -> Iterator[Figure]:
 
 def _parametric(law: ParametricLoss, found: ScalingLaws, name: str) -> Figure:
     lowest = float(law.loss.min())
-    numbers = ", ".join(f"{n} {_in_words(getattr(law, n))}" for n in ("E", "A", "alpha", "B", "beta"))
+    numbers = ", ".join(f"{n} {in_words(getattr(law, n))}" for n in ("E", "A", "alpha", "B", "beta"))
     return figure(
         "law_contours",
         f"How does {name} depend on size and data? E + A / N^alpha + B / D^beta",
@@ -61,7 +62,7 @@ def _isoflop(law: IsoFlop, found: ScalingLaws) -> Figure:
         "Which model size is best at each budget? IsoFLOP profiles",
         "Left, the runs of each budget with a parabola in ln N and its minimum; right, the minima with 95% "
         f"intervals and their power law. The best sizes are {listed}: N_opt goes as C to the power "
-        f"{_in_words(law.law.a)}.",
+        f"{in_words(law.law.a)}.",
         charts.isoflop_profiles(law, found.runs),
     )
 
@@ -72,20 +73,21 @@ def _envelope(law: Envelope, found: ScalingLaws) -> Figure:
         "Which model size is best at each moment of training? The envelope of the curves",
         "Left, the loss of every run along its training, with the lowest of all sizes (thick); right, the "
         "size that reaches it; diamonds mark when each size is best between its neighbours, and the line is "
-        f"their power law: N_opt goes as C to the power {_in_words(law.law.a)}. Along "
-        "a cosine the loss lies above that of a training which ends there, so that this is the roughest of "
-        "the three approaches.",
+        f"their power law: N_opt goes as C to the power {in_words(law.law.a)}. Along "
+        "a cosine the loss lies above that of a training which ends there, so that this is the least "
+        "accurate of the three approaches.",
         charts.training_envelope(law, steps_of(found)),
     )
 
 
 def _exponents(found: ScalingLaws) -> Figure:
-    own = [f"{_in_words(law.a)} by approach {APPROACHES[law.approach]}" for law in found.laws()]
+    own = [f"{in_words(law.a)} by approach {APPROACHES[law.approach]}" for law in found.laws()]
     return figure(
         "exponents",
-        "Do the approaches agree, and with those in print?",
-        "The exponent a of the best model size against training FLOPs. These runs say "
-        f"{'; '.join(own)}. Below are exponents of language models as printed; they need not hold here.",
+        "Do the approaches agree with each other and with published exponents?",
+        "The exponent a of the best model size against training FLOPs. For these runs "
+        f"it is {'; '.join(own)}. Below are published exponents of language models, which need not hold "
+        "here.",
         charts.exponent_intervals(found.exponents()),
         found.exponents(),
     )
@@ -97,9 +99,9 @@ def _ladder(law: Ladder, found: ScalingLaws) -> Figure:
     return figure(
         "ladder",
         "From size and data to the loss, and from the loss to accuracy",
-        "Left, accuracy against loss with the fitted sigmoid; right, measured accuracy against what both "
-        "steps say of N and D, with 95% intervals; on the dashed line they agree. The chain is off by "
-        f"{miss:.2g} on average, on the runs it was fitted to.",
+        "Left, accuracy against loss with the fitted sigmoid; right, measured accuracy against the "
+        "prediction of both steps from N and D, with 95% intervals; the dashed line is equality. The mean "
+        f"absolute error is {miss:.2g} on the runs it was fitted to.",
         charts.ladder_steps(law, found),
         chain,
     )
@@ -111,10 +113,10 @@ def _held_out(held: HeldOut, name: str) -> Figure:
     inside = runs.filter(pl.col("loss").is_between(pl.col("low"), pl.col("high"))).height
     return figure(
         "held_out",
-        "Would the smaller runs have told of the larger?",
-        f"The law was fitted again to the runs of at most {held.limit:.2g} FLOPs; here is what it foretells "
-        f"of the {name} of the {runs.height} others, with 95% intervals of the law, against what was "
-        f"measured. Predictions are off by {np.abs(off).mean():.1%} on average, {off.mean():+.1%} with their "
+        "Do the smaller runs predict the larger ones?",
+        f"The law was fitted again to the runs of at most {held.limit:.2g} FLOPs; here are its predictions "
+        f"for the {name} of the {runs.height} others, with 95% intervals of the law, against the measured "
+        f"values. Predictions are off by {np.abs(off).mean():.1%} on average, {off.mean():+.1%} with their "
         f"sign; the interval holds {inside} of {runs.height}. It leaves out the scatter of runs.",
         charts.predicted_against_held_out(runs),
         runs,
@@ -122,10 +124,4 @@ def _held_out(held: HeldOut, name: str) -> Figure:
 
 
 def _notes(found: ScalingLaws) -> str:
-    return f" Not all could be fitted, or without a warning: {'; '.join(found.notes)}." if found.notes else ""
-
-
-def _in_words(estimate: Estimate) -> str:
-    value, low, high = (float(v) for v in (estimate.value, estimate.interval.low, estimate.interval.high))
-    interval = "" if np.isnan(low) else f" [{low:.3g}, {high:.3g}]"
-    return f"{value:.3g}{interval}"
+    return f" Warnings and failed fits: {'; '.join(found.notes)}." if found.notes else ""

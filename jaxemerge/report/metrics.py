@@ -66,9 +66,9 @@ def emergences(
     seen = resolution(ends, metric, **one_test)
     yield figure(
         "resolution",
-        f"What can the test not see? {metric_name(metric).capitalize()} at {found['test']}",
-        "Left: the mean over seeds of every cell, on a log axis, with the least score that one seed can have "
-        "and the rates that a seed, or all seeds together, may have with 95% confidence without passing an "
+        f"What can the test not resolve? {metric_name(metric).capitalize()} at {found['test']}",
+        "Left: the mean over seeds of every cell, on a log axis, with the smallest nonzero score of a seed "
+        "and the 95% upper limits of the rate of one seed, or of all seeds together, that pass no "
         "item; triangles are cells without a pass, at that limit. Right: how many seeds would have scored 0 "
         f"on a smaller test, of random items of this one. {_resolution_words(seen)}",
         charts.resolution_panel(seen, smaller_tests(ends, metric, **one_test), scale),
@@ -102,12 +102,12 @@ def _per_token(frame: pl.DataFrame, scale: str) -> Figure:
     together = table.filter(pl.col("exact") > pl.col("exact_model") + TOGETHER).height
     return figure(
         "per_token",
-        "Would tokens that are right by themselves give this exact match?",
-        "Dots are means over seeds. If each of the L tokens of an answer is right with probability p by "
-        "itself, exact match is p^L and L (1 - p) tokens are wrong: solid with the p of a cell that makes "
-        f"its exact answers likeliest, dashed with each seed's own token accuracy. In {together} of "
+        "Do independent errors of tokens explain exact match?",
+        "Dots are means over seeds. If each of the L tokens of an answer is right independently with "
+        "probability p, exact match is p^L and L (1 - p) tokens are wrong: solid with the most likely p "
+        f"of a cell, dashed with each seed's own token accuracy. In {together} of "
         f"{table.height} places exact match is more than {TOGETHER:g} above the dashed line: there the "
-        "errors of a seed come together, in some items and not in others.",
+        "errors of a seed are concentrated in some items.",
         charts.per_token_models(table, scale),
         table,
     )
@@ -122,7 +122,7 @@ def _induced(frame: pl.DataFrame, one_test: dict[str, Any], scale: str, test: st
     said = f"The emergence scores are {', '.join(listed)}." if listed else "No version moves with scale."
     return figure(
         "induced",
-        f"How sharp can the metric make it? At {test}",
+        f"How sharp does a harsher metric make it? At {test}",
         "The same outputs under harsher versions of two metrics. Left: mean token accuracy, and the share "
         "of seeds whose token accuracy is at a threshold or above. Right: the probability that k different "
         f"items are all exactly right. {said}",
@@ -189,6 +189,6 @@ def _resolution_words(seen: pl.DataFrame) -> str:
     row = blind.row(-1, named=True)
     cells = "1 cell" if blind.height == 1 else f"{blind.height} cells"
     return (
-        f"{words} In {cells} no seed passes any item; for {row['label']} this says that the average "
-        f"rate is below {row['pooled_limit']:.2g}, not that it is 0."
+        f"{words} In {cells} no seed passes any item; for {row['label']} the average "
+        f"rate is then below {row['pooled_limit']:.2g}, but not known to be 0."
     )

@@ -10,6 +10,7 @@ import polars as pl
 
 from jaxemerge import charts
 from jaxemerge.analysis import PassScaling, has_task_scaling, task_scaling
+from jaxemerge.analysis.findings import in_words
 from jaxemerge.charts.passes import GROWTH
 
 from .page import Figure, figure
@@ -45,15 +46,15 @@ def _law(found: PassScaling) -> Figure:
     law = found.law
     return figure(
         "task_scaling",
-        "Is the largest model as the smaller ones foretell? The task scaling law",
+        "Do the smaller models predict the largest? The task scaling law",
         "Probability that a sampled answer passes, mean over items and seeds, with 95% bootstrap intervals "
         "over seeds; sampling went on until the passes were there or a cap was reached, so that rates far "
-        "below one item of a test are seen. The line is P = exp(-c N^-alpha), fitted without the largest "
+        "below one item of a test are measured. The line is P = exp(-c N^-alpha), fitted without the largest "
         f"model; its band is a 95% bootstrap over seeds. At {least['label']} {_rate(least)} in "
-        f"{least['samples']:,} samples. alpha is {_in_words(law.alpha)}; growth is {law.growth.name} (bend "
-        f"{_in_words(law.growth.bend)}). {' '.join(map(_foretold, found.predicted.rows(named=True)))}",
+        f"{least['samples']:,} samples. alpha is {in_words(law.alpha)}; growth is {law.growth.name} (bend "
+        f"{in_words(law.growth.bend)}). {' '.join(map(_prediction, found.predicted.rows(named=True)))}",
         charts.task_scaling(rates, law),
-        pl.concat([rates, found.predicted.rename({"value": "foretold"})], how="diagonal_relaxed"),
+        pl.concat([rates, found.predicted.rename({"value": "predicted"})], how="diagonal_relaxed"),
     )
 
 
@@ -63,15 +64,15 @@ def _rate(row: dict[str, Any]) -> str:
     return f"the rate is {row['value']:.2g}, seen"
 
 
-def _foretold(row: dict[str, Any]) -> str:
-    """One prediction beside its measurement."""
+def _prediction(row: dict[str, Any]) -> str:
+    """One prediction and its measurement."""
     level = {"dataset": "Fitted to the average", "instance": "Fitted item by item"}[row["level"]]
     measured = f"{row['measured']:.3g} [{row['measured_low']:.3g}, {row['measured_high']:.3g}]"
     if row["value"] is None:
-        return f"{level}, the law foretells nothing; measured: {measured}."
+        return f"{level}, the law predicts nothing; measured: {measured}."
     ends = f"{row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
     return (
-        f"{level}, the law foretells {ends} at {row['scale']:,.0f} parameters; measured: {measured}: the "
+        f"{level}, the law predicts {ends} at {row['scale']:,.0f} parameters; measured: {measured}: the "
         f"intervals {'meet' if row['meet'] else 'do not meet'}."
     )
 
@@ -107,11 +108,11 @@ def _against_loss(found: PassScaling) -> Figure:
     curve = pl.DataFrame({"loss": places, "value": relation.rate_at(places)})
     return figure(
         "rate_against_loss",
-        "Does the answer loss tell the rate, also where nothing passes?",
+        "Does the answer loss predict the rate, even where nothing passes?",
         "Each dot is one item at one scale: mean rate against mean answer loss over the seeds. The line is "
         "F = ln(-ln P) straight in ln(loss), fitted without the largest scale; its slope is "
-        f"{_in_words(relation.slope)}, and would be 1 if only the reference passes and seeds were alike, as "
-        "then P = exp(-loss). Items without a pass are foretold by it.",
+        f"{in_words(relation.slope)}, and would be 1 if only the reference passes and seeds were alike, as "
+        "then P = exp(-loss). The rates of items without a pass are predicted from it.",
         charts.rate_against_loss(rows, curve),
     )
 
@@ -143,8 +144,3 @@ def _growth(found: PassScaling) -> Figure:
         charts.growth_classes(table.drop_nulls("bend")),
         table,
     )
-
-
-def _in_words(estimate: Any) -> str:
-    value, low, high = (float(x) for x in (estimate.value, estimate.interval.low, estimate.interval.high))
-    return f"{value:.3g} [{low:.3g}, {high:.3g}]"

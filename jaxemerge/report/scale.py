@@ -22,9 +22,8 @@ from jaxemerge.analysis import (
     success_fit,
     two_sided_scale,
 )
-from jaxemerge.analysis.findings import percent
+from jaxemerge.analysis.findings import in_words, percent
 from jaxemerge.charts.scale import BANDED
-from jaxemerge.stats import Estimate
 
 from .page import Figure, figure
 
@@ -69,14 +68,14 @@ def sentences(fit: SuccessFit) -> list[str]:
 def _midpoint(fit: SuccessFit, title: str) -> str:
     middle = fit.curve.midpoint
     if math.isnan(middle.value):
-        return f"The shares do not tell at which {title} P(success) is half way up."
+        return f"The shares do not determine at which {title} P(success) is half way up."
     if not 0 < middle.value < math.inf:
         end = "above" if middle.value else "below"
         return f"P(success) is half way up somewhere {end} the scales of these cells."
     way = "down" if _falls(fit) else "up"
     return (
-        f"P(success) is half way {way} at {title} {_in_words(middle)}; its ceiling is "
-        f"{_in_words(fit.curve.ceiling, percent)}."
+        f"P(success) is half way {way} at {title} {in_words(middle, _number)}; its ceiling is "
+        f"{in_words(fit.curve.ceiling, percent)}."
     )
 
 
@@ -92,7 +91,7 @@ def _step(fit: SuccessFit) -> str:
             "No curve fits better than one step: these scales cannot tell a sudden change from a gradual one."
         )
     if p <= LEVEL:
-        return f"One sudden step between two levels is refused (bootstrap likelihood ratio, p = {p:.2g})."
+        return f"One sudden step between two levels is rejected (bootstrap likelihood ratio, p = {p:.2g})."
     return (
         f"One sudden step between two levels fits about as well (bootstrap likelihood ratio, p = {p:.2g}): "
         "these scales and seeds do not show that the change is gradual."
@@ -103,7 +102,7 @@ def _law(fit: SuccessFit, title: str) -> str:
     exponent = fit.law.exponent
     if math.isnan(exponent.value):
         return "Successes at fewer than two scales have no power law."
-    return f"The mean score of the successes goes as {title} to the power {_in_words(exponent)}."
+    return f"The mean score of the successes goes as {title} to the power {in_words(exponent, _number)}."
 
 
 def _depth_and_width(fit: SuccessFit) -> str:
@@ -116,12 +115,6 @@ def _depth_and_width(fit: SuccessFit) -> str:
         "With both in one curve the logits of success change, for every e-fold at the geometric mean of the "
         f"other, by: {', '.join(words)}."
     )
-
-
-def _in_words(estimate: Estimate, show: Any = None) -> str:
-    show = show or _number
-    low, high = estimate.interval.low, estimate.interval.high
-    return f"{show(estimate.value)} [{show(float(low))}, {show(float(high))}]"
 
 
 def _number(value: float | None) -> str:
@@ -187,8 +180,8 @@ def thresholds(ends: pl.DataFrame, found: dict[str, Any], threshold: float) -> F
     bands = "Bands hold a whole line with 95% probability (Kolmogorov), however the threshold is chosen. "
     return figure(
         "thresholds",
-        f"What if success meant more, or less? P(success) at {found['test']}",
-        "Each line falls from lax to strict definitions of success; where it is flat the threshold does not "
+        f"How does P(success) depend on the threshold of success? At {found['test']}",
+        "Each line is one cell; where it is flat the threshold does not "
         f"matter. {bands if scan['cell'].n_unique() <= BANDED else ''}"
         + _threshold_words(scan.filter(pl.col("cell") == found["cell"]), found["label"], threshold),
         charts.success_by_threshold(scan, threshold, found["metric"]),

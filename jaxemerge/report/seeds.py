@@ -84,7 +84,7 @@ def luck(frame: pl.DataFrame, found: dict[str, Any]) -> Iterator[Figure]:
         return
     yield figure(
         "correlations",
-        f"Does a seed's luck last? Correlations over seeds, {found['test']}",
+        f"Do the same seeds succeed elsewhere? Correlations over seeds, {found['test']}",
         "Spearman's correlation between the final outcomes of the same seeds: 1 if they rank alike, 0 if not "
         "at all; bold where a permutation test has p of 0.05 or less. "
         + " ".join(_luck_words(title, pairs) for title, pairs in drawn.items()),
@@ -109,8 +109,8 @@ def _luck_words(title: str, pairs: pl.DataFrame) -> str:
     size = float(np.median(pairs["correlation"].drop_nulls().abs()))
     pair = "pair is" if pairs.height == 1 else "pairs are"
     return (
-        f"Between {title}, {clear} of {pairs.height} {pair} related at {percent(LEVEL)}, not corrected for "
-        f"their number; the median size is {size:.2f}."
+        f"Between {title}, {clear} of {pairs.height} {pair} correlated at {percent(LEVEL)}, not corrected "
+        f"for multiple tests; the median size is {size:.2f}."
     )
 
 
@@ -122,9 +122,9 @@ def sources(ends: pl.DataFrame, found: dict[str, Any]) -> Iterator[Figure]:
     name = metric_name(found["metric"]).capitalize()
     yield figure(
         "variance",
-        f"Which of a seed's two random numbers decides? {name} at {found['test']}",
-        "Shares of the variance over runs that initialisation alone, data alone and only the two together "
-        "explain, with 95% intervals (two-way random effects). " + _source_words(shares),
+        f"Initialisation or data order? {name} at {found['test']}",
+        "Shares of the variance over runs due to initialisation, data order and their interaction, "
+        "with 95% intervals (two-way random effects). " + _source_words(shares),
         charts.variance_shares(shares),
         shares,
     )

@@ -46,7 +46,7 @@ def breakthrough_times(exact: pl.DataFrame, found: dict[str, Any], threshold: fl
     yield figure(
         "survival",
         f"How long do seeds take? Breakthroughs at {found['test']}",
-        f"Share of seeds whose {metric_name(metric)} has not yet come to stay at {threshold:g} or more, with "
+        f"Share of seeds whose {metric_name(metric)} has not yet stayed at {threshold:g} or more, with "
         "95% intervals (Kaplan-Meier); scores are known at evaluations only. A seed that never gets there is "
         f"counted until the end of its training. {findings.breakthrough_sentence(populations)} "
         + findings.length_sentence(populations.curves, found["label"]),
@@ -63,7 +63,7 @@ def training_loss(frame: pl.DataFrame) -> Iterator[Figure]:
     unit = "" if losses["tokens"].null_count() == losses.height else ", in nats per token"
     yield figure(
         "training_loss",
-        "Does the training loss tell the seeds apart?",
+        "Does the training loss distinguish the seeds?",
         f"Training loss of the same seeds{unit}; a diverged seed counts as an infinite loss. "
         + findings.loss_sentence(learning_curves(losses, "train_loss")),
         charts.learning_curves(losses, "train_loss"),

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from scipy.stats import spearmanr
 
-from jaxemerge.analysis import side_by_side
+from jaxemerge.analysis import compare_with_loss
 from synthetic import population_frame
 
 SEEDS = 120
@@ -33,7 +33,7 @@ def draws():
 def test_lumps_in_the_score_alone():
     rng, _, score = draws()
     loss = rng.normal(1.0, 0.1, SEEDS)
-    table = side_by_side(planted(score, loss)).table
+    table = compare_with_loss(planted(score, loss)).table
     assert table["metric"].to_list() == ["exact_match", "train_loss"]
     assert table["bimodal"].to_list() == [True, False]
     assert table["dip_p"][0] < 0.01 < 0.2 < table["dip_p"][1]
@@ -46,7 +46,7 @@ def test_lumps_in_the_score_alone():
 def test_lumps_in_both_that_go_together():
     rng, up, score = draws()
     loss = rng.normal(np.where(up, 0.5, 1.5), 0.1)
-    table = side_by_side(planted(score, loss)).table
+    table = compare_with_loss(planted(score, loss)).table
     assert table["bimodal"].to_list() == [True, True]
     assert table["dip_p"][1] < 0.01
     assert table["correlation"][1] == pytest.approx(spearmanr(score, loss).statistic)
@@ -57,7 +57,7 @@ def test_diverged_seeds_have_no_loss_and_rank_last():
     rng, up, score = draws()
     loss = rng.normal(np.where(up, 0.5, 1.5), 0.1)
     score[:3], loss[:3] = 0.0, np.nan
-    found = side_by_side(planted(score, loss))
+    found = compare_with_loss(planted(score, loss))
     assert found.table["diverged"].to_list() == [3, 3]
     expected = spearmanr(score, np.where(np.isnan(loss), 9, loss)).statistic
     assert found.table["correlation"][1] == pytest.approx(expected)
@@ -68,17 +68,17 @@ def test_diverged_seeds_have_no_loss_and_rank_last():
 @pytest.mark.parametrize("span", [1.5, 100.0])
 def test_bins_hold_every_seed(span):
     loss = np.geomspace(0.1, 0.1 * span, 7)
-    bins = side_by_side(planted(np.zeros(7), loss), bins=5).bins.filter(pl.col("metric") == "train_loss")
+    bins = compare_with_loss(planted(np.zeros(7), loss), bins=5).bins.filter(pl.col("metric") == "train_loss")
     counts, _ = np.histogram(np.log(loss) if span > 10 else loss, 5)
     assert bins["share"].to_list() == pytest.approx([c / 7 for c in counts if c])
     assert (bins["low"].min(), bins["high"].max()) == (loss[0], loss[-1])
 
 
 def test_one_seed_and_all_diverged():
-    alone = side_by_side(planted(np.array([60 / 121]), np.array([1.0]))).table
+    alone = compare_with_loss(planted(np.array([60 / 121]), np.array([1.0]))).table
     assert alone["bimodal"].to_list() == [False, False]
     assert alone["correlation"].to_list() == [None, None]
-    lost = side_by_side(planted(np.zeros(3), np.full(3, np.nan))).table
+    lost = compare_with_loss(planted(np.zeros(3), np.full(3, np.nan))).table
     assert lost["diverged"].to_list() == [3, 3]
     assert lost["bimodal"].to_list() == [False, None]
 
@@ -86,8 +86,8 @@ def test_one_seed_and_all_diverged():
 def test_refuses():
     frame = population_frame([(2, 64)], 3, (30, 40), (0, 7))
     with pytest.raises(ValueError, match="bins=0 must be at least 1"):
-        side_by_side(frame, bins=0)
+        compare_with_loss(frame, bins=0)
     with pytest.raises(ValueError, match="2 tests of exact_match; choose one of"):
-        side_by_side(frame)
+        compare_with_loss(frame)
     with pytest.raises(ValueError, match="metric='train_loss' is not in the frame"):
-        side_by_side(frame.filter(pl.col("metric") == "exact_match"), length=30)
+        compare_with_loss(frame.filter(pl.col("metric") == "exact_match"), length=30)

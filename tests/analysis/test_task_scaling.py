@@ -141,7 +141,7 @@ def test_what_cannot_be_fitted(counts):
         task_scaling(twice)
     for held_out in (0, 3):
         with pytest.raises(
-            ValueError, match=f"held_out={held_out}: of 5 scales at least 1 is foretold, 3 are"
+            ValueError, match=f"held_out={held_out}: of 5 scales at least 1 is predicted, 3 are"
         ):
             task_scaling(counts, held_out=held_out)
     with pytest.raises(ValueError, match="the frame lacks columns nll"):
@@ -165,9 +165,9 @@ def test_the_report_shows_them(counts, tmp_path, monkeypatch):
     names = {path.stem for path in (tmp_path / "charts").glob("*.png")}
     assert {"task_scaling", "instances", "rate_against_loss", "growth_classes"} <= names
     text = page.read_text()
-    assert "Fitted to the average, the law foretells" in text
-    assert "Fitted item by item, the law foretells" in text
+    assert "Fitted to the average, the law predicts" in text
+    assert "Fitted item by item, the law predicts" in text
     table = pl.read_csv(tmp_path / "tables" / "task_scaling.csv")
-    assert table["foretold"].drop_nulls().len() == 2
+    assert table["predicted"].drop_nulls().len() == 2
     few = write_report(frame, tmp_path / "few", title="A study", passes=counts.filter(parameters=1_000))
     assert "task scaling" not in few.read_text()

@@ -12,13 +12,13 @@ import vl_convert
 from jaxemerge import charts
 from jaxemerge.analysis import (
     breakthroughs,
+    compare_with_loss,
     correlations,
     distances,
     final_scores,
     mixtures,
     rank_curves,
     scale_column,
-    side_by_side,
     success_by_threshold,
     success_fit,
     summarise,
@@ -62,9 +62,11 @@ def of_one_test(frame, name):
         return charts.rank_curves(rank_curves(chosen), scale_column(chosen))
     if name == "success_curve":
         return charts.success_curve(success_fit(chosen, resamples=9))
-    if name == "null_grid":
+    if name == "loss_comparison":
         chosen, losses = chosen.filter(split="test"), frame.filter(metric="train_loss")
-        return charts.null_grid(side_by_side(pl.concat([chosen, losses]), split="test", length=length))
+        return charts.loss_comparison(
+            compare_with_loss(pl.concat([chosen, losses]), split="test", length=length)
+        )
     if name == "success_by_threshold":
         return charts.success_by_threshold(success_by_threshold(chosen), 0.2)
     return charts.survival_curves(survival(breakthroughs(chosen)).curves)
@@ -84,7 +86,10 @@ DRAW = (
         name: functools.partial(of_one_test, name=name)
         for name in ("mixture_grid", "distance_map", "rank_curves", "success_curve", "survival_curves")
     }
-    | {name: functools.partial(of_one_test, name=name) for name in ("null_grid", "success_by_threshold")}
+    | {
+        name: functools.partial(of_one_test, name=name)
+        for name in ("loss_comparison", "success_by_threshold")
+    }
 )
 
 
@@ -331,8 +336,8 @@ def test_ranked_seeds_are_drawn_with_their_numbers():
 
 def test_the_null_chart_has_every_seed_twice():
     frame = population_frame([(1, 64), (2, 64), (4, 64)], 13, (30,), (0, 7), diverged=1)
-    found = side_by_side(frame)
-    spec = charts.null_grid(found).to_dict()
+    found = compare_with_loss(frame)
+    spec = charts.loss_comparison(found).to_dict()
     for panel, metric in zip(spec["hconcat"], ("exact_match", "train_loss"), strict=True):
         rows = [row for row in values(panel, spec) if row["share"] is not None]
         expected = found.bins.filter(metric=metric)
@@ -349,7 +354,7 @@ def test_losses_over_decades_are_on_a_log_axis():
     for power, kind in ((3.0, "log"), (0.0, None)):
         spread = 10 ** (power * pl.col("init_seed") / 12) + 0.01 * pl.col("init_seed")
         wide = frame.with_columns(value=pl.when(loss).then(spread).otherwise("value"))
-        spec = charts.null_grid(side_by_side(wide)).to_dict()
+        spec = charts.loss_comparison(compare_with_loss(wide)).to_dict()
         assert spec["hconcat"][1]["spec"]["encoding"]["x"]["scale"].get("type") == kind
 
 
