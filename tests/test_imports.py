@@ -136,7 +136,7 @@ def test_allows_a_downward_import() -> None:
 
 
 # Packages whose modules import each other in one direction, inside functions and for types, too.
-WITHOUT_CIRCLES = ("tasks", "evaluation", "runner", "exports")
+WITHOUT_CIRCLES = ("tasks", "evaluation", "runner", "exports", "stats", "analysis", "charts", "report")
 
 
 def modules_imported(path: str, source: str, known: set[str]) -> set[str]:
@@ -173,6 +173,24 @@ def test_modules_import_each_other_in_one_direction(package: str) -> None:
     own = {path: source for path, source in sources().items() if path.startswith(f"{package}/")}
     assert len(own) > 3
     assert circles(own) == []
+
+
+def parts_of_stats(path: str, source: str) -> set[str]:
+    """Sub-packages of stats, besides its own, that a module of one imports anywhere."""
+    own, found = Path(path).parts[1], set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.level == 2 and node.module:
+            found.add(node.module.partition(".")[0])
+    return found - {own}
+
+
+def test_parts_of_stats_know_only_the_estimates() -> None:
+    inside = {path: source for path, source in sources().items() if re.match(r"stats/\w+/", path)}
+    assert len(inside) > 30
+    for path, source in inside.items():
+        assert parts_of_stats(path, source) <= ({"estimates"} - {Path(path).parts[1]}), path
+    planted = "if TYPE_CHECKING:\n    from ..laws.runs import columns"
+    assert parts_of_stats("stats/success/onset.py", planted) == {"laws"}
 
 
 @pytest.mark.parametrize(
