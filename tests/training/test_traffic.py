@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -235,6 +236,31 @@ def test_a_sum_over_devices_is_seen_to_talk() -> None:
     inputs = jax.ShapeDtypeStruct((4, 3), jnp.float32, sharding=NamedSharding(mesh, P("seed")))
     text = jax.jit(lambda x: x - jnp.mean(x, axis=0, keepdims=True)).lower(inputs).compile().as_text()
     assert collectives(parse(text)) != []
+
+
+def rows_of_product(x: jax.Array, weights: jax.Array, row: jax.Array) -> tuple[jax.Array, ...]:
+    """Reads and changes some rows of an array: kernels that need but a part of their operands."""
+    hidden = jnp.tanh(x @ weights) + 1
+    some = jax.lax.dynamic_slice_in_dim(hidden, row, 3)
+    changed = jax.lax.dynamic_update_slice_in_dim(x, some @ weights.T, row, axis=0)
+    return jnp.sum(2 * some, axis=0), jnp.where(hidden > 0, hidden, 0.5), changed
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes"),
+    [
+        (rows_of_product, [(37, 64), (64, 41), ()]),
+        (lambda a, b: jnp.sort(a + b, axis=0), [(53, 7), (53, 7)]),
+        (lambda a, b: (a @ b) @ a, [(53, 53), (53, 53)]),
+    ],
+)
+def test_bytes_are_those_that_xla_counts_itself(function: Any, shapes: list[tuple[int, ...]]) -> None:
+    """XLA's own analysis, which there is for host code alone."""
+    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32 if shape else jnp.int32) for shape in shapes]
+    done = jax.jit(function).lower(*inputs).compile()
+    module = parse(done.as_text())
+    expected = done.cost_analysis()["bytes accessed"]
+    assert total([*kernels(module, module.entry)]) == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_compiled_loop_moves_what_it_must() -> None:
