@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxemerge.models import Transformer, families, neox, training_flops_per_token
 from jaxemerge.tasks import Count, Task
-from jaxemerge.training import AdamW
+from jaxemerge.training import AdamW, Recipe
 
 _LAPTOP_TASK = Count(numbers=40, train_length=10, test_lengths=(10,))
 _LAPTOP_HEAD, _STUDY_HEAD = 32, families.HEAD_WIDTH
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What a training program is made from, and its name."""
+class Cell(Recipe):
+    """A recipe with a name."""
 
-    name: str
     task: Task
     model: Transformer
-    batch: int
-    context: int
-    optimizer: AdamW = field(default_factory=lambda: AdamW(learning_rate=1e-3, warmup=1))
-    steps: int = 10_000
+    name: str = ""
 
     @property
     def step_flops(self) -> float:
@@ -33,17 +29,21 @@ class Cell:
         return per_token * self.batch * self.context
 
 
+_OPTIMIZER = AdamW(learning_rate=1e-3, warmup=1)
+
+
 def laptop(width: int = 64, depth: int = 2, batch: int = 16, context: int = 64) -> Cell:
     """The quick study's cell, or one of another size; heads of 32 (or one smaller head)."""
     model = neox(depth, width, max(1, width // _LAPTOP_HEAD))
     name = f"{depth}x{width}, batch {batch}x{context}"
-    return Cell(name, _LAPTOP_TASK, model, batch, context)
+    return Cell(_LAPTOP_TASK, model, _OPTIMIZER, 10_000, batch, context, name)
 
 
 def study(model: Transformer, dtype: str) -> Cell:
     """A cell of the count study: 128 windows of 256 tokens."""
     changes: dict[str, Any] = {"dtype": dtype}
-    return Cell(f"{model.depth}x{model.width}", Count(), replace(model, **changes), 128, 256)
+    name = f"{model.depth}x{model.width}"
+    return Cell(Count(), replace(model, **changes), _OPTIMIZER, 10_000, 128, 256, name)
 
 
 def grid(dtype: str) -> list[Cell]:

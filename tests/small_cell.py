@@ -13,7 +13,7 @@ import numpy as np
 from jaxemerge.devices import Layout
 from jaxemerge.models import Transformer, neox
 from jaxemerge.tasks import Count, Task
-from jaxemerge.training import AdamW, Members, Program, members, paired, program
+from jaxemerge.training import AdamW, Members, Program, Recipe, members, paired, program
 
 _TASK = Count(11, 5, (3, 7))
 _MODEL = neox(1, 20, 5, rotary_fraction=0.5, mlp_ratio=1.35)
@@ -21,8 +21,8 @@ _OPTIMIZER = AdamW(learning_rate=0.01, warmup=3, final=0.1, clip=1.8, weight_dec
 
 
 @dataclass(frozen=True)
-class Cell:
-    """The least that training asks of a recipe."""
+class Cell(Recipe):
+    """A recipe of small sizes."""
 
     task: Task = _TASK
     model: Transformer = _MODEL

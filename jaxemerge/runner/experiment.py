@@ -9,7 +9,7 @@ import math
 import re
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from jaxemerge import tasks as library
@@ -18,7 +18,7 @@ from jaxemerge.evaluation import PassUntil
 from jaxemerge.models import Model, Transformer
 from jaxemerge.models.modules import construction
 from jaxemerge.tasks import BUILT_IN, Task
-from jaxemerge.training import AdamW, Members, Objective, Seed, check_seeds, members, paired
+from jaxemerge.training import AdamW, Members, Objective, Recipe, Seed, check_seeds, members, paired
 from jaxemerge.training.objective import Pair
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # a task's name is part of the name of a folder
@@ -26,7 +26,7 @@ _LABELS = ("study", "family", "seeds")  # name a run without changing what a see
 
 
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(Recipe):
     """One model on one task, trained from many seeds; a *cell* of a study when seeds are set aside.
 
     Attributes:
@@ -47,12 +47,6 @@ class Experiment:
         ValueError: a field is out of range; the message says its value and what is allowed.
     """
 
-    task: Task | Objective
-    model: Model | None = None
-    optimizer: AdamW = field(default_factory=AdamW)
-    steps: int = 1_000
-    batch: int = 32
-    context: int = 64
     seeds: tuple[Seed, ...] = paired(range(16))
     evaluations: int | tuple[int, ...] = 20
     pass_until: PassUntil | None = None

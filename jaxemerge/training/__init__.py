@@ -14,6 +14,7 @@ Who is trained, on what, and how:
 
     paired, crossed, check_seeds, members, Members    seeds; with their hyperparameters as arrays [S]
     Seed                                              a pair (init_seed, data_seed)
+    Recipe                                            task, model, optimizer, steps: what one program trains
     AdamW                                             the optimizer and its schedule
     Objective, pair, check_objective                  what is minimised, where that is no task and model
     cost_of, init_shapes                              parameters, FLOPs, bytes; shapes of the weights
@@ -36,8 +37,6 @@ Plans:
 
 from .check import check_objective as check_objective
 from .objective import Objective as Objective
-from .objective import cost_of as cost_of
-from .objective import init_shapes as init_shapes
 from .objective import pair as pair
 from .optimizer import AdamW as AdamW
 from .plan import Plan as Plan
@@ -50,9 +49,12 @@ from .population import DispatchInfo as DispatchInfo
 from .population import Paused as Paused
 from .population import Program as Program
 from .population import Snapshot as Snapshot
-from .population import fixed_part as fixed_part
 from .population import program as program
 from .population import train_population as train_population
+from .recipe import Recipe as Recipe
+from .recipe import cost_of as cost_of
+from .recipe import fixed_part as fixed_part
+from .recipe import init_shapes as init_shapes
 from .state import Members as Members
 from .state import Seed as Seed
 from .state import TrainState as TrainState

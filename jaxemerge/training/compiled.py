@@ -22,7 +22,7 @@ from jaxemerge.training.state import Members
 
 if TYPE_CHECKING:
     from jaxemerge.training.chips import Chip
-    from jaxemerge.training.step import Recipe
+    from jaxemerge.training.recipe import Recipe
 
 _LOWERED_FOR = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
 # What compiles for a platform. The plugin for GPUs goes into a folder of its own: on a host without one, JAX

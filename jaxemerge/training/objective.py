@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
 
     from jaxemerge.models import Model
-    from jaxemerge.training.step import Recipe
     from jaxemerge.types import Key, Params
 
 
@@ -168,28 +166,6 @@ class NextToken:
             per_token * self.batch * self.context,
             model.activation_bytes(vocabulary, self.batch, self.context),
         )
-
-
-def objective_of(recipe: Recipe) -> Objective | NextToken:
-    """What a recipe's training minimises."""
-    if recipe.model is None:
-        return cast("Objective", recipe.task)
-    return NextToken(cast("Task", recipe.task), recipe.model, recipe.batch, recipe.context)
-
-
-def cost_of(recipe: Recipe) -> Cost:
-    """What training one seed of a recipe takes."""
-    return _cost(objective_of(recipe))
-
-
-def init_shapes(recipe: Recipe) -> Params:
-    """Shapes and dtypes of one member's weights, without drawing them."""
-    return jax.eval_shape(objective_of(recipe).init, jax.random.key(0))
-
-
-@functools.lru_cache(maxsize=256)  # tracing takes a while
-def _cost(objective: Objective | NextToken) -> Cost:
-    return objective.cost()
 
 
 def mean_loss(

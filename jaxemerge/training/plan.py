@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from jaxemerge.devices import DeviceError, Layout
-from jaxemerge.training.objective import cost_of
+from jaxemerge.training.recipe import cost_of
 
 if TYPE_CHECKING:
-    from jaxemerge.training.step import Recipe
+    from jaxemerge.training.recipe import Recipe
 
 _MEMORY_SHARE = 0.7  # of a device's memory that a chunk may take
 # Interpreter, libraries, compiler and report, in the host's memory: a whole run of the quick study's cell.

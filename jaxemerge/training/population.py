@@ -14,16 +14,13 @@ import numpy as np
 
 from jaxemerge.devices import Layout, over_seeds, platform
 from jaxemerge.models.implementation import allowed_kernels
-from jaxemerge.training.state import Members, TrainState
-from jaxemerge.training.step import Recipe, StepInfo, initial_state, train_step
+from jaxemerge.training.recipe import Recipe, fixed_part
+from jaxemerge.training.state import Member, Members, TrainState
+from jaxemerge.training.step import StepInfo, initial_state, train_step
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-    from jaxemerge.models import Model
-    from jaxemerge.tasks import Task
-    from jaxemerge.training.objective import Objective
-    from jaxemerge.training.optimizer import AdamW
 
 LOSS_WINDOW = 50  # steps before an evaluation over which its training loss is averaged
 
@@ -60,31 +57,13 @@ class Program:
         return jax.device_put(members, self.layout.sharding)
 
 
-@dataclasses.dataclass(frozen=True)
-class Fixed:
-    """The part of a recipe that a program is compiled for: a hashable ``Recipe``."""
-
-    task: Task | Objective
-    model: Model | None
-    optimizer: AdamW
-    steps: int
-    batch: int
-    context: int
-
-
-def fixed_part(recipe: Recipe) -> Fixed:
-    """What cells have in common that differ in members' hyperparameters or length only."""
-    optimizer = dataclasses.replace(recipe.optimizer, learning_rate=1.0, weight_decay=0.0, horizon=1.0)
-    return Fixed(recipe.task, recipe.model, optimizer, 1, recipe.batch, recipe.context)
-
-
 def program(recipe: Recipe, layout: Layout) -> Program:
     """The training program of a cell; cells with the same ``fixed_part`` share it."""
     return _program(fixed_part(recipe), layout, (platform(), allowed_kernels()))
 
 
 @functools.lru_cache(maxsize=32)
-def _program(fixed: Fixed, layout: Layout, code: tuple[str, frozenset[str]]) -> Program:
+def _program(fixed: Recipe, layout: Layout, code: tuple[str, frozenset[str]]) -> Program:
     del code  # platform and kernels: programs are traced differently for each
     # Initial weights are always drawn one seed after the other: they are then the same to the last
     # bit whatever the layout.
@@ -97,7 +76,7 @@ def _program(fixed: Fixed, layout: Layout, code: tuple[str, frozenset[str]]) -> 
 
 
 def advance(
-    recipe: Recipe, state: TrainState, member: Members, start: Any, stop: Any, tally_from: Any
+    recipe: Recipe, state: TrainState, member: Member, start: Any, stop: Any, tally_from: Any
 ) -> tuple[TrainState, DispatchInfo]:
     """Trains one seed from step ``start`` up to, not including, step ``stop``."""
 

@@ -24,13 +24,12 @@ from jaxemerge.files import write_json
 from jaxemerge.training.chips import Chip, chip_named
 from jaxemerge.training.compiled import compiled_training, described
 from jaxemerge.training.hlo import parse
-from jaxemerge.training.objective import cost_of
 from jaxemerge.training.plan import cell_bytes
-from jaxemerge.training.population import fixed_part
+from jaxemerge.training.recipe import cost_of, fixed_part
 from jaxemerge.training.traffic import collectives, step_kernels, total
 
 if TYPE_CHECKING:
-    from jaxemerge.training.step import Recipe
+    from jaxemerge.training.recipe import Recipe
 
 SEEDS = 8  # per device, that programs are compiled for: traffic and memory of a seed hardly depend on it
 # Of a chip's memory JAX takes 75 % unless it is told otherwise (XLA_PYTHON_CLIENT_MEM_FRACTION). A tenth of

@@ -17,13 +17,13 @@ import jax
 from jaxemerge.code import code_of
 from jaxemerge.devices import Layout
 from jaxemerge.files import write_json
-from jaxemerge.training.objective import cost_of
 from jaxemerge.training.plan import Plan, fixed_plan, is_out_of_memory, memory_limit, plan_fits
 from jaxemerge.training.population import program
+from jaxemerge.training.recipe import cost_of
 from jaxemerge.training.state import members, paired
 
 if TYPE_CHECKING:
-    from jaxemerge.training.step import Recipe
+    from jaxemerge.training.recipe import Recipe
 
 _REPEATS = 3
 _REPEAT_SECONDS = 0.3

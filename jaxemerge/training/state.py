@@ -40,6 +40,9 @@ class Members(NamedTuple):
     decay_steps: Float[Array, " S"]
 
 
+Member = Members  # one of them: the same fields without the axis S
+
+
 class TrainState(NamedTuple):
     """All that training changes; leading axis S when it is a population.
 

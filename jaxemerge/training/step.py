@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxemerge.tasks import Task, pack_batch
-from jaxemerge.training.objective import objective_of
-from jaxemerge.training.state import Members, TrainState, data_key, init_key
+from jaxemerge.training.recipe import Recipe, objective_of
+from jaxemerge.training.state import Member, TrainState, data_key, init_key
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-    from jaxemerge.models import Model
     from jaxemerge.tasks import Batch
-    from jaxemerge.training.objective import Objective
-    from jaxemerge.training.optimizer import AdamW
-
-
-class Recipe(Protocol):
-    """What a compiled training program is made from; ``Experiment`` is one."""
-
-    @property
-    def task(self) -> Task | Objective: ...
-    @property
-    def model(self) -> Model | None: ...
-    @property
-    def optimizer(self) -> AdamW: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def batch(self) -> int: ...
-    @property
-    def context(self) -> int: ...
 
 
 class StepInfo(NamedTuple):
@@ -50,20 +30,20 @@ class StepInfo(NamedTuple):
     gradient_norm: Float[Array, ""]
 
 
-def initial_state(recipe: Recipe, member: Members) -> TrainState:
+def initial_state(recipe: Recipe, member: Member) -> TrainState:
     """Weights and empty optimizer state of one member."""
     params = objective_of(recipe).init(init_key(member.init_seed))
     optimizer = recipe.optimizer.transformation(member.weight_decay).init(params)
     return TrainState(params, optimizer, jnp.zeros((), bool))
 
 
-def training_batch(recipe: Recipe, member: Members, step: Any) -> Batch:
+def training_batch(recipe: Recipe, member: Member, step: Any) -> Batch:
     """The context windows of one member at one step: a pure function of (data_seed, step)."""
     task, key = cast("Task", recipe.task), data_key(member.data_seed, step)
     return pack_batch(task, key, recipe.batch, recipe.context)
 
 
-def train_step(recipe: Recipe, state: TrainState, member: Members, step: Any) -> tuple[TrainState, StepInfo]:
+def train_step(recipe: Recipe, state: TrainState, member: Member, step: Any) -> tuple[TrainState, StepInfo]:
     """Moves one member's weights by one step of AdamW, on data that are a function of (data_seed, step).
 
     From the first loss or gradient on that is not finite the member has diverged: it moves no more, and
