@@ -60,7 +60,7 @@ def measure(experiment: Experiment, saves: int) -> timing.Result:
                 continue
             before = before or timing.host_peak_bytes()
             began = time.perf_counter()
-            keep.save(snapshot.paused(len(seeds)), seeds, evaluations, {**record, "earlier": []})
+            keep.save(snapshot.resume_state(len(seeds)), seeds, evaluations, {**record, "earlier": []})
             seconds.append(time.perf_counter() - began)
         kept = sum(path.stat().st_size for path in keep.folder.rglob("*") if path.is_file())
     first = jax.local_devices()[0]

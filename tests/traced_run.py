@@ -46,9 +46,9 @@ def main(notes: str, stop: int, arguments: list[str]) -> int:
         seeds = np.stack([who.init_seed, who.data_seed], axis=1).tolist()
 
         def gone_on(built: Any, population: Any) -> Any:
-            paused = resume(built, population)
-            note(kind="begun", seeds=seeds, step=paused.step, digest=digest(paused.state, len(seeds)))
-            return paused
+            resumed = resume(built, population)
+            note(kind="begun", seeds=seeds, step=resumed.step, digest=digest(resumed.state, len(seeds)))
+            return resumed
 
         running = train_chunk(experiment, plan, who, pause=pause, resume=gone_on if resume else None)
         for progress, snapshot in running:

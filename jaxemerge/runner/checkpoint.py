@@ -34,7 +34,7 @@ from jaxemerge.files import (
     write_sealed,
 )
 from jaxemerge.runner.scores import Evaluation
-from jaxemerge.training import DispatchInfo, Paused, Seed, StepInfo
+from jaxemerge.training import DispatchInfo, ResumeState, Seed, StepInfo
 
 if TYPE_CHECKING:
     from jaxemerge.training import Program, TrainState
@@ -66,7 +66,9 @@ class Checkpoint:
         """Equal for checkpoints of cells that were trained together, saved at the same time."""
         return self.step, self.record["dispatches"], tuple(self.record["evaluation_steps"])
 
-    def take(self, seeds: Sequence[Seed], built: Program, members: Any) -> tuple[Paused, list[Evaluation]]:
+    def take(
+        self, seeds: Sequence[Seed], built: Program, members: Any
+    ) -> tuple[ResumeState, list[Evaluation]]:
         """Where the given seeds of the chunk resume, and their scores so far.
 
         Args:
@@ -84,7 +86,7 @@ class Checkpoint:
         infos = [_info(self._stacked("infos", i, chosen)) for i in range(counts[0])]
         steps = self.record["evaluation_steps"]
         evaluations = [_evaluation(steps[i], self._stacked("scores", i, chosen)) for i in range(counts[1])]
-        return Paused(self.step, loaded, tuple(infos)), evaluations
+        return ResumeState(self.step, loaded, tuple(infos)), evaluations
 
     def _state(self, template: TrainState, chosen: np.ndarray) -> TrainState:
         """The state, each array checked against the one that training would start with."""
@@ -131,7 +133,7 @@ class Checkpoints:
 
     def save(
         self,
-        paused: Paused,
+        resumed: ResumeState,
         seeds: Sequence[Seed],
         evaluations: Sequence[Evaluation],
         record: Mapping[str, Any],
@@ -141,11 +143,11 @@ class Checkpoints:
         Raises:
             OSError: it cannot be written; earlier ones are as they were.
         """
-        arrays = _arrays(paused, evaluations)
+        arrays = _arrays(resumed, evaluations)
         names = list(arrays)
         keyed = dict(zip(_keys(names), arrays.values(), strict=True))
         make_folder(self.folder)
-        with appearing(self.folder / f"{paused.step:09d}") as partial:
+        with appearing(self.folder / f"{resumed.step:09d}") as partial:
             partial.mkdir(parents=True)
             _check_room(partial, keyed)
             try:
@@ -156,8 +158,8 @@ class Checkpoints:
             files = sorted(path for path in partial.rglob("*") if path.is_file())
             fields = {
                 **record,
-                **{"step": paused.step, "seeds": [list(seed) for seed in seeds], "arrays": names},
-                "dispatches": len(paused.infos),
+                **{"step": resumed.step, "seeds": [list(seed) for seed in seeds], "arrays": names},
+                "dispatches": len(resumed.infos),
                 "evaluations": len(evaluations),
                 "evaluation_steps": [evaluation.step for evaluation in evaluations],
                 "files": {str(path.relative_to(partial)): digest(path) for path in files},
@@ -219,12 +221,12 @@ def _load(folder: Path) -> Checkpoint:
     return Checkpoint(record["step"], seeds, record, arrays)
 
 
-def _arrays(paused: Paused, evaluations: Sequence[Evaluation]) -> dict[str, np.ndarray]:
+def _arrays(resumed: ResumeState, evaluations: Sequence[Evaluation]) -> dict[str, np.ndarray]:
     """All arrays by name; Orbax is slow with many small ones, so those of one kind are stacked."""
-    leaves = jax.tree_util.tree_flatten_with_path(paused.state)[0]
+    leaves = jax.tree_util.tree_flatten_with_path(resumed.state)[0]
     named = {f"state{jax.tree_util.keystr(path)}": np.asarray(leaf) for path, leaf in leaves}
-    if paused.infos:
-        named |= {f"infos.{k}": v for k, v in _stack([_of_info(info) for info in paused.infos]).items()}
+    if resumed.infos:
+        named |= {f"infos.{k}": v for k, v in _stack([_of_info(info) for info in resumed.infos]).items()}
     if evaluations:
         named |= {f"scores.{k}": v for k, v in _stack([_of_evaluation(e) for e in evaluations]).items()}
     return named

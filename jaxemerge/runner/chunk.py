@@ -28,7 +28,7 @@ from jaxemerge.runner.store import ITEMS, PASSES, Store
 from jaxemerge.runner.tables import items_table, passes_table, results_table, with_pass_rates
 from jaxemerge.runner.train import train_chunk
 from jaxemerge.runner.weights import named
-from jaxemerge.training import Members, Paused, Program, Seed, Snapshot
+from jaxemerge.training import Members, Program, ResumeState, Seed, Snapshot
 from jaxemerge.types import Params
 
 Follower = Callable[[Progress], None]  # sees the progress of one cell's seeds of a chunk
@@ -150,27 +150,27 @@ class _Run:
         """Whether the last checkpoint is longer ago than the interval."""
         return next(iter(self._checkpoints.values())).due
 
-    def resume(self, built: Program, members: Members) -> Paused:
+    def resume(self, built: Program, members: Members) -> ResumeState:
         """Where the seeds resume; their scores so far become ``evaluations``."""
         taken = [self.resumed[part.cell].take(part.seeds, built, members) for part in self.chunk.parts]
         self.evaluations.extend(joined(step) for step in zip(*(seen for _, seen in taken), strict=True))
-        trees = [(paused.state, paused.infos) for paused, _ in taken]
+        trees = [(resumed.state, resumed.infos) for resumed, _ in taken]
         state, infos = jax.tree.map(lambda *x: np.concatenate(x), *trees)
-        return Paused(taken[0][0].step, state, infos)
+        return ResumeState(taken[0][0].step, state, infos)
 
     def final_params(self, snapshot: Snapshot) -> Params | None:
         """Final weights of all seeds on the host; None where nothing is made of them."""
         sampled = any(part.experiment.pass_until is not None for part in self.chunk.parts)
         needed = sampled or self.options.save_items or self.options.save_weights
-        return snapshot.paused(len(self.chunk)).state.params if needed else None
+        return snapshot.resume_state(len(self.chunk)).state.params if needed else None
 
     def save_checkpoint(self, snapshot: Snapshot) -> None:
         """Saves the seeds of every cell."""
-        paused = snapshot.paused(len(self.chunk))
+        resumed = snapshot.resume_state(len(self.chunk))
         for part in self.chunk.parts:
             seen = [part.own(evaluation) for evaluation in self.evaluations]
             record = {"cell": part.cell, **self.record(part)}
-            self._checkpoints[part.cell].save(part.own(paused), part.seeds, seen, record)
+            self._checkpoints[part.cell].save(part.own(resumed), part.seeds, seen, record)
 
     def store_results(self, part: Part, params: Params | None) -> None:
         """Writes what a cell's seeds came to, and removes their checkpoints."""

@@ -19,8 +19,8 @@ from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.scores import Evaluation, Progress, Scores, joined, scorer
 from jaxemerge.tasks import check_task
 from jaxemerge.training import (
-    Paused,
     Plan,
+    ResumeState,
     Seed,
     Snapshot,
     check_objective,
@@ -49,7 +49,7 @@ def train_chunk(
     who: Members,
     *,
     pause: Callable[[], bool] = lambda: False,
-    resume: Callable[[Program, Members], Paused] | None = None,
+    resume: Callable[[Program, Members], ResumeState] | None = None,
 ) -> Iterator[tuple[Progress, Snapshot | None]]:
     """Trains up to ``plan.chunk`` members, scoring them at every evaluation step.
 
@@ -76,7 +76,7 @@ def train_chunk(
         population,
         experiment.evaluation_steps,
         longest_dispatch=plan.dispatch,
-        resume=_paused(resume(built, population), plan.chunk) if resume else None,
+        resume=_resumed(resume(built, population), plan.chunk) if resume else None,
     )
     waiting: tuple[Snapshot, _Scored | None] | None = None  # is read while the next dispatch runs
     for snapshot in snapshots:
@@ -100,8 +100,8 @@ def _filled(tree: Any, size: int) -> Any:
     return jax.tree.map(fill, tree)
 
 
-def _paused(paused: Paused, size: int) -> Paused:
-    return Paused(paused.step, *_filled((paused.state, paused.infos), size))
+def _resumed(resumed: ResumeState, size: int) -> ResumeState:
+    return ResumeState(resumed.step, *_filled((resumed.state, resumed.infos), size))
 
 
 class _Scored(NamedTuple):

@@ -22,7 +22,7 @@ Who is trained, on what, and how:
 Training:
 
     train_population           trains a chunk of seeds, dispatch by dispatch
-    Snapshot, Paused           a population after a dispatch; all it needs to go on from there
+    Snapshot, ResumeState      a population after a dispatch; all that training needs to resume there
     program, Program           the compiled functions behind it
     fixed_part                 what cells share that can be trained by one program
     TrainState                 what is carried from step to step
@@ -46,8 +46,8 @@ from .plan import make_plan as make_plan
 from .plan import resumed_plan as resumed_plan
 from .plan import smaller_plan as smaller_plan
 from .population import DispatchInfo as DispatchInfo
-from .population import Paused as Paused
 from .population import Program as Program
+from .population import ResumeState as ResumeState
 from .population import Snapshot as Snapshot
 from .population import program as program
 from .population import train_population as train_population

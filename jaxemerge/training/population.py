@@ -90,7 +90,7 @@ def advance(
     return jax.lax.fori_loop(start, stop, body, (state, DispatchInfo(zero, StepInfo(zero, zero))))
 
 
-class Paused(NamedTuple):
+class ResumeState(NamedTuple):
     """All that training needs to go on after a dispatch; every array has the leading axis S.
 
     Attributes:
@@ -121,11 +121,11 @@ class Snapshot(NamedTuple):
     infos: tuple[DispatchInfo, ...]
     counted: int
 
-    def paused(self, n: int) -> Paused:
+    def resume_state(self, n: int) -> ResumeState:
         """The first ``n`` seeds on the host; waits for the device, which has nothing to do meanwhile."""
         kept = (self.state, () if self.due else self.infos)
         state, infos = jax.tree.map(lambda x: np.asarray(x)[:n], kept)
-        return Paused(self.step, state, infos)
+        return ResumeState(self.step, state, infos)
 
     @property
     def train_loss(self) -> Float[np.ndarray, " S"]:
@@ -162,7 +162,7 @@ def train_population(
     evaluation_steps: Sequence[int],
     *,
     longest_dispatch: int = 100,
-    resume: Paused | None = None,
+    resume: ResumeState | None = None,
 ) -> Iterator[Snapshot]:
     """Trains a chunk of seeds and pauses after every dispatch.
 
@@ -180,7 +180,7 @@ def train_population(
     due = set(evaluation_steps)
     if resume is None:
         first = _first_look(built, placed)
-        resume = Paused(0, built.init(placed), ())
+        resume = ResumeState(0, built.init(placed), ())
         yield Snapshot(0, resume.state, True, (first,), 1)
     begin, state, infos = resume
     del resume  # its arrays may be the device's: the first dispatch takes them over

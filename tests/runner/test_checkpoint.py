@@ -112,9 +112,9 @@ def test_a_planted_fault_shows(longer, undisturbed, tmp_path, monkeypatch):
     true = checkpoint.Checkpoint.take
 
     def forgetful(self, *arguments):
-        paused, evaluations = true(self, *arguments)
-        fresh = jax.tree.map(np.zeros_like, paused.state.optimizer)
-        return paused._replace(state=paused.state._replace(optimizer=fresh)), evaluations
+        resumed, evaluations = true(self, *arguments)
+        fresh = jax.tree.map(np.zeros_like, resumed.state.optimizer)
+        return resumed._replace(state=resumed.state._replace(optimizer=fresh)), evaluations
 
     monkeypatch.setattr(checkpoint.Checkpoint, "take", forgetful)
     assert not trained(longer, tmp_path).results().equals(undisturbed)
