@@ -13,8 +13,8 @@ from typing import NoReturn
 from jaxemerge.cli.custom import with_model, with_task
 from jaxemerge.runner.checkpoint import INTERVAL
 from jaxemerge.runner.experiment import Experiment
-from jaxemerge.runner.metrics import TRACKERS
 from jaxemerge.runner.sweep import distinct, override, parse
+from jaxemerge.runner.tracking import TRACKERS
 from jaxemerge.training import Seed, crossed, paired
 from jaxemerge.training.chips import CHIPS, chip_named
 

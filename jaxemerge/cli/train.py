@@ -26,13 +26,13 @@ from jaxemerge.runner.chunk import Follow, RunOptions
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.groups import grouped
 from jaxemerge.runner.jobs import Job, assumed_rate, estimates, jobs
-from jaxemerge.runner.metrics import ChunkMetrics, tracker
 from jaxemerge.runner.opening import create_store, open_store, overwrite
 from jaxemerge.runner.processes import ALONE, Processes
 from jaxemerge.runner.progress import Display, quantity
 from jaxemerge.runner.signals import StoppedError, StopRequest
 from jaxemerge.runner.store import Store
 from jaxemerge.runner.study import is_done, train_jobs
+from jaxemerge.runner.tracking import ChunkMetrics, tracker
 from jaxemerge.runner.train import prepare
 from jaxemerge.training import Seed, cost_of
 from jaxemerge.training.chips import chip_named

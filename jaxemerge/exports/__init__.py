@@ -11,7 +11,7 @@ Every file is checked against its digest, and nothing that stands in one is run.
     write_members    writes weights that are already arrays by name, such as those of a results folder
 """
 
-from .folder import export as export
-from .folder import write_members as write_members
+from .members import export as export
+from .members import write_members as write_members
 from .trained import Trained as Trained
 from .trained import load as load

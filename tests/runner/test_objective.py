@@ -17,9 +17,9 @@ from jaxemerge.runner import chunk as driver
 from jaxemerge.runner.chunk import RunOptions
 from jaxemerge.runner.groups import grouped
 from jaxemerge.runner.jobs import jobs
-from jaxemerge.runner.metrics import summary
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.sweep import cells, product
+from jaxemerge.runner.tracking import summary
 from own_models import Line
 
 EXPERIMENT = Experiment(

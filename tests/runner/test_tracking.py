@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 
 from jaxemerge import paired
-from jaxemerge.runner import metrics
-from jaxemerge.runner.metrics import ChunkMetrics, flat, tracker
+from jaxemerge.runner import tracking
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.scores import Progress
+from jaxemerge.runner.tracking import ChunkMetrics, flat, tracker
 
 THRESHOLD = 0.3
 
@@ -77,7 +77,7 @@ def test_lines_hold_what_the_results_say(store, tiny, population):
 
 def test_seconds_go_on_and_rates_are_those_between_evaluations(store, tiny, population, monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr(metrics.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(tracking.time, "monotonic", lambda: clock[0])
     first, second, third = population.evaluations
     path = store.metrics(tiny.cell, tiny.seeds)
 
@@ -244,7 +244,7 @@ def test_wandb_goes_on_with_the_same_run_and_is_told_no_step_twice(store, tiny, 
 
 OFFLINE = """
 import json, pathlib, sys
-from jaxemerge.runner.metrics import tracker
+from jaxemerge.runner.tracking import tracker
 folder = pathlib.Path(sys.argv[1])
 path = folder / "cells" / "cell" / "metrics" / "seeds-0-4.jsonl"
 path.parent.mkdir(parents=True, exist_ok=True)
