@@ -1,7 +1,7 @@
-"""What does a population write? Greedy or sampled texts of many seeds, items and samples in one program.
+"""Generation: greedy or sampled texts of many seeds, items and samples in one program.
 
-A sample's draws are a function of the key, its seed, the number of its item and its own number: not of what
-else is written beside it.
+The draws of a sample are a function of the key, its seed, the number of its item and its own number, and of
+nothing else in the batch.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Written(NamedTuple):
     """Texts of S seeds, n to every item.
 
     Attributes:
-        tokens: prompts and what was written; -1 where nothing was, as after the end.
-        accepted: whether the task takes a text for a right answer.
+        tokens: prompts and generated tokens; -1 where nothing was generated, as after the end token.
+        accepted: whether the task accepts the text as a right answer.
     """
 
     tokens: Int[np.ndarray, "S E n L"]
@@ -46,7 +46,7 @@ class Written(NamedTuple):
 
 
 class Request(NamedTuple):
-    """Texts that a seed is to write: m consecutive samples of each of U items (leading axis S for many).
+    """Texts to generate with a seed: m consecutive samples of each of U items (leading axis S for many).
 
     Attributes:
         seed: init_seed and data_seed; these, not the seed's place, decide its draws.
@@ -72,13 +72,13 @@ class Texts(NamedTuple):
 
 @dataclass(frozen=True)
 class Manner:
-    """How texts are written; what a program is compiled for beside task and model.
+    """How texts are generated: the static arguments of a compiled program, next to task and model.
 
     Attributes:
         start: position of the first token that may be written.
         samples: m, texts in a row to each item of a request.
         sampling: how tokens are drawn.
-        cache: precision in which keys and values are kept; None for the model's own.
+        cache: precision of cached keys and values; None for the model's own.
         decided: whether a text may be broken off at its first wrong token, where that decides that it is
             not accepted.
 
@@ -111,7 +111,7 @@ def generate(
     cache: CacheType | None = None,
     rows: int = 0,
 ) -> Written:
-    """Lets every seed answer every item.
+    """Generates every seed's answers to every item.
 
     Args:
         task: says where answers end, and which are right.
@@ -124,7 +124,7 @@ def generate(
         sampling: how tokens are drawn.
         layout: devices, and seeds side by side on each; default all devices, one seed at a time on host
             cores, up to 16 on accelerators.
-        cache: precision in which keys and values are kept; default that of the model.
+        cache: precision of cached keys and values; default that of the model.
         rows: texts of a seed that are written together; 0 chooses.
 
     Returns:
@@ -240,7 +240,7 @@ class _State(NamedTuple):
         position: the next to be decided.
         text: tokens so far.
         going: whether a text is still being written.
-        cache: what the model keeps of the positions before the last token.
+        cache: the model's keys and values of the positions before the last token.
     """
 
     position: Int[Array, ""]

@@ -1,4 +1,4 @@
-"""How good are the same outputs under another metric? Values of items, and what to know of each metric.
+"""How good are the same outputs under another metric? A value per item, and the properties of each metric.
 
 A metric that asks for many things at once turns smooth progress into a jump: with per-token accuracy p, exact
 match of L tokens is about p^L and token edit distance about L (1 - p).
@@ -29,7 +29,7 @@ INFINITY = math.inf
 
 @dataclass(frozen=True)
 class Guess:
-    """What guessing achieves on an item.
+    """What determines the score of a guess on an item.
 
     Attributes:
         exact: probability of an exact answer, the task's ``chance``.
@@ -44,7 +44,7 @@ class Guess:
 
 @dataclass(frozen=True, eq=False)
 class Items:
-    """What is kept of a population's answers, enough to score them under any metric.
+    """A population's answers, in enough detail to score them under any metric.
 
     Arrays may have any leading axes: seeds, or none where rows of a table are scored.
 
@@ -173,7 +173,7 @@ def _no_choice(choices: Float[np.ndarray, "*S E C"]) -> Bool[np.ndarray, "*S E"]
 
 def _there(values: np.ndarray | None, field: str, what: str) -> np.ndarray:
     if values is None:
-        raise ValueError(f"{field}: these items were kept without {what}")
+        raise ValueError(f"{field}: these items were saved without {what}")
     return values
 
 

@@ -1,7 +1,7 @@
-"""How often must a seed try until an item is passed? Sampling until r passes, or a cap.
+"""How many samples does a seed need until an item is passed? Sampling until r passes, or a cap.
 
-The numbers are those of one sample after the other: a sample beyond the r-th pass counts for nothing,
-although it may have been drawn in the same batch.
+Counts are as if samples were drawn one after the other: samples after the r-th pass do not count, although
+they may have been drawn in the same batch.
 
 References:
     Hu et al. (2023), "Unlock Predictable Scaling from Emergent Abilities", arXiv 2310.03262, section 4.
@@ -133,7 +133,7 @@ def estimate(
     """Samples answers until every seed has passed every item ``r`` times, or has tried ``cap`` times.
 
     The k-th sample of an item is a function of (key, seed, item, k). Finished items cost nothing: what is
-    left is packed anew for every batch, in a few shapes, each compiled once.
+    left is packed again for every batch, in a few shapes, each compiled once.
 
     Args:
         task: its verifier says what passes.
@@ -252,7 +252,7 @@ def _shape(n_open: int, least: int, rows: int) -> int:
 
 
 def _joined(queue: list[tuple[int, np.ndarray]], tally: Tally, size: int, samples: int, groups: int) -> _Jobs:
-    """Parts of a queue as arrays, filled up with what is not wanted."""
+    """Parts of a queue as arrays, filled up with unwanted items."""
     seed = np.full(groups, queue[-1][0])
     item, wanted = np.zeros((groups, size), np.int32), np.zeros((groups, size), bool)
     for g, (owner, which) in enumerate(queue):
@@ -262,7 +262,7 @@ def _joined(queue: list[tuple[int, np.ndarray]], tally: Tally, size: int, sample
 
 
 class _Weights:
-    """Weights of chosen seeds on the devices; the latest choice is kept."""
+    """Weights of chosen seeds on the devices; caches the latest choice."""
 
     def __init__(self, params: Params, layout: Layout) -> None:
         self._params = jax.tree.map(np.asarray, params)
@@ -279,7 +279,7 @@ class _Weights:
 
 
 class Passed(NamedTuple):
-    """What came of it, for S seeds and U items.
+    """Counts and answer losses of S seeds on U items.
 
     Attributes:
         counts: passes and samples.
@@ -307,13 +307,13 @@ def sampled(
     seen: Evaluated | None = None,
     between: Callable[[], None] = lambda: None,
 ) -> Passed:
-    """Samples the chosen items until they pass; their answer loss is kept beside the counts.
+    """Samples the chosen items until they pass; returns counts and the answers' losses.
 
     Args:
         task, model, params, seeds: as in ``estimate``.
         asked: what is sampled, and for how long.
         layout: as in ``generate``.
-        seen: what ``evaluate`` found of this population, where that was done.
+        seen: the result of ``evaluate`` for this population, if there is one.
         between: called between two batches; may raise to stop.
     """
     sets = task.evaluation_sets()

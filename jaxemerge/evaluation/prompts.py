@@ -1,4 +1,4 @@
-"""What is a model given of an item, and where does it write?"""
+"""Which tokens of an item are the prompt, and which positions are generated?"""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Prompts:
     Attributes:
         tokens: reference texts.
         scored: places that an exact answer gets right.
-        writes: places where the model writes; in all others before its last one the reference is given.
-        numbers: what an item is called; decides, with a seed's numbers, what is drawn for it.
+        writes: generated positions; at all others before the last of these the reference is given.
+        numbers: an item's number; with the seed's numbers it decides the item's draws.
     """
 
     tokens: Int[np.ndarray, "E L"]
@@ -39,7 +39,7 @@ class Prompts:
         return int(self.writes.any(0).argmax())
 
     def take(self, which: Sequence[int] | np.ndarray) -> Prompts:
-        """Some of the items; they keep their numbers, and so what is drawn for them."""
+        """Some of the items with their numbers, and so with the same draws."""
         chosen = np.asarray(which, np.int64)
         return Prompts(self.tokens[chosen], self.scored[chosen], self.writes[chosen], self.numbers[chosen])
 

@@ -1,4 +1,4 @@
-"""Which token is written, given the logits of all?"""
+"""Which token is drawn, given the logits?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Sampling:
 
     Attributes:
         temperature: logits are divided by it; 0 takes the likeliest token.
-        top_k: draw from the k likeliest tokens; 0 from all. Ties with the k-th are all kept.
+        top_k: draw from the k likeliest tokens; 0 from all. Ties with the k-th all count.
         top_p: draw from the fewest likeliest tokens that together have at least this probability (Holtzman
             et al. 2020); 1 from all. It applies to what ``temperature`` and ``top_k`` leave.
 

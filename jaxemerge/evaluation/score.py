@@ -207,7 +207,7 @@ def evaluate(
         params: weights, leading axis S.
         layout: as in ``generate``.
         written: whether answers are written, for their edit distance to the reference.
-        log_probabilities: whether that of every scored token is kept.
+        log_probabilities: whether to return that of every scored token.
     """
     sets = task.evaluation_sets()
     n_seeds = jax.tree.leaves(params)[0].shape[0]

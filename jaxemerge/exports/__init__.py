@@ -1,10 +1,10 @@
-"""Members of a population as files for others: written with all that must be known of them, and read back.
+"""Exports members of a population as files with configuration and model card, and loads them.
 
     export(train(experiment), "members")     # safetensors, config.json, and a model card
     trained = load("members")                # or one of its files
-    trained.generate(), trained.evaluate()   # as before, to the bit
+    trained.generate(), trained.evaluate()   # the same bits as before the export
 
-Every file is checked against its digest, and nothing that stands in one is run.
+Every file is checked against its digest, and reading one runs no code.
 
     export           writes the members of a population, their configuration, and a card with their scores
     load, Trained    reads them back; classes of your own are given: ``tasks=[...]``, ``models=[...]``

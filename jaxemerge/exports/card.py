@@ -1,4 +1,4 @@
-"""The model card: what are the members, how did they come about, how good are they and how surely?"""
+"""The model card: what was trained, how, and how good are the members, with intervals?"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Writes members, what they are, and how good they are, into a folder that speaks for itself.
+"""Writes members with their configuration and a model card into a folder.
 
 FOLDER/README.md                       the model card
-FOLDER/config.json                     task, model, recipe and seeds; circumstances; digests of the members
+FOLDER/config.json                     task, model, recipe and seeds; provenance; digests of the members
 FOLDER/seed-INIT.safetensors           one member's weights, and in its metadata what config.json says of it
 FOLDER/seed-INIT-DATA.safetensors      the same, where weights and data have two seeds
 """

@@ -1,4 +1,4 @@
-"""What was exported, as members that write and are scored again."""
+"""Exported members, loaded: they generate and are scored as before."""
 
 from __future__ import annotations
 
@@ -42,34 +42,34 @@ class Trained:
     params: Params
 
     def generate(self, items: Prompts | None = None, **how: Any) -> Written:
-        """What every member writes, by default of all items of its task; see ``evaluation.generate``.
+        """Generates every member's answers, by default to all items of its task; see ``evaluation.generate``.
 
         Raises:
-            ValueError: it learnt an objective, and writes nothing.
+            ValueError: it was trained on an objective, which has no texts.
         """
         task, model = self.experiment.language()
         asked = prompts(task.evaluation_sets()) if items is None else items
         return generate(task, model, self.params, self.experiment.seeds, asked, **how)
 
     def evaluate(self, **how: Any) -> Evaluated:
-        """How every member does on every item of its task; see ``evaluation.evaluate``.
+        """Scores every member on every item of its task; see ``evaluation.evaluate``.
 
         Raises:
-            ValueError: it learnt an objective, and has no items.
+            ValueError: it was trained on an objective, which has no items.
         """
         return evaluate(*self.experiment.language(), self.params, **how)
 
 
 def load(path: Path | str, *, tasks: Iterable[Any] = (), models: Iterable[Any] = ()) -> Trained:
-    """Reads what ``export`` wrote: a folder with all its members, or the file of one of them.
+    """Loads what ``export`` wrote: a folder with all its members, or the file of one of them.
 
-    Nothing that stands in the files is run: the classes of tasks and models of your own are to be given.
+    No code is loaded from the files: pass your own classes of tasks and models.
 
     Args:
         path: the folder, or a file ``*.safetensors`` of it.
-        tasks: classes of tasks and objectives of your own that it may name, besides the built-in ones; what
-            ``pair`` made as it is.
-        models: classes of models of your own, or Flax modules.
+        tasks: your own classes of tasks and objectives, in addition to the built-in ones; the result of
+            ``pair`` as an instance.
+        models: your own model classes, or Flax modules.
 
     Raises:
         ValueError: there is nothing, it is damaged or not from ``export``, names another class, or the

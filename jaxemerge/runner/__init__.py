@@ -1,16 +1,16 @@
-"""What is to be run, running it, and keeping what came out.
+"""What is trained, how it is trained, and where the results are stored.
 
     experiment = Experiment(task, model, steps=600, seeds=paired(range(16)))
     population = train(experiment)     # in memory; every seed is scored along the way
     population.frame()                 # needs Polars: one row per seed, step, split and metric
 
-    Experiment               everything that decides a run's numbers; a *cell* when seeds are set aside
-    train, Population        trains all its seeds on the local devices; their weights and scores
+    Experiment               everything that decides a run's numbers; without its seeds, a *cell*
+    train, Population        trains all seeds on the local devices; their weights and scores
     Evaluation               all scores of S seeds at one step
 
-The modules that need Polars are imported by name, so that training works where Polars is not installed:
-``study`` runs many cells into a results folder and goes on after an interruption, ``store`` keeps and reads
-it, ``table`` says what its rows are; ``sweep`` makes lists of cells.
+Modules that need Polars are imported by name, so that training works without Polars: ``sweep`` makes lists of
+cells, ``jobs`` and ``study`` train them into a results folder and resume after an interruption, ``store``
+reads and writes that folder, ``tables`` makes its rows.
 """
 
 from .experiment import Experiment as Experiment

@@ -40,19 +40,19 @@ if TYPE_CHECKING:
     from jaxemerge.training import Program, TrainState
 
 KEPT = 2
-_FILE_BYTES = 8192  # on disk of the two files of an array, besides its content
+_FILE_BYTES = 8192  # on disk of the two files of an array, in addition to its content
 _METRIC = "metric."  # before the names of an objective's metrics
 INTERVAL = 300.0  # seconds between two checkpoints
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A chunk that was interrupted.
+    """The state of a chunk when it was interrupted.
 
     Attributes:
         step: updates made before it.
         seeds: the S members, in the order of the arrays.
-        record: plan, provenance and seconds so far, and how the arrays were made.
+        record: plan, provenance, seconds so far, and the arrays' names.
         arrays: every leaf on the host, leading axis S.
     """
 
@@ -74,7 +74,7 @@ class Checkpoint:
         Args:
             seeds: some of the chunk's, in any order.
             built: the cell's program.
-            members: what it is called with: its state has one leaf per array.
+            members: its arguments, for the shapes of its state.
 
         Raises:
             DamagedError: an array is missing, or is not of the model's shape or type.
@@ -123,12 +123,12 @@ class Checkpoints:
 
     @property
     def due(self) -> bool:
-        """Whether the last one, or the beginning, is longer ago than the interval."""
+        """Whether more than ``interval`` seconds have passed since the last one, or since the start."""
         return time.monotonic() - self._last >= self.interval
 
     @property
     def being_written(self) -> bool:
-        """Whether a process is adding to them, or was when it died."""
+        """Whether a process is writing one, or died while it did."""
         return any(self.folder.glob(".*.partial"))
 
     def save(
@@ -170,14 +170,14 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def record(self) -> dict[str, Any] | None:
-        """What the newest checkpoint says of itself, its arrays unseen; None where none can be read."""
+        """The record of the newest checkpoint, without its arrays; None where none can be read."""
         for folder in reversed(self._folders()):
             with contextlib.suppress(DamagedError):
                 return read_sealed(folder / "chunk.json")
         return None
 
     def damage(self) -> list[str]:
-        """A line on every damaged checkpoint; changes nothing."""
+        """One line per damaged checkpoint; read-only."""
         found = []
         for folder in self._folders():
             try:
@@ -187,7 +187,7 @@ class Checkpoints:
         return found
 
     def latest(self, say: Callable[[str], None]) -> Checkpoint | None:
-        """The newest checkpoint that is whole; damaged ones are set aside, and ``say`` is told."""
+        """The newest undamaged checkpoint; damaged ones are renamed and reported through ``say``."""
         for folder in reversed(self._folders()):
             try:
                 return _load(folder)
@@ -260,7 +260,7 @@ def _evaluation(step: int, arrays: Mapping[str, Any]) -> Evaluation:
 
 
 def _check_room(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuses a disk without room for the arrays, before Orbax finds out in many threads at once.
+    """Checks that the arrays fit on the disk, before Orbax fails in many threads at once.
 
     Raises:
         OSError: there is too little room.
@@ -289,7 +289,7 @@ def _save(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _orbax(use: Callable[[Any], Any]) -> Any:
-    """Calls with an Orbax checkpointer; its notes on single-process saves are nobody's concern.
+    """Calls a function with an Orbax checkpointer, whose notes on single-process saves are silenced.
 
     Where several processes train a study each saves its own seeds, when it is time for them: Orbax must not
     wait for the others.

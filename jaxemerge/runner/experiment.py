@@ -27,20 +27,20 @@ _LABELS = ("study", "family", "seeds")  # name a run without changing what a see
 
 @dataclass(frozen=True)
 class Experiment(Recipe):
-    """One model on one task, trained from many seeds; a *cell* of a study when seeds are set aside.
+    """One model on one task, trained from many seeds; without its seeds, a *cell* of a study.
 
     Attributes:
-        task: what is learnt; or an objective of one's own, which needs no model.
-        model: what learns; None for an objective.
-        optimizer: how it learns.
+        task: the task that is learnt; or an ``Objective``, which needs no model.
+        model: the model that learns it; None for an objective.
+        optimizer: AdamW and its schedule.
         steps: training steps.
         batch: context windows per step and seed; 1 for an objective, which draws its own data.
         context: tokens per window; must hold the task's longest example; 1 for an objective.
         seeds: (init_seed, data_seed) of each member; see ``paired`` and ``crossed``.
-        evaluations: steps at which every seed is scored. An integer asks for so many, spaced evenly
-            in log(step) over the last 99 % of training. Step 0 and the last are always among them.
-        pass_until: which items are sampled at the end of training until they pass; None for none.
-        study: name of the study this belongs to.
+        evaluations: steps at which every seed is scored. An integer is their number, spaced evenly in
+            log(step) over the last 99 % of training. Steps 0 and ``steps`` are always among them.
+        pass_until: items that are sampled at the end of training until they pass; None for none.
+        study: name of its study.
         family: name of the scale family, where there are several.
 
     Raises:
@@ -116,13 +116,13 @@ class Experiment(Recipe):
         return self.members_of(self.seeds)
 
     def members_of(self, seeds: Iterable[Seed]) -> Members:
-        """Any seeds with this experiment's hyperparameters."""
+        """Some seeds with this experiment's hyperparameters, as arrays."""
         own = self.optimizer
         return members(seeds, own.learning_rate, own.weight_decay, self.steps * own.horizon)
 
     @property
     def learner(self) -> Model | Objective:
-        """What has a size: the model, or the objective."""
+        """What has parameters: the model, or the objective."""
         return typing.cast(Objective, self.task) if self.model is None else self.model
 
     @property
@@ -137,7 +137,7 @@ class Experiment(Recipe):
 
     @property
     def best_loss(self) -> float | None:
-        """Lowest loss that any model can reach, in nats per weighted token; None where it is not known."""
+        """Lowest loss that any model can reach, in nats per weighted token; None where it is unknown."""
         return None if self.model is None else self.language()[0].best_loss
 
     def language(self) -> tuple[Task, Model]:
@@ -162,9 +162,9 @@ class Experiment(Recipe):
         return dataclasses.replace(self, seeds=tuple(seeds))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain nested dict; the task, tasks within it and models of one's own carry their class as ``kind``.
+        """Plain nested dict; tasks and a user's own models carry their class as ``kind``.
 
-        The code of one's own classes is in it by the digests of its files.
+        ``code`` holds the digests of the files of a user's own classes.
         """
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         fields |= {"task": _fields(self.task), "optimizer": dataclasses.asdict(self.optimizer)}
@@ -189,9 +189,9 @@ class Experiment(Recipe):
 
         Args:
             text: JSON of one experiment.
-            tasks: classes of tasks and objectives it may name; give your own here. What has functions among
-                its fields, as what ``pair`` makes, is not read from text: give it as it is.
-            models: classes of models of your own.
+            tasks: classes of tasks and objectives that it may name, yours included. What has functions among
+                its fields, as the result of ``pair``, cannot be read from text: pass the instance.
+            models: your own model classes.
 
         Raises:
             ValueError: a class is not among them, or a field is unknown or out of range.
@@ -244,7 +244,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def _fields(value: Any) -> Any:
-    """A task, model or objective, or a field of one, as plain values; functions by their names."""
+    """A task, model or objective, or one of their fields, as plain values; functions by their names."""
     if dataclasses.is_dataclass(value):
         fields = {field.name: _fields(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return {"kind": type(value).__name__, **fields}
@@ -254,13 +254,13 @@ def _fields(value: Any) -> Any:
 
 
 def _task(plain: dict[str, Any], given: Sequence[Any]) -> Any:
-    """A task or objective: one that is given as it is, or one of a class that is given."""
+    """A task or objective: a given instance, or an instance of a given class."""
     for one in given:
         if not isinstance(one, type) and json.loads(_canonical(_fields(one))) == plain:
             return one
     if plain["kind"] == Pair.__name__:
         raise ValueError(
-            f"objective {plain['called']!r} was made of functions, which are not kept: "
+            f"objective {plain['called']!r} was made of functions, which are not saved: "
             f"give the same again: tasks=[{pair_call(plain)}]"
         )
     return _value(plain, {kind.__name__: kind for kind in given if isinstance(kind, type)})

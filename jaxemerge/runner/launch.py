@@ -1,4 +1,4 @@
-"""Handing programs to a scheduler: an array of jobs that save, end and are queued again when time is up.
+"""Submits programs to a scheduler: an array of jobs that save and requeue themselves at their time limit.
 
 Needs submitit, which knows how Slurm wants this done: https://github.com/facebookincubator/submitit.
 """
@@ -16,8 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_STOPPED = {128 + signal.SIGTERM, 128 + signal.SIGUSR2}  # how a program exits that was told to save and end
-_NOTICE = 180  # seconds before the time limit at which a job is told; compiling and saving must fit in
+_STOPPED = {
+    128 + signal.SIGTERM,
+    128 + signal.SIGUSR2,
+}  # exit codes of a program that was asked to save and exit
+_NOTICE = 180  # seconds between the warning and a job's time limit: time to compile and save
 _REQUEUES = 1_000  # a study may take any number of time limits
 _UNTIL_KILLED = 3_600.0  # longest wait for the end that a scheduler has announced, in seconds
 
@@ -28,16 +31,16 @@ class LaunchError(ValueError):
 
 @dataclass(frozen=True)
 class Resources:
-    """What one job is given; what is not set is left to the scheduler.
+    """Resources of one job; the scheduler decides on those that are not set.
 
     Attributes:
         partition: of the cluster.
-        minutes: time limit of a job; what is not finished by then is queued again.
+        minutes: time limit of a job; unfinished jobs are queued again.
         gpus: GPUs of a job.
         cpus: cores of a job.
         memory: bytes of a job.
         parallel: how many jobs may run at once; 0 for any number.
-        further: any other options of sbatch, by name without the dashes.
+        further: other options of sbatch, by name without the dashes.
     """
 
     partition: str | None = None
@@ -50,10 +53,10 @@ class Resources:
 
 
 class Command:
-    """Runs a program in a process of its own, and tells it to save and end when the job must end.
+    """Runs a program in a subprocess, and asks it to save and exit when the job must end.
 
-    This, and the words of the program, is all that submitit writes down of a job: its own transport within
-    the user's folder of jobs. Results and checkpoints never pass through it.
+    submitit serialises this object and the program's words, and nothing else, into the user's folder of
+    jobs. Results and checkpoints never pass through it.
     """
 
     def __call__(self, words: Sequence[str]) -> None:
@@ -67,8 +70,8 @@ class Command:
             self._wait()
             code = self._program.wait()
             if code in _STOPPED:
-                # The scheduler has told all processes of the job that it will end it. Whether the job is
-                # queued again (preempted) or not (cancelled) is the scheduler's to say.
+                # The scheduler has announced the end of the job to all of its processes. It decides whether
+                # the job is queued again (preempted) or not (cancelled).
                 time.sleep(_UNTIL_KILLED)
         finally:
             if self._program.poll() is None:
@@ -77,7 +80,7 @@ class Command:
             raise RuntimeError(f"exit code {code}: {shlex.join(words)}")
 
     def checkpoint(self, words: Sequence[str]) -> Any:
-        """What to queue again once the program has saved; submitit calls it from a signal handler."""
+        """The job to queue again once the program has saved; submitit calls it from a signal handler."""
         from submitit.helpers import DelayedSubmission
 
         if self._program.returncode is None:
@@ -94,7 +97,7 @@ class Command:
 
 
 def require(where: str) -> Any:
-    """submitit, where jobs can be submitted from here.
+    """The submitit package, if jobs can be submitted from this machine.
 
     Raises:
         LaunchError: it is not installed, or there is no Slurm on this machine.
@@ -114,9 +117,9 @@ def submit(
     """Submits one job per command, as an array where there are several.
 
     Args:
-        where: ``slurm``, or ``local`` for processes of this machine, to try it.
+        where: ``slurm``, or ``local`` for processes on this machine, to try it out.
         commands: words of each program.
-        folder: for logs and what submitit needs itself.
+        folder: for logs and submitit's own files.
         resources: of each job.
         name: of the jobs.
 
@@ -124,7 +127,7 @@ def submit(
         submitit's jobs.
 
     Raises:
-        LaunchError: submitit or Slurm are missing, or Slurm refuses.
+        LaunchError: submitit or Slurm are missing, or Slurm rejects the jobs.
     """
     submitit = require(where)
     try:
@@ -142,7 +145,7 @@ def submit(
 
 
 def slurm_parameters(resources: Resources, name: str) -> dict[str, Any]:
-    """Resources by submitit's names of them."""
+    """Resources under submitit's names."""
     given = {
         "job_name": name,
         "partition": resources.partition,
@@ -158,7 +161,7 @@ def slurm_parameters(resources: Resources, name: str) -> dict[str, Any]:
 
 
 def local_parameters(resources: Resources) -> dict[str, Any]:
-    """The same for processes of this machine, which take less notice."""
+    """The same for processes on this machine, whose warning comes later."""
     minutes = 7 * 24 * 60 if resources.minutes is None else resources.minutes
     notice = min(_NOTICE, int(30 * minutes))
     return {"timeout_min": minutes, "signal_delay_s": notice, "gpus_per_node": resources.gpus or 0}

@@ -1,4 +1,4 @@
-"""One writer per cell: a lock file that names who holds it, and that the dead do not keep."""
+"""One writer per cell: a lock file that names its holder and outlives no process."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def holder(path: Path) -> dict[str, Any] | None:
 
 
 def refuse_others(folder: Path, share: str) -> None:
-    """Refuses to write beside processes that do not share the cell with this one; clears up after dead ones.
+    """Raises where processes write that do not share the cell with this one; removes locks of dead ones.
 
     Args:
         folder: holds ``.lock``, or ``.lock-GROUP-RANK`` of each process of a group.

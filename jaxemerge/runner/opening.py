@@ -42,7 +42,7 @@ def _described(folder: Path) -> Store:
 
     Raises:
         DamagedError: it is damaged.
-        StoreError: another version of jaxemerge wrote it, or a cell's name is none.
+        StoreError: another version of jaxemerge wrote it, or a cell's name cannot be a folder's.
     """
     fields = read_sealed(folder / "study.json")
     found = fields.get("format")
@@ -57,8 +57,8 @@ def _described(folder: Path) -> Store:
 def create_store(folder: Path, study: str, experiments: Sequence[Experiment]) -> Store:
     """Opens or creates the results folder of a study.
 
-    A folder that holds some of the cells, or all and further ones, is gone on with. Several processes may do
-    so at once, each with cells of its own.
+    A folder that holds some of the cells, or all and more, is continued. Several processes may do so at once,
+    each with its own cells.
 
     Raises:
         StoreError: the folder holds another experiment or other files, or cannot be written.
@@ -99,28 +99,28 @@ def _read_seeds(texts: Mapping[str, str]) -> dict[str, tuple[Seed, ...]]:
 def _kept(
     folder: Path, asked: Mapping[str, Any]
 ) -> tuple[Mapping[str, dict[str, Any]], Mapping[str, tuple[Seed, ...]], tuple[str, ...]]:
-    """Cells of the folder and their seeds; none, and a note, where their description is missing or damaged.
+    """Cells of the folder and their seeds; none, with a note, where the description is missing or damaged.
 
-    It is then set aside.
+    A damaged description is renamed.
     """
     if not (folder / "study.json").is_file():
         _check_left(folder, asked)
         lost = (folder / "cells").is_dir()
-        return {}, {}, (f"{folder / 'study.json'} is missing; it is written anew.",) if lost else ()
+        return {}, {}, (f"{folder / 'study.json'} is missing; it is written again.",) if lost else ()
     try:
         store = _described(folder)
     except DamagedError as error:
         _check_left(folder, asked)
         aside = set_aside(folder / "study.json")
-        return {}, {}, (f"{error}; it is kept as {aside.name} and written anew.",)
+        return {}, {}, (f"{error}; it is kept as {aside.name} and written again.",)
     _check_same(folder, store.cells, asked)
     return store.cells, store.asked, ()
 
 
 def _check_left(folder: Path, asked: Mapping[str, Any]) -> None:
-    """Refuses a folder without a description, unless all that it holds are cells that are asked for.
+    """Raises for a folder without a description, unless it holds only cells of this command.
 
-    A cell's name holds a digest of its fields: its seeds are found again without the description.
+    A cell's name holds a digest of its fields: its seeds are found without the description.
     """
     cells = folder / "cells"
     if not cells.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
@@ -161,7 +161,7 @@ def _check_same(folder: Path, kept: Mapping[str, Any], asked: Mapping[str, Any])
     differences = min((_differences(old, new) for old in kept.values()), key=len)
     raise StoreError(
         f"{folder} holds another experiment: {'; '.join(differences)}; choose another folder with --out, "
-        "or begin anew with --overwrite"
+        "or start again with --overwrite"
     )
 
 
@@ -187,17 +187,17 @@ def _without_seeds(experiment: Experiment) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class CellStatus:
-    """One cell, at a glance; nothing is changed to find it out.
+    """State of one cell; read-only.
 
     Attributes:
         cell: its id.
         steps: of its training.
-        finished: seeds whose results are there and whole.
-        asked: seeds that commands have asked for; None where the folder does not tell.
+        finished: seeds with undamaged results.
+        asked: seeds that commands have asked for so far; None where the folder does not say.
         seconds: spent on the finished ones.
-        writers: host, process and since when of every process that trains it now.
+        writers: host, process and start time of every process that trains it now.
         checkpointed: step of the newest checkpoint, and number of seeds, of every unfinished chunk.
-        damaged: a line on every part that is damaged.
+        damaged: one line per damaged part.
     """
 
     cell: str
@@ -211,7 +211,7 @@ class CellStatus:
 
     @property
     def missing(self) -> int | None:
-        """Seeds asked for that have no results yet."""
+        """Number of seeds asked for that have no results yet."""
         return None if self.asked is None else self.asked - self.finished
 
 

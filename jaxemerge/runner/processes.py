@@ -1,8 +1,8 @@
-"""Several processes train one study, each its share of the seeds: which is this, and how do the others fare?
+"""Which of several processes that share a study is this one, and are the others alive?
 
-Seeds need no communication while they train, so little is said: the first process tells when the results
-folder is ready, all tell that they are alive and how they ended. It goes through the key-value store of
-``jax.distributed``, whose first process serves it.
+Each process trains its share of the seeds, without communication. The first process announces that the
+results folder is ready; all report that they are alive and how they ended. The key-value store of
+``jax.distributed``, which the first process serves, carries these messages.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ProcessError(ValueError):
 class Processes:
     """This process among those of a study; the only one unless it has joined others.
 
-    Enter it around the work: others then learn that this process is alive, and how it ended.
+    Use it as a context manager around the work: others then see that this process is alive, and how it ended.
 
     Attributes:
         rank: number of this process, from 0.
@@ -57,18 +57,18 @@ class Processes:
 
     @property
     def label(self) -> str:
-        """What the lines of this process begin with, so that they are told from the first one's."""
+        """Prefix of this process' lines; empty for the first process."""
         return "" if self.first else f"[process {self.rank}] "
 
     @property
     def share(self) -> str:
-        """Names this process' part of a cell among the writers of the cell; empty for an only process."""
+        """Name of this process' part of a cell, ``-GROUP-RANK``; empty where there is one process."""
         return f"-{self._token}-{self.rank}" if self.count > 1 else ""
 
     def own(self, cells: Sequence[Experiment]) -> tuple[Experiment, ...]:
-        """The cells with this process' share of their seeds, without those it has no seed of.
+        """The cells with this process' share of their seeds; cells without any are left out.
 
-        It depends on nothing but rank, count and seeds: the same command finds its checkpoints again.
+        The share is a function of rank, count and seeds: the same command finds its checkpoints again.
         """
         parts = ((cell, cell.seeds[self.rank :: self.count]) for cell in cells)
         return tuple(cell.with_seeds(seeds) for cell, seeds in parts if seeds)
@@ -91,21 +91,21 @@ class Processes:
         self._beating.join()
 
     def start_devices(self) -> None:
-        """Starts JAX's devices: each process waits there for all, for one that has nothing to train, too."""
+        """Starts JAX's devices, where every process waits for all others, also for those without seeds."""
         if self.count > 1:
             jax.local_devices()
 
     def opened(self) -> None:
-        """Tells the others that the results folder is ready; for the first process."""
+        """Announces that the results folder is ready; called by the first process."""
         if self.count > 1:
             self._token = os.urandom(4).hex()
             self._set("token", self._token)
 
     def wait_until_opened(self) -> None:
-        """Returns when the first process has the results folder ready.
+        """Waits until the first process has the results folder ready.
 
         Raises:
-            StoppedError: it has failed; it says why itself.
+            StoppedError: the first process has failed, and has printed why.
         """
         while not self._token:
             if self.stopped():
@@ -114,7 +114,7 @@ class Processes:
             time.sleep(0.0 if self._token else 0.1)
 
     def stopped(self) -> int:
-        """SIGTERM once the first process has failed or was stopped: none can go on without it; else 0."""
+        """SIGTERM once the first process has failed or was stopped, as none can work without it; else 0."""
         when, answer = self._heard
         if self.count > 1 and not self.first and not answer and time.monotonic() - when > 1.0:
             answer = signal.SIGTERM if self._get("ended/0") == "failed" else 0
@@ -122,9 +122,9 @@ class Processes:
         return answer
 
     def wait_for_others(self, check: Callable[[], None]) -> list[int]:
-        """Ranks that were stopped, failed or died, once every process has ended; for the first process.
+        """Waits for every process to end; ranks of those that were stopped, failed or died.
 
-        ``check`` is called all the while; it may raise to wait no longer.
+        Called by the first process. ``check`` is called repeatedly, and may raise to end the wait.
         """
         return self._wait(float("inf"), check) if self.count > 1 else []
 
@@ -146,7 +146,7 @@ class Processes:
         return lost
 
     def _see_off(self) -> None:
-        """Stays until the others, which have ended, have taken leave of JAX's service too."""
+        """Waits until the others, which have ended, have disconnected from JAX's service."""
         everyone = list(range(self.count))
         leaving = threading.Thread(target=lambda: _jax_state().client.get_live_nodes(everyone), daemon=True)
         leaving.start()
@@ -174,14 +174,14 @@ ALONE = Processes()
 
 
 def _jax_state() -> Any:
-    """JAX's own record of the processes and its connection to the first; Orbax, too, has it from here."""
+    """JAX's record of the processes and its connection to the first; Orbax reads the same."""
     from jax._src import distributed
 
     return distributed.global_state
 
 
 def join(how: str, timeout: int = 300) -> Processes:
-    """Joins the other processes of this program, if there are any. Call it before JAX starts its devices.
+    """Joins the other processes of this program, if any. Call it before JAX starts its devices.
 
     Args:
         how: ``off``; ``auto`` to join those that Slurm, Open MPI, a Kubernetes job or a TPU pod has started,
@@ -197,7 +197,7 @@ def join(how: str, timeout: int = 300) -> Processes:
     if arguments is None or arguments.get("num_processes") == 1:
         return Processes()
     for name, value in (("jax_enable_preemption_service", False), ("jax_enable_recoverability", True)):
-        # Signals are ours to note, and a process that dies must not take the others with it.
+        # Signals are handled here, and a process that dies must not end the others.
         with contextlib.suppress(AttributeError):
             jax.config.update(name, value)
     try:
@@ -210,14 +210,14 @@ def join(how: str, timeout: int = 300) -> Processes:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ProcessError(
             f"--distributed {how}: {reason}; name the processes with --distributed HOST:PORT,RANK,COUNT, or "
-            "go on without the others: --distributed off"
+            "continue without the others: --distributed off"
         ) from error
     state = _jax_state()  # jax.process_index() would start the devices
     return Processes(state.process_id, state.num_processes)
 
 
 def _expected(environment: Mapping[str, str]) -> dict[str, Any] | None:
-    """What to tell JAX where something has started several processes; None where nothing has.
+    """Arguments for JAX where a launcher has started several processes; None where none has.
 
     JAX would take the tasks of a whole Slurm allocation for processes of this program, and wait for them.
     """

@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: live bars on a terminal, plain lines elsewhere."""
+"""Progress of a study for people: live bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PLAIN_INTERVAL = 10.0  # seconds between two lines where output is no terminal
 
 
 class Display:
-    """Follows a study's progress; use as a context manager around it."""
+    """Shows a study's progress; a context manager around its training."""
 
     def __init__(
         self, console: Console, groups: Sequence[Group], threshold: float, *, label: str = ""
@@ -36,8 +36,8 @@ class Display:
             console: where to show it.
             groups: all that will be trained.
             threshold: exact match from which a seed counts as a success.
-            label: begins the lines of a process that is not the first of its study; only what is out of the
-                ordinary is then shown.
+            label: prefix of the lines of a process that is not the first of its study; progress is then not
+                shown.
         """
         self._label_of_process = label
         self._console = console
@@ -70,7 +70,7 @@ class Display:
             self._live.stop()
 
     def _picture(self) -> Lines:
-        """The bars, and below them what the seeds are doing."""
+        """The bars, and below them the losses and successes of the seeds."""
         lines = [text for text in (self._status, self._successes) if text]
         return Lines(
             *[self._bars] if self._bars else [], *(Text(f"  {line}", no_wrap=True) for line in lines)
@@ -119,7 +119,7 @@ class Display:
         self._successes = ""
 
     def drop_chunk(self, text: str) -> None:
-        """The current chunk is given up, for the reason in ``text``."""
+        """The current chunk is abandoned, for the reason in ``text``."""
         self._step, self._status = 0, ""
         if self._bars:
             self._bars.remove_task(self._chunk)

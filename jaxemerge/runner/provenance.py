@@ -1,4 +1,4 @@
-"""Under what circumstances did a number come about?"""
+"""Which versions, code, device and settings produced a number?"""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def settings() -> dict[str, Any]:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Versions and commits in which two provenances differ, in words."""
+    """Versions and commits that differ between two provenances, in words."""
     pairs = [(name, before["packages"].get(name), version) for name, version in now["packages"].items()]
     pairs.append(("commit", (before["git"] or {}).get("commit"), (now["git"] or {}).get("commit")))
     return [f"{name} was {old} and is {new}" for name, old, new in pairs if old != new]
@@ -96,7 +96,7 @@ def _version(package: str) -> str | None:
 
 
 def described(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """What finished chunks say about their circumstances, as labels and texts for people."""
+    """Provenance of finished chunks as labels and texts for people."""
     found = [record["provenance"] for record in records]
     if not found:
         return []
@@ -111,7 +111,7 @@ def described(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def described_circumstances(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """What provenances say, their times aside, as labels and texts for people."""
+    """Provenances as labels and texts for people, without times."""
     return [
         ("Device", _joined(f"{one['devices']} x {one['device']} ({one['processor']})" for one in found)),
         ("Versions", _joined(_versions(one) for one in found)),

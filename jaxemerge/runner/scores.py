@@ -1,4 +1,4 @@
-"""What was measured of a population? The scores of its task or objective, as metrics by name."""
+"""Which scores does a population have? Those of its task or objective, as metrics by name."""
 
 from __future__ import annotations
 

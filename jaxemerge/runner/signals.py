@@ -1,4 +1,4 @@
-"""Stopping at a good moment: signals that ask to stop are noted, and obeyed where nothing gets lost."""
+"""How does a signal end a run without loss? It is recorded, and obeyed after the next checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATIENCE = 2.0  # seconds that a second SIGINT waits for Python, which has no sa
 
 
 class StoppedError(Exception):
-    """Training ended early because a signal asked for it; what was done is kept."""
+    """A signal ended training early; finished seeds and checkpoints are saved."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -27,11 +27,11 @@ class StoppedError(Exception):
 
 
 class StopRequest:
-    """Notes SIGINT, SIGTERM and SIGUSR2 while it is entered, for ``raise_if_asked`` at the next good moment.
+    """Records SIGINT, SIGTERM and SIGUSR2 as a context manager; ``raise_if_asked`` obeys them.
 
-    A second SIGINT raises KeyboardInterrupt at once; where Python does not come to that, because it waits for
-    a compiler, the process exits as if killed. SIGUSR2 is what Slurm is asked to send before it ends a job;
-    by itself it would end the process. Python can enter it from its main thread only.
+    A second SIGINT raises KeyboardInterrupt at once; where Python cannot, because it waits for a compiler,
+    the process exits as if killed. Slurm sends SIGUSR2 before it ends a job; its default action would end
+    the process. Only the main thread can enter the context.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class StopRequest:
         """Before any signal has come.
 
         Args:
-            noted: called with the number of the first signal; it may tell the person.
-            elsewhere: asked for the number of a signal that came to another process, 0 for none.
+            noted: called with the number of the first signal, to print a line.
+            elsewhere: returns the number of a signal that another process received, 0 for none.
         """
         self._noted = noted
         self._elsewhere = elsewhere
@@ -74,7 +74,7 @@ class StopRequest:
         return self._number != 0
 
     def raise_if_asked(self) -> None:
-        """Call where everything is on disk.
+        """Called where everything is on disk.
 
         Raises:
             StoppedError: a signal has come.
@@ -84,7 +84,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
-        """Obeys without waiting while the block runs: for work that loses nothing when it is cut off."""
+        """Obeys signals at once while the block runs: for work that loses nothing when it is cut off."""
         self.raise_if_asked()
         self._at_once = True
         try:
@@ -94,7 +94,7 @@ class StopRequest:
 
     @staticmethod
     def _watch(seen: int, left: threading.Event) -> None:
-        """Reads the numbers of signals as they come, whatever Python is at."""
+        """Reads the numbers of signals as they arrive, whatever Python is doing."""
         interrupts = 0
         while number := os.read(seen, 1):
             interrupts += number[0] == signal.SIGINT

@@ -1,4 +1,4 @@
-"""Where are a study's results kept? One folder: a description, and immutable Parquet parts per cell.
+"""Where are a study's results? In one folder: a description, and immutable Parquet parts per cell.
 
     DIR/study.json                      the study's name and its cells, without seeds
     DIR/cells/CELL/PART.parquet         rows of one finished chunk of seeds
@@ -63,7 +63,7 @@ class Store:
         study: name of its study.
         cells: what each cell is, by id.
         asked: the seeds of each cell that commands have asked for so far.
-        notes: what a person should know of how the folder was opened.
+        notes: lines for people about how the folder was opened.
     """
 
     folder: Path
@@ -73,7 +73,7 @@ class Store:
     asked: Mapping[str, tuple[Seed, ...]] = field(default_factory=dict)
 
     def finished(self, cell: str) -> set[Seed]:
-        """Members of a cell whose results are there."""
+        """Seeds of a cell that have results."""
         return {(init, data) for record in self._records(cell) for init, data in record["seeds"]}
 
     @contextlib.contextmanager
@@ -104,7 +104,7 @@ class Store:
         more: Mapping[str, pl.DataFrame] | None = None,
         weights: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Adds a finished chunk: rows, the record of how they came about, ``more`` by its kind, weights.
+        """Adds a finished chunk: rows, their record, further tables by kind, weights.
 
         Raises:
             StoreError: a process that took this one for dead has finished some of its seeds.
@@ -182,7 +182,7 @@ class Store:
                     yield (init, data), {name: array[i] for name, array in arrays.items()}
 
     def _saved(self, kind: str) -> list[pl.DataFrame]:
-        """What is there of a kind, by finished chunks."""
+        """Tables of one kind, per finished chunk."""
         return [
             _checked(_file_of(kind, path), record[kind])
             for cell in self.cells
@@ -199,7 +199,7 @@ class Store:
         return [record for cell in self.cells for record in self._records(cell)]
 
     def condition(self, cell: str) -> tuple[list[dict[str, Any]], list[str], list[dict[str, Any]]]:
-        """A cell's records that are whole, a line on every damaged part, and who is writing it now."""
+        """A cell's undamaged records, one line per damaged part, and the processes that write it now."""
         damaged = dict(self._damaged(cell))
         records = [read_sealed(path) for path in self._record_files(cell) if path not in damaged]
         writers = [found for path in sorted(self._cell(cell).glob(".lock*")) if (found := holder(path))]
@@ -210,18 +210,18 @@ class Store:
         return Checkpoints(self._cell(cell) / "checkpoints" / _name(seeds), interval)
 
     def metrics(self, cell: str, seeds: Sequence[Seed]) -> Path:
-        """Where the numbers of a chunk are written while it is trained."""
+        """The file of a chunk's numbers during training."""
         return self._cell(cell) / "metrics" / f"{_name(seeds)}.jsonl"
 
     def checkpointed(self, cell: str) -> list[Checkpoints]:
-        """Of all chunks that have any: those that cannot be read, then the others, furthest on first."""
+        """Checkpoints by chunk: unreadable ones first, then those of the latest step."""
         folder = self._cell(cell) / "checkpoints"
         found = [Checkpoints(each) for each in sorted(folder.iterdir())] if folder.is_dir() else []
         steps = {each.folder: (each.record() or {"step": math.inf})["step"] for each in found}
         return sorted(found, key=lambda each: -steps[each.folder])
 
     def clear(self, cell: str) -> None:
-        """Removes the checkpoints of which no seed is missing."""
+        """Removes checkpoints whose seeds are all finished."""
         done = self.finished(cell)
         for chunk in self.checkpointed(cell):
             record = chunk.record()
@@ -229,7 +229,7 @@ class Store:
                 chunk.clear()
 
     def damage(self) -> list[str]:
-        """A line on every damaged or useless file of the results; changes nothing."""
+        """One line per damaged or useless file; read-only."""
         found = []
         for cell in self.cells:
             found += [str(error) for _, error in self._damaged(cell)]
@@ -238,10 +238,10 @@ class Store:
         return found
 
     def mend(self) -> list[str]:
-        """Puts right what damage and killed processes have left, and says what is trained again for it.
+        """Repairs the folder after damage and killed processes; one line per part that is trained again.
 
-        Damaged parts are set aside, rows without a record, checkpoints of finished seeds and whatever was
-        half written are removed. A cell that another process is writing is left to it.
+        Damaged parts are renamed; rows without a record, checkpoints of finished seeds and partial files are
+        removed. Cells that another process is writing are left alone.
         """
         found: list[str] = []
         for cell in self.cells:
@@ -265,7 +265,7 @@ class Store:
         return found
 
     def _leftovers(self, cell: str) -> Iterator[Path]:
-        """What a process that was killed may have left."""
+        """Files that a killed process may have left."""
         yield from self._unrecorded(cell)
         for pattern in (".lock*", ".*.partial", "checkpoints/*"):
             yield from self._cell(cell).glob(pattern)
@@ -315,13 +315,13 @@ def _write(path: Path, frame: pl.DataFrame) -> None:
 
 
 def _file_of(kind: str, record_file: Path) -> Path:
-    """Where a kind of what a chunk keeps is, beside its other files."""
+    """The file of one kind of a chunk's tables or weights."""
     ending = "safetensors" if kind == WEIGHTS else "parquet"
     return record_file.parent / kind / f"{record_file.stem}.{ending}"
 
 
 def _checked(path: Path, expected: str) -> pl.DataFrame:
-    """The frame in a file whose digest is known."""
+    """The frame in a file, checked against its digest."""
     try:
         check_digest(path, expected)
     except DamagedError as error:

@@ -1,4 +1,4 @@
-"""Trains what is missing of a study, whatever happens meanwhile: other processes, or memory that runs out."""
+"""Trains what is missing of a study, next to other processes, and in smaller chunks when memory runs out."""
 
 from __future__ import annotations
 

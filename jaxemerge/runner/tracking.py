@@ -33,17 +33,17 @@ TRACKERS = tuple(_PACKAGES)
 
 
 class Tracker(Protocol):
-    """Is told the numbers of one chunk."""
+    """Receives the numbers of one chunk."""
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Numbers by name at a step; steps increase."""
+        """Receives numbers by name at a step; steps increase."""
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """Called after the last numbers."""
 
 
 def tracker(name: str, folder: Path, study: str) -> Callable[[Path, Mapping[str, Any], int], Tracker]:
-    """What opens a tracker for a chunk.
+    """A function that opens a tracker for a chunk.
 
     Args:
         name: one of ``TRACKERS``.
@@ -67,7 +67,7 @@ def tracker(name: str, folder: Path, study: str) -> Callable[[Path, Mapping[str,
 
 
 class ChunkMetrics:
-    """Follows the training of one chunk; enter it to get what is to be told of its progress."""
+    """Writes the numbers of one chunk during training; a context manager that gives ``update``."""
 
     def __init__(
         self,
@@ -82,12 +82,12 @@ class ChunkMetrics:
         """Writes nothing yet.
 
         Args:
-            path: the chunk's file; others beside it are of other chunks of the cell.
+            path: the chunk's file; its folder holds the files of the cell's other chunks.
             experiment: the cell.
             seeds: of the chunk.
             threshold: exact match from which a seed counts as a success.
-            trackers: each is called with the file, the cell's fields and the first step that it will be told.
-            say: told of trackers that fail.
+            trackers: each is called with the file, the cell's fields and the first step to come.
+            say: prints a line where a tracker fails.
         """
         self._path, self._experiment, self._seeds = path, experiment, seeds
         self._threshold, self._say = threshold, say
@@ -131,7 +131,7 @@ class ChunkMetrics:
         return round(len(self._seeds) * (step - self._mark[0]) / max(seconds - self._mark[1], 1e-9), 3)
 
     def _drop(self, first: int) -> float:
-        """Drops what is about to be written again, in whatever chunk; the seconds spent before that."""
+        """Drops lines that are about to be written again, of any chunk; the seconds spent before them."""
         folder, spent = self._path.parent, 0.0
         folder.mkdir(exist_ok=True)
         remove_partial(folder)
@@ -156,7 +156,7 @@ class ChunkMetrics:
             try:
                 self._trackers.append(make(self._path, fields, first))
             except Exception as error:  # a server that is away must not end days of training
-                self._say(f"Going on without a tracker: {_words(error)}")
+                self._say(f"Continuing without a tracker: {_words(error)}")
 
     def _tell(self, what: Callable[[Tracker], None]) -> None:
         for tracker in list(self._trackers):
@@ -164,14 +164,14 @@ class ChunkMetrics:
                 what(tracker)
             except Exception as error:  # as above
                 self._trackers.remove(tracker)
-                self._say(f"Going on without a tracker: {_words(error)}")
+                self._say(f"Continuing without a tracker: {_words(error)}")
 
 
 def summary(experiment: Experiment, evaluation: Evaluation, threshold: float) -> dict[str, Any]:
-    """Numbers of a chunk at one evaluation; what is not finite is null.
+    """Numbers of a chunk at one evaluation; null where they are not finite.
 
-    A diverged seed counts as a seed, with an exact match of 0 and an infinite loss. Of an objective the
-    tests are its shares, by their own names, and its numbers are medians.
+    A diverged seed counts, with an exact match of 0 and an infinite loss. The tests of an objective are its
+    shares, under their own names; its other metrics are medians.
     """
     lost = evaluation.diverged
     losses = np.where(lost | np.isnan(evaluation.train_loss), np.inf, evaluation.train_loss)
@@ -199,7 +199,7 @@ def summary(experiment: Experiment, evaluation: Evaluation, threshold: float) ->
 
 
 def _medians(experiment: Experiment, evaluation: Evaluation) -> dict[str, float | None]:
-    """Of the seeds that have not diverged, for every metric that is no share."""
+    """Median over seeds that have not diverged, of every metric that is not a share."""
     others = [one for one in measured(experiment, evaluation.scores) if one.trials is None]
     left = ~evaluation.diverged
     return {one.metric: _finite(float(np.median(one.values[left]))) for one in others if left.any()}
@@ -265,7 +265,7 @@ class _Wandb:
         )
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        if step >= self._run.step:  # what it was told before the interruption it does not take twice
+        if step >= self._run.step:  # it rejects steps that it has seen before the interruption
             self._run.log(dict(numbers), step=step)
 
     def close(self) -> None:

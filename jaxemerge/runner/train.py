@@ -1,4 +1,4 @@
-"""Training with scores: a chunk of seeds as a stream of progress, or all of an experiment at once."""
+"""Trains seeds and scores them along the way: one chunk as a stream of progress, or a whole experiment."""
 
 from __future__ import annotations
 
@@ -53,19 +53,20 @@ def train_chunk(
 ) -> Iterator[tuple[Progress, Snapshot | None]]:
     """Trains up to ``plan.chunk`` members, scoring them at every evaluation step.
 
-    The numbers of a dispatch are read while the next one runs: the device never waits for the host. The
-    weights have therefore moved on when the numbers are given out, but for the last ones and where
-    ``pause`` asks for them: only there is the snapshot given.
+    The numbers of a dispatch are read while the next one runs: the device never waits for the host. Snapshots
+    of the weights are therefore yielded only at the end, and where ``pause`` asks for them.
 
-    The chunk is filled up with copies of its last member; they are left out of what is reported.
+    The chunk is filled up with copies of its last member, which are not reported.
 
     Args:
-        experiment: the cell, or any of those that the members are of: they share a program and the steps
-            at which they are scored.
+        experiment: the cell, or one of the members' cells: these share a program and evaluation steps.
         plan: how it is trained.
         who: at most ``plan.chunk`` members.
-        pause: asked after every dispatch; True makes the device wait until its snapshot was looked at.
-        resume: program and members -> where these go on.
+        pause: called after every dispatch; True yields a snapshot, for which the device waits.
+        resume: program and members -> the state to resume from.
+
+    Yields:
+        Progress after every dispatch, with a Snapshot where one is valid, else None.
     """
     n = len(who.init_seed)
     population: Members = _filled(who, plan.chunk)
@@ -92,7 +93,7 @@ def train_chunk(
 
 
 def _filled(tree: Any, size: int) -> Any:
-    """With copies of the last member up to the size of a chunk."""
+    """Filled up with copies of the last member to the size of a chunk."""
 
     def fill(x: Any) -> np.ndarray:
         return np.concatenate([x, np.repeat(x[-1:], size - len(x), axis=0)])
@@ -105,7 +106,7 @@ def _resumed(resumed: ResumeState, size: int) -> ResumeState:
 
 
 class _Scored(NamedTuple):
-    """What is asked of the device at an evaluation step, before the next dispatch takes the weights."""
+    """Scores on the device, requested before the next dispatch overwrites the weights."""
 
     scores: Scores
     diverged: Any
@@ -140,7 +141,7 @@ class Population:
         experiment: what was trained.
         params: final weights as NumPy arrays, leading axis S in the order of ``experiment.seeds``.
         evaluations: scores of all seeds at every evaluation step.
-        passed: what came of sampling, where the experiment's ``pass_until`` asks for it.
+        passed: counts of samples, where the experiment's ``pass_until`` asks for them.
     """
 
     experiment: Experiment
@@ -169,7 +170,7 @@ def train(experiment: Experiment, *, chunk: int = 0) -> Population:
 
     Args:
         experiment: what to train.
-        chunk: seeds trained at once; 0 takes as many as are good for the devices.
+        chunk: seeds trained at once; 0 chooses for the devices.
 
     Returns:
         Population, its seeds in the order of ``experiment.seeds``.
@@ -221,20 +222,25 @@ def shrunk(plan: Plan) -> str:
 
 
 def prepare(experiment: Experiment) -> None:
-    """Refuses devices, tasks, models and objectives that would give wrong results."""
+    """Checks devices, task, model and objective before training.
+
+    Raises:
+        DeviceError: the devices return wrong numbers.
+        ValueError: the task, model or objective breaks its contract; the message says how.
+    """
     self_test()
     task, model = experiment.task, experiment.model
     if model is None:
-        _refuse(f"objective {task.name}", check_objective(cast("Objective", task)))
+        _raise_problems(f"objective {task.name}", check_objective(cast("Objective", task)))
         return
     known = cast("Task", task)
-    _refuse(f"task {task.name}", check_task(known))
+    _raise_problems(f"task {task.name}", check_task(known))
     if is_own(type(model)):
         longest = max(experiment.context, *(one.tokens.shape[1] for one in known.evaluation_sets()))
-        _refuse(f"model {type(model).__name__}", check_model(model, known.vocabulary, longest))
+        _raise_problems(f"model {type(model).__name__}", check_model(model, known.vocabulary, longest))
 
 
-def _refuse(what: str, problems: Sequence[str]) -> None:
+def _raise_problems(what: str, problems: Sequence[str]) -> None:
     if problems:
         raise ValueError(f"{what}: {'; '.join(problems)}")
 

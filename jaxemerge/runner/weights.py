@@ -1,7 +1,6 @@
-"""How are weights kept? As safetensors: named arrays and nothing else, which no program has to run to read.
+"""How are weights saved? As safetensors: named arrays and nothing else; reading them runs no code.
 
-A file says what it holds: the metadata carry whatever else is given, and a digest of that, of names and of
-contents.
+The metadata of a file describe it, and hold a digest of the description, names and contents.
 """
 
 from __future__ import annotations

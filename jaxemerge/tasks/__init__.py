@@ -1,16 +1,16 @@
-"""What is to be learnt? A task describes one example at a time; packing and batches are the library's.
+"""What is learnt? A task draws one example at a time; the library packs them and makes batches.
 
     task = Count(numbers=40, train_length=10, test_lengths=(10, 15))
     example = task.sample(jax.random.key(0))  # token ids, a loss weight per token, the length
-    check_task(task)                          # () where it keeps the contract, else what to mend
+    check_task(task)                          # () where it fulfils the contract, else what to fix
 
 Tokens are int32 ids in [0, task.vocabulary), loss weights float32; ``chance`` is a probability, ``best_loss``
 is in nats per weighted token. Evaluation sets are NumPy arrays that never depend on a seed.
 
 The contract:
 
-    Task, Example, EvaluationSet    what a task of your own subclasses, draws, and is scored on
-    check_task                      every breach of it, with what to do about it
+    Task, Example, EvaluationSet    what your own task subclasses, draws, and is scored on
+    check_task                      every breach of it, with the fix
 
 The tasks (each one's help has worked examples):
 

@@ -36,7 +36,7 @@ class Addition(Task):
     """Given two numbers of equally many digits, write their sum; all numbers lowest digit first.
 
     One token per digit, ``+``, ``=`` and ``.`` (end). With hints, each digit follows the symbol of its place;
-    the symbols are a random consecutive slice of an ordered set of 102, drawn anew for every example. With
+    the symbols are a random consecutive slice of an ordered set of 102, drawn for every example. With
     carries, each digit of the sum is followed by what is carried from it: ``~`` nothing, ``^`` one. The
     answer and its end are learnt and scored, hints and carries too: an exact answer has them all. An
     answer that a model writes (``accepts``) may be wrong about carries as long as the sum is right.

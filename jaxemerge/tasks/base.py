@@ -1,4 +1,4 @@
-"""What does a task have to say, so that a population can learn it and be scored on it?
+"""The contract of a task: what a population needs to learn it and to be scored on it.
 
 A task describes *one* example. Packing examples into full contexts, batching, and drawing different
 data for every seed and step is the library's work.
@@ -62,7 +62,7 @@ class EvaluationSet:
 class Task(abc.ABC):
     """One source of examples; subclass it as a frozen dataclass of plain fields.
 
-    ``check_task(task)`` says whether a task keeps this contract, and what to fix where it does not.
+    ``check_task(task)`` lists the breaches of this contract, with their fixes.
     """
 
     @property
@@ -87,12 +87,12 @@ class Task(abc.ABC):
 
     @property
     def best_loss(self) -> float | None:
-        """Lowest loss that any model can reach, in nats per weighted token; None where it is not known."""
+        """Lowest loss that any model can reach, in nats per weighted token; None where it is unknown."""
         return None
 
     @property
     def end(self) -> int | None:
-        """Token after which an answer stops; None where answers have no end of their own."""
+        """Token that ends an answer; None where answers have no end token."""
         return None
 
     @property
@@ -125,7 +125,7 @@ class Task(abc.ABC):
 
 
 def check_whole(task: Task, low: int, *names: str) -> None:
-    """Refuses fields that are not whole numbers of at least ``low``.
+    """Checks that fields are whole numbers of at least ``low``.
 
     Raises:
         ValueError: naming the field, its value and what is allowed.
@@ -137,7 +137,7 @@ def check_whole(task: Task, low: int, *names: str) -> None:
 
 
 def check_one_of(task: Task, name: str, allowed: Iterable[str]) -> None:
-    """Refuses a field that is none of some words.
+    """Checks that a field is one of some words.
 
     Raises:
         ValueError: naming the field, its value and what is allowed.
@@ -148,7 +148,7 @@ def check_one_of(task: Task, name: str, allowed: Iterable[str]) -> None:
 
 
 def check_distinct(task: Task, name: str, low: int = 1, high: int | None = None) -> None:
-    """Makes a field a tuple, and refuses all but different whole numbers of ``low`` to ``high``.
+    """Makes a field a tuple, and checks that it holds different whole numbers of ``low`` to ``high``.
 
     Raises:
         ValueError: naming the field, its value and what is allowed.

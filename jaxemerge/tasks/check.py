@@ -1,4 +1,4 @@
-"""Does a task keep the contract? One call tells its author what to fix.
+"""Does a task fulfil its contract? One call lists what to fix.
 
 >>> check_task(Count())
 ()
@@ -138,8 +138,8 @@ def _examples(task: Task) -> Iterator[str]:
     read = np.where(inside, tokens, 0)
     if task.max_length > 1 and np.all(read == read[0]) and np.all(lengths == lengths[0]):
         yield f"sample ignores its key: {_DRAWS} keys gave the same example; draw with jax.random"
-    anew = (_traced(task, keys) for _ in range(_TRACES))  # so that hidden randomness or state shows
-    other = next((each for each in anew if each.as_text() != program.as_text()), None)
+    again = (_traced(task, keys) for _ in range(_TRACES))  # so that hidden randomness or state shows
+    other = next((each for each in again if each.as_text() != program.as_text()), None)
     if not _same(first, _drawn(other.compile() if other else run, keys)):
         yield "sample gives another example for the same key: use no randomness or state but the key"
     if lengths.min() < task.min_length or lengths.max() > task.max_length:

@@ -143,7 +143,7 @@ class Composition(Task):
         return first, padded, np.full(len(first), count)
 
     def _write(self, first: Int[Array, ""], chain: Int[Array, " P"], count: Int[Array, ""]) -> Example:
-        """The text of a chain of which the first ``count`` functions are applied."""
+        """The text of a chain whose first ``count`` functions are applied."""
         results = [first]
         for function in chain:
             results.append(jnp.asarray(maps(self))[function, results[-1]])

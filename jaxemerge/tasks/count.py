@@ -1,4 +1,4 @@
-"""Count from one number to another: the task on which length generalisation comes or does not come.
+"""Count from one number to another: length generalisation emerges in some seeds and not in others.
 
 Source: Zhao, Qin, Alvarez-Melis, Kakade, Saphra, "Random Scaling of Emergent Capabilities"
 (arXiv 2502.17356), and its workshop version "Distributional Scaling Laws for Emergent Capabilities"

@@ -1,4 +1,4 @@
-"""Several tasks in one run: do abilities come together, across the seeds that learn them all?"""
+"""Several tasks in one run: do abilities emerge together, across seeds?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskMixture(Task):
-    """Every example is one of some task, chosen at random; every task keeps its own evaluation sets.
+    """Every example is drawn from one of the tasks, chosen at random; each task has its own evaluation sets.
 
     Tokens of task i become tokens of the mixture in this way, where V_j is the vocabulary of task j:
 
@@ -163,7 +163,7 @@ class TaskMixture(Task):
     def accepts(
         self, text: Int[Array, " L"], reference: Int[Array, " L"], scored: Bool[Array, " L"]
     ) -> Bool[Array, ""]:
-        """What the item's own task accepts; only the reference, where that task cannot be told from it."""
+        """Whether the item's own task accepts it; only the reference is, where that task is ambiguous."""
         if not self._apart:
             return super().accepts(text, reference, scored)
         which = reference[0] - self.offsets[-1]

@@ -1,4 +1,4 @@
-"""Arithmetic modulo a prime with part of the table held out: the task on which grokking was seen.
+"""Arithmetic modulo a prime with part of the table held out: the task of the grokking experiments.
 
 References:
     Power, Burda, Edwards, Babuschkin, Misra (2022), "Grokking: generalization beyond overfitting on small

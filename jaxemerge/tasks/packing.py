@@ -80,7 +80,7 @@ class Piece(NamedTuple):
     """Some tokens that are written one after the other.
 
     Attributes:
-        tokens: ids, a single one or a row of which the first ``written`` are written.
+        tokens: ids, a single one or a row whose first ``written`` are written.
         written: how many are written, all where it is None; may be traced.
         learnt: whether they carry loss, and are scored in evaluation.
     """
@@ -130,9 +130,9 @@ def evaluation_sets(
 
 
 def different(draw: Callable[[int], tuple[np.ndarray, ...]], items: int) -> tuple[np.ndarray, ...]:
-    """Up to ``items`` draws no two of which are equal, in the order in which they came.
+    """Up to ``items`` distinct draws, in their order.
 
-    Fewer come back where so many are hard to find, because there are hardly more.
+    Fewer where there are hardly more.
 
     Args:
         draw: a number -> arrays whose first axis has that many independent draws.

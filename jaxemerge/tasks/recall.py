@@ -39,7 +39,7 @@ class Recall(Task):
 
     Training: number of pairs ~ U{1..pairs}; keys differ from each other, values are uniform and
     independent; the pairs that are asked for differ too (all pairs where there are fewer than ``queries``).
-    Which value a key has is drawn anew for every example, so it can only be read from the context.
+    The value of a key is drawn for every example, so it can only be read from the context.
     Evaluation: for each test number of pairs ``items`` contexts drawn from the same law. The best possible
     loss is 0: a prompt has one answer.
 

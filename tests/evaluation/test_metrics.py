@@ -179,7 +179,7 @@ def test_refusals() -> None:
     with pytest.raises(ValueError, match="exact_match_all_of_4: 3 items are fewer than the 4 of a group"):
         all_of(EXACT_MATCH, 4).mean(np.ones((2, 3)))
     for metric, field in ((EDIT_DISTANCE, "edits"), (MULTIPLE_CHOICE, "choices")):
-        with pytest.raises(ValueError, match=f"{field}: these items were kept without"):
+        with pytest.raises(ValueError, match=f"{field}: these items were saved without"):
             metric.of(items(**{field: None}))
 
 

@@ -71,9 +71,9 @@ def test_a_diverged_seed_has_failed(items: pl.DataFrame) -> None:
 def test_what_was_not_kept(items: pl.DataFrame) -> None:
     with pytest.raises(ValueError, match="the frame lacks columns brier"):
         rescore(items.drop("brier"), EXACT_MATCH)
-    with pytest.raises(ValueError, match="edits: these items were kept without written answers"):
+    with pytest.raises(ValueError, match="edits: these items were saved without written answers"):
         rescore(items.drop("edits"), EDIT_DISTANCE)
-    with pytest.raises(ValueError, match="choices: these items were kept without distractors"):
+    with pytest.raises(ValueError, match="choices: these items were saved without distractors"):
         rescore(items.drop("choices"), MULTIPLE_CHOICE)
 
 

@@ -162,7 +162,10 @@ def test_a_tracker_that_fails_is_told_of_and_left_out(store, tiny, population):
     path = follow(
         store, tiny, tiny.seeds, population.evaluations, trackers=[lambda *a: made, broken], say=said.append
     )
-    assert said == ["Going on without a tracker: no account", "Going on without a tracker: no route to host"]
+    assert said == [
+        "Continuing without a tracker: no account",
+        "Continuing without a tracker: no route to host",
+    ]
     assert made.told == [0]
     assert steps(path) == [0, 3, 7]
     assert re.fullmatch(r"seeds-0-4-\w{8}\.jsonl", path.name)
