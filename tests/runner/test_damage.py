@@ -166,7 +166,7 @@ def test_damage_to_the_study_is_named_and_mended(whole, cell, rows, tmp_path, ki
             open_store(folder)
         store, told = trained(folder, cell)
         assert "study.json" in told[0]
-        assert told[0].endswith("written anew.")
+        assert told[0].endswith("written again.")
         assert store.results().sort(KEY).equals(rows)
         assert (folder / "study.json").read_bytes() == (whole / "study.json").read_bytes()
 

@@ -164,7 +164,7 @@ def test_a_damaged_description_is_written_anew(tmp_path, tiny, rows, kind):
     assert (tmp_path / "study.json").read_bytes() == whole
     [note] = again.notes
     how = "is missing; it is" if kind == "deleted" else "; it is kept as study.json.damaged and"
-    assert note.endswith(f"{how} written anew.")
+    assert note.endswith(f"{how} written again.")
 
 
 def test_a_cell_has_one_writer_who_removes_what_the_dead_left(tmp_path, tiny):
