@@ -144,7 +144,7 @@ def test_damage_to_results_and_descriptions_is_named_and_mended(whole, cell, row
         store, told = trained(folder, cell)
         assert store.results().sort(KEY).equals(rows), name
         assert store.damage() == [], name
-        mended = [line for line in told if "going on from" not in line]
+        mended = [line for line in told if "resuming from" not in line]
         if name.name == ".lock":  # one that nobody holds means nothing
             assert named == mended == []
         else:
