@@ -1,4 +1,4 @@
-"""Code that is not the library's: where did it fail, and is it still the same?"""
+"""Which code runs here? Versions of packages; where a user's own code failed, and whether it has changed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import math
 import sys
 import traceback
@@ -15,6 +16,14 @@ from types import ModuleType
 from typing import Any
 
 _DIGITS = 12  # of a file's digest
+
+
+def version_of(package: str) -> str | None:
+    """Version of an installed package; None where it is not installed, as of a checkout."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def is_own(kind: Any) -> bool:

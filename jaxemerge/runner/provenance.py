@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+
+from jaxemerge.code import version_of
 
 if TYPE_CHECKING:
     from jaxemerge.models import Model
@@ -36,7 +37,7 @@ def provenance(model: Model | None = None) -> dict[str, Any]:
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: version_of(name) for name in _PACKAGES},
         "git": git_state(Path(__file__).parent),
         "platform": platform.platform(terse=True),
         "processor": processor(),
@@ -86,13 +87,6 @@ def git_state(folder: Path) -> dict[str, Any] | None:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
         return None  # an installed copy, or no git on this machine
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def described(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

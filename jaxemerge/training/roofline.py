@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from jaxemerge.code import code_of
+from jaxemerge.code import code_of, version_of
 from jaxemerge.devices import Layout
 from jaxemerge.files import write_json
 from jaxemerge.training.chips import Chip, chip_named
@@ -182,7 +181,7 @@ def _key(recipe: Recipe, chip: Chip, seeds: int, width: int) -> dict[str, Any]:
         "cell": repr(fixed_part(recipe)),
         "code": code_of((recipe.task, recipe.model)),
         "library": _library(),
-        "compilers": {name: _version(name) for name in _COMPILERS},
+        "compilers": {name: version_of(name) for name in _COMPILERS},
         "chip": asdict(chip),
         "precision": getattr(jax.config, "jax_default_matmul_precision"),  # noqa: B009 - as in devices
         "seeds": seeds,
@@ -200,13 +199,6 @@ def _library() -> str:
     ):
         seen.update(path.read_bytes())
     return seen.hexdigest()[:16]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _file(cache: Path, key: Mapping[str, Any]) -> Path:

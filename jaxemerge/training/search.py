@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import statistics
 import time
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from jaxemerge.code import code_of
+from jaxemerge.code import code_of, version_of
 from jaxemerge.devices import Layout
 from jaxemerge.files import write_json
 from jaxemerge.training.plan import Plan, fixed_plan, is_out_of_memory, memory_limit, plan_fits
@@ -158,7 +157,7 @@ def search_key(recipe: Recipe, formula: Plan, memory: int = 0) -> dict[str, Any]
         "device": devices[0].device_kind,
         "devices": len(devices),
         "jax": jax.__version__,
-        "jaxemerge": _version(),
+        "jaxemerge": version_of("jaxemerge"),
         "cell": [repr(part) for part in (recipe.task, recipe.model, optimizer)],
         "code": code_of((recipe.task, recipe.model)),
         "batch": recipe.batch,
@@ -167,13 +166,6 @@ def search_key(recipe: Recipe, formula: Plan, memory: int = 0) -> dict[str, Any]
         "width": formula.layout.width,
         "memory": memory_limit(devices[0], memory),
     }
-
-
-def _version() -> str | None:
-    try:
-        return importlib.metadata.version("jaxemerge")
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout that is not installed
-        return None
 
 
 def _digest(key: dict[str, Any]) -> str:

@@ -125,7 +125,7 @@ def test_settings_of_jax_that_give_other_numbers_are_refused(tmp_path, tiny, mon
         jobs([tiny], store)
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")  # changes no number
     assert [job.note for job in jobs([tiny], store)] == [""]
-    monkeypatch.setattr(provenance, "_version", lambda package: "9.9" if package == "jax" else None)
+    monkeypatch.setattr(provenance, "version_of", lambda package: "9.9" if package == "jax" else None)
     [job] = jobs([tiny], store)
     assert f"jax was {jax.__version__} and is 9.9" in job.note
 
