@@ -12,7 +12,7 @@ column that `scale_column` finds. Intervals are 95 % over seeds, from the statis
     results         columns, cells and their labels, tests, final scores, the main metric
     distribution    summaries, histograms, densities and final values of every cell and test
     mixtures        components and atoms behind the scores, and the losses of the same seeds
-    seeds           correlations over seeds, variance by source, curves of single seeds
+    single_seeds    correlations over seeds, variance by source, curves of single seeds
     scale           P(success) and mean of successes against scale, distances between cells
     training        learning curves, time of breakthrough, survival curves
     metrics         means under every metric, rescoring, per-token model, resolution of a test
@@ -64,9 +64,9 @@ from .scale import distances as distances
 from .scale import success_by_threshold as success_by_threshold
 from .scale import success_fit as success_fit
 from .scale import two_sided_scale as two_sided_scale
-from .seeds import correlations as correlations
-from .seeds import rank_curves as rank_curves
-from .seeds import variance_shares as variance_shares
+from .single_seeds import correlations as correlations
+from .single_seeds import rank_curves as rank_curves
+from .single_seeds import variance_shares as variance_shares
 from .training import Survival as Survival
 from .training import breakthroughs as breakthroughs
 from .training import curve_quantiles as curve_quantiles

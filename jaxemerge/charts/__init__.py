@@ -9,7 +9,7 @@ Scores are shares in [0, 1], losses are in nats per token, intervals are 95 % ov
 
     distribution    violins and histograms of scores, final values of other metrics
     mixtures        fitted components over the histograms, scores and losses side by side
-    seeds           correlations over seeds, init seed against data seed, curves of single seeds
+    single_seeds    correlations over seeds, init seed against data seed, curves of single seeds
     scale           success and its quality against scale, thresholds, distances, families, grids
     training        learning curves, share of seeds without breakthrough
     metrics         the same cells under every metric, per-token model, resolution of a test
@@ -44,9 +44,9 @@ from .scale import success_against_scale as success_against_scale
 from .scale import success_by_threshold as success_by_threshold
 from .scale import success_chance as success_chance
 from .scale import success_curve as success_curve
-from .seeds import correlation_maps as correlation_maps
-from .seeds import crossed_scores as crossed_scores
-from .seeds import rank_curves as rank_curves
-from .seeds import variance_shares as variance_shares
+from .single_seeds import correlation_maps as correlation_maps
+from .single_seeds import crossed_scores as crossed_scores
+from .single_seeds import rank_curves as rank_curves
+from .single_seeds import variance_shares as variance_shares
 from .training import learning_curves as learning_curves
 from .training import survival_curves as survival_curves

@@ -20,9 +20,9 @@ from .theme import (
     PREFIXED,
     SEQUENCE,
     ZERO_COLOUR,
+    by_order,
     in_order,
     inline,
-    sequential,
     themed,
 )
 
@@ -78,12 +78,7 @@ def isoflop_profiles(found: IsoFlop, runs: pl.DataFrame) -> alt.HConcatChart:
     """
     dots, lines, minima = profiles(found, runs)
     budgets = in_order(minima, "budget")
-    colour = alt.Color(
-        "budget:N",
-        sort=budgets,
-        scale=alt.Scale(domain=budgets, range=sequential(len(budgets))),
-        legend=alt.Legend(title="training FLOPs", symbolOpacity=1, symbolType="circle"),
-    )
+    colour = by_order("budget:N", budgets, "training FLOPs", symbolType="circle")
     x, y = _log(alt.X, "parameters", SIZE), alt.Y("loss:Q", title=LOSS, scale=alt.Scale(zero=False))
     size = {"width": PAGE // 2 - 80, "height": 300}
     left = alt.layer(

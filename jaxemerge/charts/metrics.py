@@ -13,12 +13,12 @@ from .theme import (
     PAGE,
     SCORE_TICKS,
     ZERO_COLOUR,
+    by_order,
     decades,
     in_order,
     inline,
     metric_title,
     scale_axis,
-    sequential,
     themed,
 )
 
@@ -104,9 +104,7 @@ def _models(
     names = list(MODELS)
     colour: dict[str, Any] = {}
     if several:
-        scheme = alt.Scale(domain=labels, range=sequential(len(labels)))
-        legend = alt.Legend(symbolType="circle", symbolOpacity=1, columns=4)
-        colour["color"] = alt.Color("label:N", sort=labels, title=None, scale=scheme, legend=legend)
+        colour["color"] = by_order("label:N", labels, None, symbolType="circle", columns=4)
     chosen = [names[i] for i in models.values()]
     rows = table.select("label", "scale", "tokens", *models).unpivot(
         on=list(models), index=["label", "scale", "tokens"]
@@ -148,13 +146,7 @@ def induced_versions(table: pl.DataFrame, scale: str) -> alt.HConcatChart:
 
 def _versions(rows: pl.DataFrame, title: str, scale: str) -> alt.LayerChart | alt.FacetChart:
     names = in_order(rows, "version")
-    colour = alt.Color(
-        "version:N",
-        sort=names,
-        title=None,
-        scale=alt.Scale(domain=names, range=sequential(len(names))),
-        legend=alt.Legend(symbolType="circle", symbolOpacity=1, orient="bottom", columns=4),
-    )
+    colour = by_order("version:N", names, None, symbolType="circle", orient="bottom", columns=4)
     axis = alt.Axis(values=SCORE_TICKS, format="~g")
     y = alt.Y("value:Q", title="mean over seeds", scale=alt.Scale(domain=[0, 1]), axis=axis)
     tooltip: list[Any] = ["version:N", "label:N", alt.Tooltip("value:Q", format=".3g"), "score:Q"]
@@ -227,13 +219,7 @@ def _limits(seen: pl.DataFrame, scale: str) -> alt.LayerChart | alt.FacetChart:
 
 def _sizes(smaller: pl.DataFrame) -> alt.Chart:
     labels = in_order(smaller, "label")
-    colour = alt.Color(
-        "label:N",
-        sort=labels,
-        title=None,
-        scale=alt.Scale(domain=labels, range=sequential(len(labels))),
-        legend=alt.Legend(orient="bottom", columns=4, symbolType="circle", symbolOpacity=1),
-    )
+    colour = by_order("label:N", labels, None, orient="bottom", columns=4, symbolType="circle")
     last = int(smaller["items"].max())  # type: ignore[arg-type]
     x = alt.X("items:Q", title="items of the test", scale=alt.Scale(type="log", domain=[1, last], nice=False))
     share = alt.Scale(domain=[0, 1])

@@ -16,11 +16,11 @@ from .theme import (
     INK,
     PAGE,
     ZERO_COLOUR,
+    by_order,
     decades,
     in_order,
     inline,
     scale_axis,
-    sequential,
     themed,
 )
 
@@ -184,9 +184,7 @@ def rate_against_loss(points: pl.DataFrame, curve: pl.DataFrame) -> alt.LayerCha
     base = alt.Chart(inline(shown.select("label", "loss", "value", "unseen"))).encode(
         x=alt.X("loss:Q", **x), y=alt.Y("value:Q", **y)
     )
-    scale = alt.Scale(domain=labels, range=sequential(len(labels)))
-    legend = alt.Legend(symbolOpacity=1)
-    colour = alt.Color("label:N", sort=labels, title=None, scale=scale, legend=legend)
+    colour = by_order("label:N", labels, None)
     dot = base.transform_filter("!datum.unseen").mark_circle(size=40, opacity=0.85).encode(color=colour)
     limit = base.transform_filter("datum.unseen").mark_point(shape="triangle-down", size=40, opacity=0.8)
     line = alt.Chart(inline(curve)).mark_line(color=INK, strokeWidth=2, clip=True)

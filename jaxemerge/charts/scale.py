@@ -19,12 +19,12 @@ from .theme import (
     SCORE_TICKS,
     SEQUENCE,
     ZERO_COLOUR,
+    by_order,
     by_test,
     in_order,
     inline,
     metric_title,
     scale_axis,
-    sequential,
     share_axis,
     themed,
 )
@@ -208,7 +208,6 @@ def success_by_threshold(scan: pl.DataFrame, threshold: float, metric: str = "ex
         metric: whose scores they are.
     """
     labels = in_order(scan, "label")
-    scale = alt.Scale(domain=labels, range=sequential(len(labels)))
     titles = (f"threshold of success: {metric_title(metric)}", "P(success): share of seeds")
     share: dict[str, Any] = {
         "scale": alt.Scale(domain=[0, 1]),
@@ -217,9 +216,7 @@ def success_by_threshold(scan: pl.DataFrame, threshold: float, metric: str = "ex
     axis = alt.Axis(values=SCORE_TICKS, grid=False, format="~g")
     base = alt.Chart(inline(scan.drop("cell", "scale"))).encode(
         x=alt.X("threshold:Q", title=titles[0], scale=alt.Scale(domain=[0, 1]), axis=axis),
-        color=alt.Color(
-            "label:N", scale=scale, sort=labels, title="cell", legend=alt.Legend(symbolOpacity=1)
-        ),
+        color=by_order("label:N", labels, "cell"),
     )
     line = base.mark_line(strokeWidth=2.2, interpolate="step-before").encode(
         y=alt.Y("success:Q", title=titles[1], **share)
@@ -328,12 +325,7 @@ def _grid_panel(table: pl.DataFrame, column: str, along: str, beside: str, title
     ends = {"value": column, "low": f"{column}_low", "high": f"{column}_high"}
     rows = table.select(along, beside, "seeds", **ends).drop_nulls("value").sort(along, beside)
     kinds = sorted(table[beside].unique())
-    colour = alt.Color(
-        f"{beside}:O",
-        sort=kinds,
-        scale=alt.Scale(domain=kinds, range=sequential(len(kinds))),
-        legend=alt.Legend(title=beside, symbolOpacity=1, symbolType="circle"),
-    )
+    colour = by_order(f"{beside}:O", kinds, beside, symbolType="circle")
     tooltip: list[Any] = [
         "depth:O",
         "width:O",

@@ -81,10 +81,23 @@ def sequential(n: int) -> list[str]:
 
 def by_test(tests: Sequence[str]) -> alt.Color:
     """Colour by test, in the tests' order."""
-    scale = alt.Scale(domain=list(tests), range=sequential(len(tests)))
     room = PAGE // (7 * max(map(len, tests), default=1) + 34)  # of names in a row
-    legend = alt.Legend(title="test", symbolOpacity=1, symbolType="circle", columns=max(1, room))
-    return alt.Color("test:N", scale=scale, sort=list(tests), legend=legend)
+    return by_order("test:N", tests, "test", symbolType="circle", columns=max(1, room))
+
+
+def by_order(field: str, names: Sequence[Any], title: Any = alt.Undefined, **legend: Any) -> alt.Color:
+    """Colour by a field, from dark to light in the order of its values.
+
+    Args:
+        field: with its type, such as "label:N".
+        names: the values in order.
+        title: of the legend, or None; the field's name by default.
+        **legend: further properties of the legend.
+    """
+    scale = alt.Scale(domain=list(names), range=sequential(len(names)))
+    return alt.Color(
+        field, scale=scale, sort=list(names), title=title, legend=alt.Legend(symbolOpacity=1, **legend)
+    )
 
 
 def in_order(frame: pl.DataFrame, column: str) -> list[str]:

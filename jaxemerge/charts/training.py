@@ -11,7 +11,7 @@ from jaxemerge.analysis import curve_quantiles, representative_curves
 from jaxemerge.analysis import learning_curves as curves_of
 from jaxemerge.analysis.results import is_loss
 
-from .theme import INK, PAGE, PREFIXED, ZERO_COLOUR, in_order, inline, metric_title, sequential, themed
+from .theme import INK, PAGE, PREFIXED, ZERO_COLOUR, by_order, in_order, inline, metric_title, themed
 
 SEED, LOST, OUTER, MEDIAN = "one seed", "diverged seed", "10% and 90% quantiles", "median seed"
 KINDS = [SEED, LOST, OUTER, MEDIAN]
@@ -132,12 +132,9 @@ def survival_curves(curves: pl.DataFrame) -> alt.LayerChart:
         curves: of `jaxemerge.analysis.Survival`.
     """
     labels = in_order(curves, "label")
-    scale = alt.Scale(domain=labels, range=sequential(len(labels)))
     base = alt.Chart(inline(curves)).encode(
         x=step_axis(curves["step"]),
-        color=alt.Color(
-            "label:N", scale=scale, sort=labels, title="cell", legend=alt.Legend(symbolOpacity=1)
-        ),
+        color=by_order("label:N", labels, "cell"),
     )
     share = alt.Scale(domain=[0, 1])
     title = "share of seeds without breakthrough"

@@ -14,7 +14,7 @@ from .mixtures import beside_the_loss, components
 from .page import Figure
 from .passes import pass_rates
 from .scale import distances_between_cells, success_against_scale_fitted, thresholds
-from .seeds import luck, single_seeds, sources
+from .single_seeds import luck, single_seeds, sources
 from .training import breakthrough_times, learning, training_loss
 
 

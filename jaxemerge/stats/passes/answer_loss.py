@@ -12,8 +12,7 @@ from ..estimates.arguments import check_at_least, check_confidence
 from ..estimates.interval import Estimate
 from ..estimates.resampling import generator, percentile_interval
 from .counts import Pair, read_arrays
-from .growth_curves import HIGHEST, LAW, LOWEST, Array, axis_of
-from .growth_fit import Counts, best_line, fit
+from .growth_curves import HIGHEST, LAW, LOWEST, Array, Counts, axis_of, best_line, fit
 
 
 @dataclass(frozen=True)

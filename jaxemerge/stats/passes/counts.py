@@ -7,8 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .growth_curves import Array
-from .growth_fit import Counts, Exact, Observed
+from .growth_curves import Array, Counts, Exact, Observed
 
 Pair = tuple[ArrayLike, ArrayLike]
 

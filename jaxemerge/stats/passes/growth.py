@@ -11,8 +11,22 @@ from scipy.special import chdtrc, chdtri
 
 from ..estimates.interval import Estimate, Interval
 from .counts import Pair, as_observed, read_arrays
-from .growth_curves import BENT, CHAIN, CIRCUITS, LAW, Array, Axis, Curve, axis_of
-from .growth_fit import Exact, Observed, best_curve, best_line, profile_ends, slope_sign
+from .growth_curves import (
+    BENT,
+    CHAIN,
+    CIRCUITS,
+    LAW,
+    Array,
+    Axis,
+    Curve,
+    Exact,
+    Observed,
+    axis_of,
+    best_curve,
+    best_line,
+    profile_ends,
+    slope_sign,
+)
 
 SCALING, SUB, SUPER, UNDECIDED = "scaling", "sub-scaling", "super-scaling", "undecided"
 # Bends smaller than this do not count as a departure from the law: 0.25 is a factor of 1.28 in -ln P half

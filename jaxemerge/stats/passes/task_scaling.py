@@ -25,8 +25,20 @@ from .counts import (
     units_of,
 )
 from .growth import Growth, classify
-from .growth_curves import HIGHEST, LAW, LOWEST, Array, Axis, axis_of
-from .growth_fit import Counts, Observed, best_line, fit, profile_ends, slope_sign
+from .growth_curves import (
+    HIGHEST,
+    LAW,
+    LOWEST,
+    Array,
+    Axis,
+    Counts,
+    Observed,
+    axis_of,
+    best_line,
+    fit,
+    profile_ends,
+    slope_sign,
+)
 
 LEVELS, UNITS = ("instance", "dataset"), ("samples", "items", "seeds")
 

@@ -13,7 +13,7 @@ from scipy.special import softmax
 
 from ..estimates.interval import UNKNOWN, Estimate, Interval, success_interval
 from ..estimates.resampling import generator, percentile_interval
-from .likelihood import Fits, log_parts
+from .mixture_likelihood import Fits, log_parts
 from .modality import dip_test
 from .observations import Array, Points, items_right, on_coarser_grid, points, scores_of_seeds
 from .selection import Selection, check_arguments, family_of, likelihood_ratio_p_value, resampled_fits, select

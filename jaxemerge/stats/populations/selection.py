@@ -9,8 +9,8 @@ from itertools import product
 import numpy as np
 
 from ..estimates.arguments import check_at_least, check_confidence
-from .families import Beta, BetaBinomial, Family, Gaussian
-from .likelihood import FULL, QUICK, THOROUGH, Fits, fit_best, log_parts, maximise_in_blocks
+from .component_families import Beta, BetaBinomial, Family, Gaussian
+from .mixture_likelihood import FULL, QUICK, THOROUGH, Fits, fit_best, log_parts, maximise_in_blocks
 from .observations import Array, Points
 
 FAMILIES = ("auto", "beta_binomial", "beta", "gaussian")

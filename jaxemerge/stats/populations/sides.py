@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .families import Family
-from .likelihood import Fits, log_parts
+from .component_families import Family
+from .mixture_likelihood import Fits, log_parts
 from .observations import Array, Points
 from .selection import Selection
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, xlog1py, xlogy
 
-from ..estimates.fisher_scoring import Bounds, Search, best_of_starts, maximise
+from ..estimates.maximum_likelihood import Bounds, Search, best_of_starts, maximise
 
 Array = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from scipy.special import chdtri
 
 from ..estimates.arguments import check_at_least, check_confidence
 from ..estimates.interval import UNKNOWN, Estimate, Interval
-from ..estimates.profile import level_set
+from ..estimates.maximum_likelihood import level_set
 from ..estimates.resampling import generator, order_interval
 from .logistic import FAR, Curves, Problem, check_counts, design_of, pose, probability
 

@@ -11,7 +11,7 @@ from scipy.special import chdtrc, chdtri
 
 from ..estimates.arguments import check_confidence
 from ..estimates.interval import Estimate, Interval
-from ..estimates.profile import ends_within
+from ..estimates.maximum_likelihood import ends_within
 from .survival import check_times
 
 Array = NDArray[np.float64]

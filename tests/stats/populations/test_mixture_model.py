@@ -7,8 +7,8 @@ from scipy.optimize import minimize
 from sklearn.mixture import GaussianMixture
 
 from jaxemerge.stats import fit_mixture
-from jaxemerge.stats.populations.families import Beta, BetaBinomial, Gaussian
-from jaxemerge.stats.populations.likelihood import maximise
+from jaxemerge.stats.populations.component_families import Beta, BetaBinomial, Gaussian
+from jaxemerge.stats.populations.mixture_likelihood import maximise
 from jaxemerge.stats.populations.observations import Points, points
 
 N, S = 91, 250

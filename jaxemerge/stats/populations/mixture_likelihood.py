@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from .families import Family
+from .component_families import Family
 from .observations import Array, Points
 
 

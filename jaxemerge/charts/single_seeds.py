@@ -12,11 +12,11 @@ from .theme import (
     PAGE,
     SCORE_TICKS,
     SEQUENCE,
+    by_order,
     in_order,
     inline,
     metric_title,
     scale_axis,
-    sequential,
     themed,
 )
 
@@ -47,12 +47,10 @@ def variance_shares(shares: pl.DataFrame) -> alt.LayerChart:
         shares: what `jaxemerge.analysis.variance_shares` returns, at least one row.
     """
     labels, sources = in_order(shares, "label"), in_order(shares, "source")
-    colours = alt.Scale(domain=sources, range=sequential(len(sources)))
-    legend = alt.Legend(symbolOpacity=1)
     base = alt.Chart(inline(shares)).encode(
         x=alt.X("label:N", sort=labels, title=None, axis=alt.Axis(labelAngle=0, labelLimit=200)),
         xOffset=alt.XOffset("source:N", sort=sources),
-        color=alt.Color("source:N", scale=colours, sort=sources, title="share due to the", legend=legend),
+        color=by_order("source:N", sources, "share due to the"),
         tooltip=["label:N", "source:N", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("share", "p_value"))],
     )
     scale, axis = alt.Scale(domain=[0, 1]), alt.Axis(format="%")
@@ -159,12 +157,7 @@ def _ranked(curves: pl.DataFrame, ranking: str, scale: str, metric: str) -> alt.
         scale=alt.Scale(domain=[0, 1]) if proportion else alt.Scale(zero=False),
         axis=alt.Axis(values=SCORE_TICKS, format="~g") if proportion else alt.Axis(),
     )
-    colour = alt.Color(
-        "seed:N",
-        sort=names,
-        scale=alt.Scale(domain=names, range=sequential(len(names))),
-        legend=alt.Legend(title=None, orient="right", symbolType="circle", symbolOpacity=1),
-    )
+    colour = by_order("seed:N", names, None, orient="right", symbolType="circle")
     columns = ("label", "scale", "value", "seed", "place")
     base = alt.Chart(inline(rows.select(columns))).encode(
         x=scale_axis(sorted(rows["scale"].unique()), scale),
