@@ -10,7 +10,6 @@ pictures.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,11 +19,13 @@ from typing import Any
 import polars as pl
 import vl_convert
 
-from jaxemerge.cli.options import Parser
+from jaxemerge.cli.parser import Parser
 from jaxemerge.files import appearing, make_folder, write_bytes, write_json
 from jaxemerge.runner.opening import open_store
-from studies import MEASURED, kept
+from jaxemerge.runner.store import Store
+from studies import STUDIES
 
+MEASURED = {name: study for name, study in STUDIES.items() if hasattr(study, "findings")}
 HERE = Path(__file__).parent
 MEASURED_FOLDER, FIGURES_FOLDER = HERE / "measured", HERE / "figures"
 LARGEST = 200_000  # bytes of a file of kept results
@@ -33,7 +34,7 @@ SCALE = 2  # pixels of a picture per pixel of the chart
 
 def main(arguments: Sequence[str]) -> int:
     """Draws and works out everything, and returns the exit code."""
-    top = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top = Parser("python experiments/figures.py [options]", __doc__)
     top.add_argument("--keep", type=Path, metavar="DIR", help="results folder of a study's quick run")
     top.add_argument("--out", type=Path, metavar="DIR", help="write there instead: DIR/measured, DIR/figures")
     options = top.parse_args(arguments)
@@ -81,13 +82,17 @@ def keep(folder: Path, measured: Path) -> str:
             raise ValueError(f"{folder}: {cell.cell} is no whole quick run; train it with --quick first")
     path = measured / f"{store.study}.parquet"
     with appearing(path) as partial:
-        kept(store.study, store.results(), store.passes()).write_parquet(
-            partial, compression="zstd", compression_level=19
-        )
+        kept(store.study, store).write_parquet(partial, compression="zstd", compression_level=19)
         if partial.stat().st_size > LARGEST:
             raise ValueError(f"{folder}: the rows to keep take more than {LARGEST:,} bytes")
     write_json(path.with_suffix(".json"), {"run": circumstances(store.records())})
     return store.study
+
+
+def kept(name: str, store: Store) -> pl.DataFrame:
+    """The rows that a study's findings rest on, of its results or of its counts of sampling."""
+    study = MEASURED[name]
+    return study.kept(store.passes() if getattr(study, "SAMPLES", False) else store.results())
 
 
 def circumstances(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

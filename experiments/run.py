@@ -1,12 +1,11 @@
-"""The command line with this repository's studies: ``python experiments/run.py --help``."""
+"""The command line with the studies of this folder: ``python experiments/run.py --help``."""
 
 import sys
 from functools import partial
 
-from jaxemerge.cli import main as command_line
-from studies import STUDIES
+from jaxemerge import cli
 
-main = partial(command_line.main, studies=STUDIES, program=(__file__,))
+main = partial(cli.main, studies=cli.studies_beside(__file__), file=__file__)
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -37,44 +37,63 @@ and training, need only JAX, Flax and Optax.
 
 from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from .devices import self_test as self_test
-from .devices import use_host_cores as use_host_cores
-from .evaluation import PassUntil as PassUntil
-from .exports import Trained as Trained
-from .exports import export as export
-from .exports import load as load
-from .models import Model as Model
-from .models import Transformer as Transformer
-from .models import check_model as check_model
-from .models import families as families
-from .models import flax_model as flax_model
-from .models import llama as llama
-from .models import neox as neox
-from .runner.experiment import Experiment as Experiment
-from .runner.train import Population as Population
-from .runner.train import train as train
-from .tasks import Addition as Addition
-from .tasks import Composition as Composition
-from .tasks import Count as Count
-from .tasks import EvaluationSet as EvaluationSet
-from .tasks import Example as Example
-from .tasks import InContext as InContext
-from .tasks import Markov as Markov
-from .tasks import Modular as Modular
-from .tasks import Parity as Parity
-from .tasks import Recall as Recall
-from .tasks import Rewrite as Rewrite
-from .tasks import SparseParity as SparseParity
-from .tasks import Task as Task
-from .tasks import TaskMixture as TaskMixture
-from .tasks import check_task as check_task
-from .training import AdamW as AdamW
-from .training import Objective as Objective
-from .training import check_objective as check_objective
-from .training import crossed as crossed
-from .training import pair as pair
-from .training import paired as paired
+from .lazy import imported_when_used as _imported_when_used
+
+if _TYPE_CHECKING:
+    from .devices import self_test as self_test
+    from .devices import use_host_cores as use_host_cores
+    from .evaluation import PassUntil as PassUntil
+    from .exports import Trained as Trained
+    from .exports import export as export
+    from .exports import load as load
+    from .models import Model as Model
+    from .models import Transformer as Transformer
+    from .models import check_model as check_model
+    from .models import families as families
+    from .models import flax_model as flax_model
+    from .models import llama as llama
+    from .models import neox as neox
+    from .runner.experiment import Experiment as Experiment
+    from .runner.train import Population as Population
+    from .runner.train import train as train
+    from .tasks import Addition as Addition
+    from .tasks import Composition as Composition
+    from .tasks import Count as Count
+    from .tasks import EvaluationSet as EvaluationSet
+    from .tasks import Example as Example
+    from .tasks import InContext as InContext
+    from .tasks import Markov as Markov
+    from .tasks import Modular as Modular
+    from .tasks import Parity as Parity
+    from .tasks import Recall as Recall
+    from .tasks import Rewrite as Rewrite
+    from .tasks import SparseParity as SparseParity
+    from .tasks import Task as Task
+    from .tasks import TaskMixture as TaskMixture
+    from .tasks import check_task as check_task
+    from .training import AdamW as AdamW
+    from .training import Objective as Objective
+    from .training import check_objective as check_objective
+    from .training import crossed as crossed
+    from .training import pair as pair
+    from .training import paired as paired
+
+_HOMES = {
+    "devices": "self_test use_host_cores",
+    "evaluation": "PassUntil",
+    "exports": "Trained export load",
+    "models": "Model Transformer check_model families flax_model llama neox",
+    "runner.experiment": "Experiment",
+    "runner.train": "Population train",
+    "tasks": (
+        "Addition Composition Count EvaluationSet Example InContext Markov Modular "
+        "Parity Recall Rewrite SparseParity Task TaskMixture check_task"
+    ),
+    "training": "AdamW Objective check_objective crossed pair paired",
+}
+__getattr__, __dir__ = _imported_when_used(__name__, _HOMES)
 
 try:
     __version__ = _version("jaxemerge")

@@ -31,7 +31,9 @@ def package(name: str) -> ModuleType:
 def public(module: ModuleType) -> list[str]:
     """Names that a package takes from its modules, or defines."""
     names: list[str] = []
-    for node in ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body:
+    body = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body
+    lazy = [each for node in body if isinstance(node, ast.If) for each in node.body]
+    for node in (*body, *lazy):
         if isinstance(node, ast.ImportFrom) and node.level:
             names += [alias.asname or alias.name for alias in node.names]
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):

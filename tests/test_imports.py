@@ -20,6 +20,7 @@ BELOW: dict[str, set[str]] = {
     "types": set(),
     "devices": set(),
     "code": set(),
+    "lazy": set(),
     "files": set(),
     "schema": set(),
     "stats": set(),
@@ -45,7 +46,9 @@ BELOW: dict[str, set[str]] = {
         "analysis",
         "charts",
         "report",
+        "__version__",
     },
+    "__main__": {"cli"},
 }
 PUBLIC = {
     "devices",
@@ -55,6 +58,7 @@ PUBLIC = {
     "evaluation",
     "runner",
     "exports",
+    "lazy",
 }  # what `import jaxemerge` may load
 
 
@@ -111,6 +115,9 @@ def test_imports_point_down() -> None:
         ("training/plan.py", "from .. import runner"),
         ("analysis/final.py", "from jaxemerge.runner.tables import SCHEMA"),
         ("charts/theme.py", "from ..report import write"),
+        ("runner/study.py", "from jaxemerge.cli.terminal import say"),
+        ("cli/plan.py", "from jaxemerge.stats import fit_mixture"),
+        ("lazy.py", "from .devices import self_test"),
         ("__init__.py", "from .charts import violins"),
         ("__init__.py", "from . import report"),
     ],
@@ -136,7 +143,7 @@ def test_allows_a_downward_import() -> None:
 
 
 # Packages whose modules import each other in one direction, inside functions and for types, too.
-WITHOUT_CIRCLES = ("tasks", "evaluation", "runner", "exports", "stats", "analysis", "charts", "report")
+WITHOUT_CIRCLES = ("tasks", "evaluation", "runner", "cli", "exports", "stats", "analysis", "charts", "report")
 
 
 def modules_imported(path: str, source: str, known: set[str]) -> set[str]:
@@ -323,6 +330,28 @@ def test_import_needs_jax_flax_and_optax_alone() -> None:
 @pytest.mark.slow
 def test_trains_with_jax_flax_and_optax_alone() -> None:
     assert fresh(blocking(*not_needed()) + TRAIN) == "trained (2,)"
+
+
+def test_import_takes_no_jax_until_a_name_is_used() -> None:
+    program = """
+import sys
+import jaxemerge
+before = {"jax", "numpy"} & set(sys.modules)
+assert jaxemerge.Experiment.__name__ == "Experiment"
+print(sorted(before), "jax" in sys.modules, "Experiment" in dir(jaxemerge), jaxemerge.training.__name__)
+"""
+    assert fresh(program) == "[] True True jaxemerge.training"
+
+
+def test_every_public_name_is_found_where_type_checkers_see_it() -> None:
+    body = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8")).body
+    [block] = [node for node in body if isinstance(node, ast.If)]
+    seen = {(alias.name, node.module) for node in block.body for alias in node.names}  # type: ignore[attr-defined]
+    known = {(name, module) for module, names in jaxemerge._HOMES.items() for name in names.split()}
+    assert seen == known
+    assert all(getattr(jaxemerge, name) is not None for name, _ in known)
+    with pytest.raises(AttributeError, match=r"^module 'jaxemerge' has no attribute 'tran'$"):
+        jaxemerge.tran  # noqa: B018
 
 
 def test_statistics_need_no_frames_and_no_charts() -> None:

@@ -1,5 +1,6 @@
 """The READMEs keep their word: their examples run and are short, their commands and links exist."""
 
+import argparse
 import importlib
 import json
 import re
@@ -9,7 +10,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from jaxemerge.cli.options import ANALYZE, ON_A_FOLDER, parser
+from jaxemerge.cli.options import COMMANDS
+from jaxemerge.cli.reading import command_of, parsed
+from jaxemerge.cli.studies import Front
 from studies import STUDIES
 
 ROOT = Path(__file__).parents[1]
@@ -182,7 +185,7 @@ def test_every_link_and_file_named_exists(page):
 def test_every_study_named_in_a_command_exists():
     named = {name for text in PAGES.values() for name in re.findall(r"run\.py ([a-z]\w+)", text)}
     assert len(named) > 10
-    assert named <= {*STUDIES, *ON_A_FOLDER, ANALYZE, "list"}
+    assert named <= {*STUDIES, *COMMANDS}
 
 
 def test_every_command_is_understood():
@@ -193,8 +196,10 @@ def test_every_command_is_understood():
         if "experiments/run.py" in line
     ]
     assert len(commands) > 15
-    for command in commands:
-        parser(None, STUDIES).parse_args(shlex.split(command, comments=True))  # or ends the program
+    front = Front(STUDIES)
+    for entry in commands:
+        command, words = command_of(shlex.split(entry, comments=True), front)
+        parsed(command, words, front, argparse.Namespace())  # or raises, or ends the program
 
 
 def test_the_map_names_what_there_is():

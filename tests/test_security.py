@@ -14,7 +14,7 @@ from jaxemerge.cli import terminal
 from jaxemerge.devices import DeviceError, keep_compiled
 from jaxemerge.files import write_sealed
 from jaxemerge.runner.opening import create_store, open_store
-from jaxemerge.runner.store import StoreError
+from jaxemerge.runner.records import StoreError
 
 ROOT = Path(jaxemerge.__file__).parents[1]
 READ_AND_RUN = re.compile(

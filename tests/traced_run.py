@@ -20,13 +20,10 @@ from typing import Any
 import jax
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
-import run
-from jaxemerge import AdamW, Count, Experiment, neox, paired
+from jaxemerge import AdamW, Count, Experiment, cli, neox, paired
 from jaxemerge.runner import chunk
 from jaxemerge.runner.store import Store
 from jaxemerge.runner.sweep import cells, product
-from studies import STUDIES
 
 train_chunk, write = chunk.train_chunk, Store.write
 
@@ -65,8 +62,13 @@ def main(notes: str, stop: int, arguments: list[str]) -> int:
 
     chunk.train_chunk = noting
     Store.write = committing  # type: ignore[method-assign]
-    STUDIES["twelve"] = SimpleNamespace(cells=twelve)
-    return run.main(arguments)
+    front = Path(__file__).parents[1] / "experiments" / "run.py"
+    known = cli.studies_beside(str(front))
+    studies = {
+        **{name: known[name] for name in ("count_quick", "count_fixed_depth")},
+        "twelve": SimpleNamespace(cells=twelve),
+    }
+    return cli.main(arguments, studies, str(front))
 
 
 def twelve(quick: bool) -> tuple[Experiment, ...]:

@@ -1,4 +1,4 @@
-"""All studies, by the names that the command line knows them by.
+"""All studies, by the names that the command line knows them by; each is imported when it is used.
 
 A study is a module whose header gives the command, the cost and what it finds, with a function
 ``cells(quick)`` that returns its experiments; where success is not an exact match of 0.2, THRESHOLD says
@@ -8,48 +8,24 @@ works out from those what the header says, and ``figure`` draws them. What ``kep
 results; where SAMPLES says so, counts of sampling.
 """
 
-from types import ModuleType
+from jaxemerge.cli import StudyModules
 
-import polars as pl
-
-from studies import (
-    addition_hints,
-    compute_optimal,
-    count_fixed_depth,
-    count_fixed_parameters,
-    count_fixed_width,
-    count_quick,
-    depth_or_width,
-    grokking_time,
-    in_context_growth,
-    induced_emergence,
-    init_or_data,
-    parity_width,
-    pass_until_scaling,
-    technique_emergence,
+STUDIES = StudyModules(
+    __name__,
+    (
+        "count_quick",
+        "count_fixed_depth",
+        "count_fixed_width",
+        "count_fixed_parameters",
+        "depth_or_width",
+        "init_or_data",
+        "grokking_time",
+        "parity_width",
+        "technique_emergence",
+        "in_context_growth",
+        "addition_hints",
+        "induced_emergence",
+        "compute_optimal",
+        "pass_until_scaling",
+    ),
 )
-
-DEFAULT = "count_quick"
-STUDIES: dict[str, ModuleType] = {
-    "count_quick": count_quick,
-    "count_fixed_depth": count_fixed_depth,
-    "count_fixed_width": count_fixed_width,
-    "count_fixed_parameters": count_fixed_parameters,
-    "depth_or_width": depth_or_width,
-    "init_or_data": init_or_data,
-    "grokking_time": grokking_time,
-    "parity_width": parity_width,
-    "technique_emergence": technique_emergence,
-    "in_context_growth": in_context_growth,
-    "addition_hints": addition_hints,
-    "induced_emergence": induced_emergence,
-    "compute_optimal": compute_optimal,
-    "pass_until_scaling": pass_until_scaling,
-}
-MEASURED = {name: study for name, study in STUDIES.items() if hasattr(study, "findings")}
-
-
-def kept(name: str, results: pl.DataFrame, passes: pl.DataFrame | None) -> pl.DataFrame:
-    """The rows that a measured study's findings rest on, of its results or of its counts of sampling."""
-    study = MEASURED[name]
-    return study.kept(passes if getattr(study, "SAMPLES", False) else results)

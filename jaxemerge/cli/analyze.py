@@ -9,23 +9,29 @@ from typing import Any
 from rich.console import Console
 
 from jaxemerge.analysis import main_metric, read_results
-from jaxemerge.cli.options import COLUMNS, threshold_of
-from jaxemerge.cli.terminal import print_diverged, print_scores, say
+from jaxemerge.cli.options import COLUMNS
+from jaxemerge.cli.parser import suggestion
+from jaxemerge.cli.scores import print_diverged, print_scores
+from jaxemerge.cli.studies import Front
+from jaxemerge.cli.terminal import say
 from jaxemerge.report import write_report
 
 
-def analyze(options: argparse.Namespace, console: Console) -> int:
-    """Writes the report of a file of results, prints its summary and returns the exit code."""
-    if options.folder is None:
-        raise ValueError("analyze: name a file, as in analyze results.csv --scale parameters --value acc")
+def run(options: argparse.Namespace, front: Front, console: Console) -> int:
+    """Writes the report of a file of results, prints its summary and returns the exit code.
+
+    Raises:
+        ValueError: there is no such file, column or metric.
+    """
     results = read_results(options.folder, _columns(options))
     metrics = results["metric"].unique(maintain_order=True).to_list()
     if options.score is not None and options.score not in metrics:
-        raise ValueError(f"--score {options.score}: must be one of {', '.join(metrics)}")
+        hint = suggestion(options.score, metrics)
+        raise ValueError(f"--score {options.score}: must be one of {', '.join(metrics)}{hint}")
     metric = options.score or main_metric(results)
     folder = options.out or Path("results") / options.folder.stem
     said = ", ".join(f"{meaning} is {column}" for meaning, column in _columns(options).items())
-    threshold = threshold_of(options)
+    threshold = front.threshold(options.threshold)
     path = write_report(
         results,
         folder,

@@ -11,7 +11,7 @@ from rich.console import Console
 from jaxemerge.cli.terminal import say, table
 from jaxemerge.runner.chip_estimate import ChipEstimate, chip_estimates, compiler_missing
 from jaxemerge.runner.experiment import Experiment
-from jaxemerge.runner.progress import duration, quantity
+from jaxemerge.runner.quantities import duration, quantity
 from jaxemerge.training.chips import Chip
 
 _COLUMNS = ("cell", "seeds", "at once", "memory", "kernels", "bytes", "ms", "FLOPs", "ms", "least time")

@@ -1,372 +1,311 @@
-"""The command line: what may be asked for, and what was."""
+"""What may each command be asked? Its options, and its help on one screen.
+
+Nothing here imports what a command needs to run, so that help appears at once.
+"""
 
 from __future__ import annotations
 
 import argparse
-import fnmatch
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import NoReturn
+from typing import Any, Protocol
 
-from jaxemerge.cli.custom import with_model, with_task
-from jaxemerge.runner.checkpoint import INTERVAL
-from jaxemerge.runner.experiment import Experiment
-from jaxemerge.runner.sweep import distinct, override, parse
-from jaxemerge.runner.tracking import TRACKERS
-from jaxemerge.training import Seed, crossed, paired
-from jaxemerge.training.chips import CHIPS, chip_named
+from jaxemerge.cli.parser import Parser, assignment, minutes, one_of, positive, seconds, share, size, whole
+from jaxemerge.cli.studies import SUCCESS, Front
 
-RESOURCES = ("partition", "time", "gpus", "cpus", "job_memory", "parallel", "sbatch")
-ON_A_FOLDER = ("status", "report", "verify", "export")
-ANALYZE = "analyze"
-SUCCESS = 0.2  # exact match of a success, where a study does not say
-# What columns of a file may be named for; of all of them jaxemerge.analysis.read_results says more.
-COLUMNS = {
-    "value": "scores; several columns with commas between them, where each metric has its own",
-    "scale": "what was varied, such as the size of the model",
-    "parameters": "N of scaling laws",
-    "tokens": "D of scaling laws",
-    "flops": "C of scaling laws",
-    "seed": "tells the runs of one scale apart",
-    "model": "names of the models",
-    "step": "training steps, where runs were scored along the way",
-    "task": "names of the tests",
-    "metric": "names of the metrics",
-    "trials": "items behind a score, a column or a number",
+TRACKERS = ("wandb", "tensorboard")  # of jaxemerge.runner.tracking, which imports JAX
+CHIPS = ("h100", "h200", "a100", "tpu-v5e", "tpu-v6e")  # that plan can compile for
+CHECKPOINT = 300.0  # seconds between two checkpoints
+
+# Old spellings of options of run and plan, which are still understood.
+RENAMED = {
+    "--width": "--vmap",
+    "--search": "--autotune",
+    "--checkpoint": "--checkpoint-every",
+    "--patience": "--wait",
+    "--devices": "--cpu-devices",
+    "--rate": "--flops-per-second",
+    "--time": "--job-time",
+    "--gpus": "--job-gpus",
+    "--cpus": "--job-cpus",
+    "--parallel": "--jobs",
 }
-TOO = ("task", "model")  # options of studies, too
+
+# What columns of a file may mean; jaxemerge.analysis.read_results says more.
+COLUMNS = {
+    "value": "scores; several columns with commas between them, one per metric",
+    "scale": "what was varied, such as the size of the model",
+    "seed": "tells the runs of one scale apart",
+    "trials": "number of items behind a score: a column, or a number",
+    "parameters": "model size N, for scaling laws",
+    "tokens": "training tokens D, for scaling laws",
+    "flops": "training compute C, for scaling laws",
+    "step": "training step, where runs were scored several times",
+    "model": "names of the models",
+    "task": "names of the tests",
+    "metric": "names of the metrics, where each row has one score",
+}
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line and exits with 2."""
+@dataclass(frozen=True)
+class Command:
+    """A command of the program.
 
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
-
-
-def parser(description: str | None, studies: Mapping[str, ModuleType]) -> Parser:
-    """The command line, with a text above its help."""
-    default = next(iter(studies))
-    top = Parser(
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,  # what is stripped off for jobs must be what was meant
-    )
-    top.add_argument(
-        "command",
-        nargs="?",
-        default=default,
-        metavar="STUDY|list|status|report|verify|export|analyze",
-        help=f"a study's name (default {default}), or one of the commands above",
-    )
-    top.add_argument(
-        "folder",
-        nargs="?",
-        type=Path,
-        metavar="DIR|FILE",
-        help="results folder, for status, report, verify and export; anyone's results, for analyze",
-    )
-    top.add_argument("--quick", action="store_true", help="the study's small version, for a laptop")
-    top.add_argument(
-        "--seeds",
-        metavar="WHICH",
-        help="24: seeds 0 to 23; 8:24: seeds 8 to 23; 3,7,11: just "
-        "these; 10x25: 10 initialisations crossed with 25 data orders",
-    )
-    top.add_argument("--out", type=Path, metavar="DIR", help="results folder (default results/STUDY)")
-    top.add_argument(
-        "--cells",
-        metavar="WHICH",
-        help="train only some cells: their numbers in --plan, as 1,3:5, or their names, as *depth2*",
-    )
-    top.add_argument(
-        "--task",
-        metavar="WHERE",
-        help="train another task in the study's cells: FILE.py:CLASS, MODULE:CLASS, or the name of a "
-        "built-in one; the context grows where its examples need it; or an Objective, which needs no model "
-        "(analyze: column of the tests)",
-    )
-    top.add_argument(
-        "--model",
-        metavar="WHERE",
-        help="train a model of your own in the study's cells: FILE.py:CLASS or MODULE:CLASS, a Model or a "
-        "Flax module (analyze: column of the models)",
-    )
-    top.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        dest="changes",
-        help="change a field of every cell, as model.depth=6; may be given several times",
-    )
-    top.add_argument("--plan", action="store_true", help="print cells, sizes, cost and time; train nothing")
-    top.add_argument(
-        "--for",
-        dest="target",
-        metavar="CHIP",
-        help=f"--plan for a chip that need not be here, compiled for it: {', '.join(CHIPS)}",
-    )
-    top.add_argument(
-        "--rate",
-        type=float,
-        metavar="FLOPS",
-        help="FLOP/s that --plan reckons with, for another machine (default: measured here)",
-    )
-    top.add_argument(
-        "--threshold",
-        type=float,
-        metavar="SHARE",
-        help=f"exact match from which a seed counts as a success (default: the study's own, else {SUCCESS})",
-    )
-    top.add_argument(
-        "--chunk", type=int, default=0, metavar="N", help="seeds trained at once (default: chosen)"
-    )
-    top.add_argument(
-        "--width",
-        type=int,
-        default=0,
-        metavar="N",
-        help="seeds computed side by side on each device (default: chosen)",
-    )
-    top.add_argument(
-        "--search",
-        action="store_true",
-        help="time widths and chunks first and take the fastest (default: for long runs on accelerators)",
-    )
-    top.add_argument(
-        "--memory",
-        metavar="SIZE",
-        help="memory to stay within, as 4GB: of this process, or of each accelerator "
-        "(default: a share of what there is)",
-    )
-    top.add_argument(
-        "--checkpoint",
-        type=float,
-        default=INTERVAL,
-        metavar="SECONDS",
-        help=f"time between two checkpoints of what is being trained (default {INTERVAL:g})",
-    )
-    top.add_argument(
-        "--keep-items",
-        action="store_true",
-        help="keep what every seed makes of every item in the end, to score it anew under other metrics",
-    )
-    top.add_argument(
-        "--keep-weights", action="store_true", help="keep the final weights of every seed, for export"
-    )
-    top.add_argument(
-        "--overwrite", action="store_true", help="remove what the results folder holds of a study first"
-    )
-    top.add_argument(
-        "--patience",
-        type=float,
-        default=0.0,
-        metavar="SECONDS",
-        help="time to wait for cells that another process is at work on (default 0)",
-    )
-    top.add_argument("--devices", type=int, metavar="N", help="CPU devices to use (default: one per core)")
-    top.add_argument(
-        "--no-cache",
-        action="store_true",
-        help="compile anew: keep no compiled programs and no timed plans in the cache folder",
-    )
-    top.add_argument(
-        "--track",
-        action="append",
-        choices=TRACKERS,
-        default=[],
-        help="show the numbers along the training there, too; may be given several times (they are always in "
-        "cells/*/metrics)",
-    )
-    top.add_argument(
-        "--distributed",
-        default="auto",
-        metavar="HOW",
-        help="auto: if Slurm, Open MPI, Kubernetes or a TPU pod has started several processes, each trains "
-        "its share of the seeds; off; or HOST:PORT,RANK,COUNT by hand (default auto)",
-    )
-    add_launch_options(top)
-    columns = top.add_argument_group("columns of a file, for analyze (default: those of these names)")
-    for name, words in COLUMNS.items():
-        if name not in TOO:
-            columns.add_argument(f"--{name}", metavar="COLUMN", help=words)
-    columns.add_argument(
-        "--score", metavar="METRIC", help="what the report describes (default: the first share)"
-    )
-    return top
-
-
-def add_launch_options(top: argparse.ArgumentParser) -> None:
-    """Those that hand a study to a scheduler, and say what it gives to each job."""
-    group = top.add_argument_group("on a cluster")
-    group.add_argument(
-        "--launch",
-        choices=("slurm", "local"),
-        help="submit the study as jobs, one per cell, that are queued again until they are done; "
-        "local: as processes of this machine, to try it",
-    )
-    group.add_argument("--partition", metavar="NAME", help="partition of the cluster")
-    group.add_argument("--time", metavar="H:M:S", help="time limit of each job, as 4:00:00 (local: none)")
-    group.add_argument("--gpus", type=int, metavar="N", help="GPUs of each job")
-    group.add_argument("--cpus", type=int, metavar="N", help="cores of each job")
-    group.add_argument("--job-memory", metavar="SIZE", help="memory of each job, as 32GB")
-    group.add_argument("--parallel", type=int, metavar="N", help="jobs at once (default: any; local: 1)")
-    group.add_argument(
-        "--sbatch",
-        action="append",
-        default=[],
-        metavar="OPTION=VALUE",
-        help="any other option of sbatch, as account=physics; may be given several times",
-    )
-
-
-def check_options(options: argparse.Namespace) -> None:
-    """Refuses numbers out of range, and a folder where none belongs."""
-    if options.threshold is not None and not 0 < options.threshold <= 1:
-        raise ValueError(f"--threshold {options.threshold:g}: must lie in (0, 1]")
-    if min(options.chunk, options.width) < 0 or (options.devices is not None and options.devices < 1):
-        raise ValueError("--chunk, --width and --devices: must be at least 1")
-    if options.rate is not None and not options.rate > 0:
-        raise ValueError(f"--rate {options.rate:g}: must be positive")
-    if options.target is not None and chip_named(options.target) and not options.plan:
-        raise ValueError(f"--for {options.target}: belongs to --plan")
-    if not options.checkpoint >= 0:
-        raise ValueError(f"--checkpoint {options.checkpoint:g}: must be at least 0 seconds")
-    if not options.patience >= 0:
-        raise ValueError(f"--patience {options.patience:g}: must be at least 0 seconds")
-    check_launch_options(options)
-    if options.folder and options.command not in (*ON_A_FOLDER, ANALYZE):
-        raise ValueError(
-            f"{options.folder}: only {', '.join(ON_A_FOLDER)} take a folder; choose one with --out"
-        )
-    names = [name for name in (*COLUMNS, "score") if name not in TOO]
-    given = [f"--{name}" for name in names if getattr(options, name) is not None]
-    if given and options.command != ANALYZE:
-        raise ValueError(f"{', '.join(given)}: only {ANALYZE} reads columns of a file")
-
-
-def check_launch_options(options: argparse.Namespace) -> None:
-    """Refuses resources without a scheduler, and numbers out of range."""
-    given = [name for name in RESOURCES if getattr(options, name) not in (None, [])]
-    if given and not options.launch:
-        raise ValueError(f"--{given[0].replace('_', '-')}: belongs to --launch slurm or --launch local")
-    for name in ("gpus", "cpus", "parallel"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise ValueError(f"--{name} {value}: must be at least 1")
-    for text in options.sbatch:
-        if "=" not in text:
-            raise ValueError(f"--sbatch {text}: write OPTION=VALUE, for example account=physics")
-
-
-def required_folder(options: argparse.Namespace) -> Path:
-    """The folder that status and report ask for."""
-    if options.folder is None:
-        example = f"{options.command} results/{next(iter(options.studies))}"
-        raise ValueError(f"{options.command}: name a results folder, as in {example}")
-    return options.folder
-
-
-def chosen_cells(options: argparse.Namespace) -> tuple[Experiment, ...]:
-    """The study's cells, with what the command line changes."""
-    if options.command not in options.studies:
-        raise ValueError(f"unknown study {options.command!r}: must be one of {', '.join(options.studies)}")
-    cells = options.studies[options.command].cells(quick=options.quick)
-    if options.task:
-        cells = with_task(cells, options.task)
-    if options.model:
-        cells = with_model(cells, options.model)
-    if options.task or options.model:
-        cells = [replace(cell, study=study_name(options)) for cell in cells]
-    changed = [override(cell, dict(parse(cell, text) for text in options.changes)) for cell in cells]
-    if options.seeds is not None:
-        seeds = parse_seeds(options.seeds)
-        changed = [cell.with_seeds(seeds) for cell in changed]
-    return distinct(changed)
-
-
-def selected(cells: Sequence[Experiment], which: str | None) -> tuple[Experiment, ...]:
-    """The cells that ``1,3:5`` or names ask for, in their order; all of them where nothing is asked for.
-
-    Raises:
-        ValueError: a part of the text fits no cell.
+    Attributes:
+        takes: what follows its name.
+        answers: the question that it answers, for the list of commands.
+        text: its help, above the options.
+        add: gives its options to a parser.
     """
-    chosen = selected_names([cell.cell for cell in cells], which)
-    return tuple(cell for cell in cells if cell.cell in chosen)
+
+    takes: str
+    answers: str
+    text: str
+    add: Callable[[Parser, Front], None]
 
 
-def selected_names(names: Sequence[str], which: str | None) -> list[str]:
-    """The same, of names of cells."""
-    if which is None:
-        return list(names)
-    chosen: set[str] = set()
-    for part in which.split(","):
-        first, colon, last = part.partition(":")
-        if first.isdigit() and (last.isdigit() or not colon):
-            found = names[max(0, int(first) - 1) : int(last or first)] if int(first) else []
-        else:
-            found = fnmatch.filter(names, part)
-        if not found:
-            raise ValueError(f"--cells {which}: {part!r} is none of the {len(names)} cells that --plan shows")
-        chosen.update(found)
-    return [name for name in names if name in chosen]
+def parser(command: str, front: Front) -> Parser:
+    """The parser of one command."""
+    found = COMMANDS[command]
+    options = "" if found.add in (_nothing, _folder) else "[options]"
+    usage = " ".join(filter(None, [front.name, command, found.takes, options]))
+    text = found.text.format(
+        name=front.name, default=next(iter(front.studies), "the first that 'list' names")
+    )
+    made = Parser(usage, text)
+    found.add(made, front)
+    return made
 
 
-def study_name(options: argparse.Namespace) -> str:
-    """The study's name, with those of the task and model that it is to train instead of its own."""
-    others = [where.rpartition(":")[2] for where in (options.task, options.model) if where]
-    return "_".join([options.command, *others])
+def _nothing(parser: Parser, front: Front) -> None:
+    """No options."""
 
 
-def threshold_of(options: argparse.Namespace, study: str = "") -> float:
-    """What counts as success: as given, or as the study of that name has it."""
-    own = getattr(options.studies.get(study), "THRESHOLD", SUCCESS)
-    return own if options.threshold is None else options.threshold
+def _folder(parser: Parser, front: Front) -> None:
+    parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help=argparse.SUPPRESS)
 
 
-def results_folder(options: argparse.Namespace) -> Path:
-    """Where the study is kept."""
-    return options.out or Path("results") / (study_name(options) + ("_quick" if options.quick else ""))
+def _report(parser: Parser, front: Front) -> None:
+    _folder(parser, front)
+    parser.add_argument("--threshold", type=share, metavar="SHARE", help=_THRESHOLD)
 
 
-def parse_minutes(text: str | None) -> float | None:
-    """Minutes of ``4:00:00``, ``30:00`` or ``90``, a number alone being minutes as Slurm has it."""
-    if text is None:
-        return None
-    parts = text.split(":")
-    if not all(part.isdigit() for part in parts) or len(parts) > 3 or not any(map(int, parts)):
-        raise ValueError(f"--time {text}: write 4:00:00, 30:00 or minutes")
-    numbers = [int(part) for part in parts]
-    hours, minutes, seconds = {1: [0, *numbers, 0], 2: [0, *numbers], 3: numbers}[len(numbers)]
-    return 60 * hours + minutes + seconds / 60
+def _export(parser: Parser, front: Front) -> None:
+    _report(parser, front)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write, one folder per cell")
+    parser.add_argument("--cells", metavar="WHICH", help=_CELLS)
+    parser.add_argument("--seeds", metavar="WHICH", help=_SEEDS)
 
 
-def parse_seeds(text: str) -> tuple[Seed, ...]:
-    """Reads ``24``, ``8:24``, ``3,7,11`` or ``10x25``."""
-    try:
-        if "x" in text:
-            inits, orders = map(int, text.split("x"))
-            return crossed(range(inits), range(orders))
-        if ":" in text:
-            first, stop = map(int, text.split(":"))
-            return paired(range(first, stop))
-        return paired(map(int, text.split(",")) if "," in text else range(int(text)))
-    except ValueError:
-        raise ValueError(f"--seeds {text}: write 24, 8:24, 3,7,11 or 10x25") from None
+def _analyze(parser: Parser, front: Front) -> None:
+    parser.add_argument("folder", nargs="?", type=Path, metavar="FILE", help=argparse.SUPPRESS)
+    group = parser.add_argument_group("columns of the file (default: those that bear these names)")
+    for name, words in COLUMNS.items():
+        group.add_argument(f"--{name}", metavar="COLUMN", help=words)
+    add = parser.add_argument_group("report").add_argument
+    add("--score", metavar="METRIC", help="metric to report (default: the first share)")
+    success = f"score that counts as a success (default: {SUCCESS})"
+    add("--threshold", type=share, metavar="SHARE", help=success)
+    add("--out", type=Path, metavar="DIR", help="where to write (default: results/, with FILE's name)")
 
 
-def parse_memory(text: str | None, option: str = "--memory") -> int:
-    """Bytes of ``4GB``, ``500MB`` or ``1.5e9``; 0 where nothing is given."""
-    if text is None:
-        return 0
-    number, unit = (text[:-2], text[-2:].upper()) if text[-2:].upper() in ("GB", "MB") else (text, "")
-    try:
-        size = float(number) * {"GB": 1e9, "MB": 1e6, "": 1.0}[unit]
-    except ValueError:
-        size = 0.0
-    if not 0 < size < 1e18:
-        raise ValueError(f"{option} {text}: write 4GB or 500MB")
-    return int(size)
+_THRESHOLD = f"score that counts as a success (default: the study's, else {SUCCESS})"
+_SEEDS = "24 (0 to 23), 8:24, 3,7,11, or 10x25: 10 initialisations x 25 data orders"
+_CELLS = "only these cells: their numbers in plan (1,3:5) or names (*depth2*)"
+
+
+def _run(parser: Parser, front: Front) -> None:
+    _add_training_options(parser, planned=False)
+
+
+def _plan(parser: Parser, front: Front) -> None:
+    """Those of run, of which only some are shown: a command line of run can be planned as it stands."""
+    _add_training_options(parser, planned=True)
+
+
+def _add_training_options(parser: Parser, *, planned: bool) -> None:
+    parser.add_argument("words", nargs="*", metavar="STUDY", help=argparse.SUPPRESS)
+    _add_selection(_adder(parser, "what is trained"))
+    _add_kept(_adder(parser, "results", hidden=planned))
+    _add_estimate(_adder(parser, "what the estimate is for", hidden=not planned))
+    add = _adder(parser, "how it is trained")
+    _add_sizes(add)
+    _add_program(_adder(parser, "how the program runs", hidden=True) if planned else add)
+    add_jobs(parser, hidden=planned)
+
+
+class _Add(Protocol):
+    """Gives one option to a group of a parser."""
+
+    def __call__(self, name: str, text: str, **more: Any) -> None: ...
+
+
+def _adder(parser: Parser, title: str, *, hidden: bool = False) -> _Add:
+    """What gives options to a new group; hidden ones are understood, and not shown."""
+    group = parser.add_argument_group(title)
+
+    def add(name: str, text: str, **more: Any) -> None:
+        group.add_argument(name, help=argparse.SUPPRESS if hidden else text, **more)
+
+    return add
+
+
+def _add_selection(add: _Add) -> None:
+    add("--quick", "the small version of a large study: minutes on two cores", action="store_true")
+    add("--seeds", _SEEDS, metavar="WHICH")
+    add("--cells", _CELLS, metavar="WHICH")
+    change = "change a field of every cell, such as model.width=128; repeatable"
+    add("--set", change, action="append", default=[], metavar="FIELD=VALUE", dest="changes")
+    add("--task", "another task or objective: FILE.py:CLASS, MODULE:CLASS or a built-in", metavar="WHERE")
+    add("--model", "another Model or Flax module: FILE.py:CLASS or MODULE:CLASS", metavar="WHERE")
+    add("--out", "results folder (default: results/STUDY)", type=Path, metavar="DIR")
+
+
+def _add_kept(add: _Add) -> None:
+    add("--overwrite", "first delete the study that the folder holds", action="store_true")
+    add("--threshold", _THRESHOLD, type=share, metavar="SHARE")
+    add("--keep-weights", "keep the final weights of every seed, for export", action="store_true")
+    add("--keep-items", "keep the answers of every seed, for other metrics", action="store_true")
+    track = "log to wandb or tensorboard, too; repeatable"
+    add("--track", track, action="append", type=one_of(*TRACKERS), default=[], metavar="WHERE")
+
+
+def _add_estimate(add: _Add) -> None:
+    chip = f"a chip that need not be here, compiled for it: {', '.join(CHIPS)}"
+    add("--for", chip, dest="target", metavar="CHIP")
+    speed = "FLOP/s to assume, such as 3e14 (default: measured here)"
+    add("--flops-per-second", speed, type=positive, metavar="F")
+
+
+def _add_sizes(add: _Add) -> None:
+    add("--chunk", "seeds trained together (default: chosen)", type=whole(0), default=0, metavar="N")
+    add("--vmap", "seeds per device under vmap (default: chosen)", type=whole(0), default=0, metavar="N")
+    add("--autotune", "time several plans first and take the fastest", action="store_true")
+    memory = "memory limit of the process or of each accelerator, such as 4GB"
+    add("--memory", memory, type=size, default=0, metavar="SIZE")
+    add("--cpu-devices", "devices to make of the CPU (default: one per core)", type=whole(1), metavar="N")
+    add("--no-cache", "do not use the cache of compiled programs and plans", action="store_true")
+
+
+def _add_program(add: _Add) -> None:
+    add("--plan", "train nothing; print what the command plan prints", action="store_true")
+    every = f"seconds between two checkpoints (default: {CHECKPOINT:g})"
+    add("--checkpoint-every", every, type=seconds, default=CHECKPOINT, metavar="S")
+    wait = "seconds to wait for cells that other processes train"
+    add("--wait", wait, type=seconds, default=0.0, metavar="S")
+    several = "several processes: auto (default), off, or HOST:PORT,RANK,COUNT"
+    add("--distributed", several, default="auto", metavar="HOW")
+
+
+def add_jobs(parser: Parser, *, hidden: bool = False) -> None:
+    """Options that submit a study as jobs, and say what each job is given."""
+    add = _adder(parser, "jobs on a cluster", hidden=hidden)
+    launch = "submit one job per cell: slurm, or local to try it"
+    add("--launch", launch, type=one_of("slurm", "local"), metavar="WHERE")
+    add("--partition", "partition of the cluster", metavar="NAME")
+    add("--job-time", "time limit of a job, such as 4:00:00", type=minutes, metavar="H:M:S")
+    add("--job-gpus", "GPUs of a job", type=whole(1), metavar="N")
+    add("--job-cpus", "cores of a job", type=whole(1), metavar="N")
+    add("--job-memory", "memory of a job, such as 32GB", type=size, metavar="SIZE")
+    add("--jobs", "jobs at once (default: any number; local: 1)", type=whole(1), metavar="N")
+    other = "any other option of sbatch, such as account=physics; repeatable"
+    add("--sbatch", other, action="append", type=assignment, default=[], metavar="OPTION=VALUE")
+
+
+COMMANDS = {
+    "list": Command(
+        "",
+        "Which studies are there?",
+        "Names every study with the question it asks. The first is the default of run and plan.",
+        _nothing,
+    ),
+    "plan": Command(
+        "[STUDY]",
+        "What would a study cost? Parameters, FLOPs, memory and time of its cells",
+        "Prints the cells of a study, and what the seeds without results would cost. Trains nothing.\n"
+        "STUDY is a name from 'list' (default: {default}).",
+        _plan,
+    ),
+    "run": Command(
+        "[STUDY]",
+        "What do the seeds of a study learn? Trains them and writes the report",
+        "Trains the seeds of a study that have no results yet, then writes the report.\n"
+        "STUDY is a name from 'list' (default: {default}). The same command resumes a stopped run.",
+        _run,
+    ),
+    "status": Command(
+        "DIR",
+        "How far is it? Finished, running, missing and damaged seeds",
+        "Prints for every cell of a results folder how many seeds are finished, missing or damaged, which\n"
+        "checkpoints there are, and which process trains it now. Changes nothing; works during training.",
+        _folder,
+    ),
+    "report": Command(
+        "DIR",
+        "What was found? Writes report.html, charts and tables of a results folder",
+        "Prints the distributions over seeds in a results folder and writes report.html, charts/ (PNG, SVG)\n"
+        "and tables/ (CSV) into it. Cells may be unfinished: the report covers the seeds that are there.",
+        _report,
+    ),
+    "verify": Command(
+        "DIR",
+        "Are the files intact? Compares each with its SHA-256",
+        "Compares every file of a results folder with the SHA-256 digest recorded for it. Names each\n"
+        "damaged file and exits with 1 if there is one. Running the study again retrains what is damaged.",
+        _folder,
+    ),
+    "export": Command(
+        "DIR --out FOLDER",
+        "Where are the models? Writes them as safetensors files with model cards",
+        "Writes the trained models of a results folder: for each cell a folder with a safetensors file per\n"
+        "seed, the configuration, and a model card with scores. Needs a run with --keep-weights.",
+        _export,
+    ),
+    "analyze": Command(
+        "FILE",
+        "How do other results look? Reads CSV, Parquet, JSON lines or an lm-eval folder",
+        "Writes the same report about results of other programs: CSV, Parquet, JSON lines, or the folder of\n"
+        "results of lm-evaluation-harness. Each row of a file is one score of one run. Example:\n\n"
+        "  {name} analyze runs.csv --scale size --seed run --value acc --trials 500",
+        _analyze,
+    ),
+}
+
+
+def top_help(front: Front) -> str:
+    """The program's help: what it is for, examples, commands."""
+    examples = [
+        ("run", "the default study: three depths, 16 seeds each"),
+        ("plan count_fixed_depth", "the cost of a large study"),
+        ("report results/count_quick", "the distributions in a results folder"),
+    ]
+    if not front.studies:
+        examples = [
+            ("status results/count_quick", "how far a study is"),
+            ("report results/count_quick", "the distributions in a results folder"),
+            ("analyze runs.csv --value acc --scale size", "the same report for any results"),
+        ]
+    if front.studies:
+        default = f"Without a command, 'run {front.default}' is meant; '{front.name} STUDY' runs a study."
+    else:
+        default = "There are no studies here: those of the repository come with its experiments/run.py."
+    widest = max(len(words) for words, _ in examples)
+    lines = [
+        f"usage: {front.name} COMMAND [options]",
+        "",
+        "Trains many small transformers that differ only in their random seed, in one compiled program, and",
+        "reports what they learn as a distribution over seeds: which share succeeds, how well, and how both",
+        "change with scale. A study is a list of cells; a cell is a model, a task and a training recipe.",
+        "",
+        *(f"  {front.name} {words:{widest}}  {about}" for words, about in examples),
+        "",
+        "commands:",
+        *(f"  {f'{name} {each.takes}':25} {each.answers}" for name, each in COMMANDS.items()),
+        "",
+        f"'{front.name} COMMAND --help' lists the options of a command.",
+        default,
+        "A stopped or killed run resumes from its last checkpoint when the same command is given again.",
+        "Exit codes: 0 done, 1 failed or damaged, 2 wrong usage, 128 + N stopped by signal N.",
+    ]
+    return "\n".join(lines) + "\n"

@@ -33,6 +33,7 @@ from jaxemerge.files import (
     set_aside,
     write_sealed,
 )
+from jaxemerge.runner.records import checkpoint_folders, newest_record
 from jaxemerge.runner.scores import Evaluation
 from jaxemerge.training import DispatchInfo, ResumeState, Seed, StepInfo
 
@@ -171,10 +172,7 @@ class Checkpoints:
 
     def record(self) -> dict[str, Any] | None:
         """The record of the newest checkpoint, without its arrays; None where none can be read."""
-        for folder in reversed(self._folders()):
-            with contextlib.suppress(DamagedError):
-                return read_sealed(folder / "chunk.json")
-        return None
+        return newest_record(self.folder)
 
     def damage(self) -> list[str]:
         """One line per damaged checkpoint; read-only."""
@@ -203,8 +201,7 @@ class Checkpoints:
             self.folder.parent.rmdir()
 
     def _folders(self) -> list[Path]:
-        found = self.folder.iterdir() if self.folder.is_dir() else ()
-        return sorted(path for path in found if path.name.isdigit())
+        return checkpoint_folders(self.folder)
 
 
 def _load(folder: Path) -> Checkpoint:

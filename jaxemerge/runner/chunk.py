@@ -22,9 +22,10 @@ from jaxemerge.runner.checkpoint import INTERVAL, Checkpoint
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.groups import Chunk, Part
 from jaxemerge.runner.provenance import provenance
+from jaxemerge.runner.records import ITEMS, PASSES
 from jaxemerge.runner.scores import Evaluation, Progress, joined
 from jaxemerge.runner.signals import StopRequest
-from jaxemerge.runner.store import ITEMS, PASSES, Store
+from jaxemerge.runner.store import Store
 from jaxemerge.runner.tables import items_table, passes_table, results_table, with_pass_rates
 from jaxemerge.runner.train import train_chunk
 from jaxemerge.runner.weights import named

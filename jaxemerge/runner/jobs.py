@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jaxemerge.devices import compiled
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.provenance import changes, provenance, settings
-from jaxemerge.runner.store import Store, StoreError
+from jaxemerge.runner.records import StoreError
+from jaxemerge.runner.store import Store
 from jaxemerge.runner.tables import swept_columns
 from jaxemerge.runner.train import chunked
 from jaxemerge.training import Plan, Seed, cost_of, fixed_part, make_plan, resumed_plan

@@ -1,23 +1,19 @@
-"""Which study does a results folder hold, how far is it, and may this command continue it?"""
+"""Which study does a results folder hold, and may this command continue it?"""
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxemerge.files import DamagedError, make_folder, read_sealed, remove_partial, set_aside, write_sealed
+from jaxemerge.files import DamagedError, make_folder, remove_partial, set_aside, write_sealed
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.lock import locked, waiting
-from jaxemerge.runner.store import Store, StoreError
+from jaxemerge.runner.records import FORMAT, StoreError, described, open_records
+from jaxemerge.runner.store import Store
 from jaxemerge.training import Seed
-
-_FORMAT = 2
-_CELL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # a cell's id names a folder
 
 
 def open_store(folder: Path) -> Store:
@@ -26,32 +22,8 @@ def open_store(folder: Path) -> Store:
     Raises:
         StoreError: there is none.
     """
-    description = folder / "study.json"
-    if not folder.is_dir():
-        raise StoreError(f"{folder}: no such folder")
-    if not description.is_file():
-        raise StoreError(f"{folder} holds no study: there is no study.json in it")
-    try:
-        return _described(folder)
-    except DamagedError as error:
-        raise StoreError(f"{error}; train the study again to mend it") from error
-
-
-def _described(folder: Path) -> Store:
-    """The store that a folder's study.json describes.
-
-    Raises:
-        DamagedError: it is damaged.
-        StoreError: another version of jaxemerge wrote it, or a cell's name cannot be a folder's.
-    """
-    fields = read_sealed(folder / "study.json")
-    found = fields.get("format")
-    if found != _FORMAT:
-        raise StoreError(f"{folder} is a results folder of format {found}; this version writes {_FORMAT}")
-    for cell in fields["cells"]:
-        if not _CELL.fullmatch(cell):
-            raise StoreError(f"{folder}: study.json names a cell {cell!r}, which is no name of a folder")
-    return Store(folder, fields["study"], fields["cells"], asked=_read_seeds(fields.get("seeds", {})))
+    found = open_records(folder)
+    return Store(found.folder, found.study, found.cells, found.notes, found.asked)
 
 
 def create_store(folder: Path, study: str, experiments: Sequence[Experiment]) -> Store:
@@ -85,15 +57,7 @@ def _description(store: Store) -> dict[str, Any]:
     seeds = {
         cell: " ".join(str(i) if i == d else f"{i}/{d}" for i, d in of) for cell, of in store.asked.items()
     }
-    return {"format": _FORMAT, "study": store.study, "cells": store.cells, "seeds": seeds}
-
-
-def _read_seeds(texts: Mapping[str, str]) -> dict[str, tuple[Seed, ...]]:
-    def seed(text: str) -> Seed:
-        init, _, data = text.partition("/")
-        return int(init), int(data or init)
-
-    return {cell: tuple(map(seed, text.split())) for cell, text in texts.items()}
+    return {"format": FORMAT, "study": store.study, "cells": store.cells, "seeds": seeds}
 
 
 def _kept(
@@ -108,13 +72,13 @@ def _kept(
         lost = (folder / "cells").is_dir()
         return {}, {}, (f"{folder / 'study.json'} is missing; it is written again.",) if lost else ()
     try:
-        store = _described(folder)
+        found = described(folder)
     except DamagedError as error:
         _check_left(folder, asked)
         aside = set_aside(folder / "study.json")
         return {}, {}, (f"{error}; it is kept as {aside.name} and written again.",)
-    _check_same(folder, store.cells, asked)
-    return store.cells, store.asked, ()
+    _check_same(folder, found.cells, asked)
+    return found.cells, found.asked, ()
 
 
 def _check_left(folder: Path, asked: Mapping[str, Any]) -> None:
@@ -183,56 +147,3 @@ def _without_seeds(experiment: Experiment) -> dict[str, Any]:
     """A cell's description as it reads back from JSON."""
     fields: dict[str, Any] = json.loads(experiment.to_json())
     return {name: value for name, value in fields.items() if name not in ("seeds", "study")}
-
-
-@dataclass(frozen=True)
-class CellStatus:
-    """State of one cell; read-only.
-
-    Attributes:
-        cell: its id.
-        steps: of its training.
-        finished: seeds with undamaged results.
-        asked: seeds that commands have asked for so far; None where the folder does not say.
-        seconds: spent on the finished ones.
-        writers: host, process and start time of every process that trains it now.
-        checkpointed: step of the newest checkpoint, and number of seeds, of every unfinished chunk.
-        damaged: one line per damaged part.
-    """
-
-    cell: str
-    steps: int
-    finished: int
-    asked: int | None
-    seconds: float
-    writers: tuple[dict[str, Any], ...]
-    checkpointed: tuple[tuple[int, int], ...]
-    damaged: tuple[str, ...]
-
-    @property
-    def missing(self) -> int | None:
-        """Number of seeds asked for that have no results yet."""
-        return None if self.asked is None else self.asked - self.finished
-
-
-def study_status(store: Store) -> list[CellStatus]:
-    """Every cell of a results folder."""
-    return [_cell_status(store, cell) for cell in store.cells]
-
-
-def _cell_status(store: Store, cell: str) -> CellStatus:
-    records, damaged, writers = store.condition(cell)
-    done = {tuple(seed) for record in records for seed in record["seeds"]}
-    asked = store.asked.get(cell)
-    newest = [record for chunk in store.checkpointed(cell) if (record := chunk.record())]
-    left = [(record["step"], sum(tuple(seed) not in done for seed in record["seeds"])) for record in newest]
-    return CellStatus(
-        cell=cell,
-        steps=store.cells[cell]["steps"],
-        finished=len(done),
-        asked=None if asked is None else len(done | set(asked)),
-        seconds=sum(record["seconds"] for record in records),
-        writers=tuple(writers),
-        checkpointed=tuple(sorted((step, seeds) for step, seeds in left if seeds)),
-        damaged=tuple(damaged),
-    )

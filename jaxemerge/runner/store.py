@@ -22,7 +22,7 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,40 +41,16 @@ from jaxemerge.files import (
     write_sealed,
 )
 from jaxemerge.runner.checkpoint import INTERVAL, Checkpoints
-from jaxemerge.runner.lock import LockedError, holder, locked, refuse_others
+from jaxemerge.runner.lock import LockedError, locked, refuse_others
+from jaxemerge.runner.records import ITEMS, KINDS, PASSES, WEIGHTS, Records, StoreError, file_of
 from jaxemerge.runner.weights import read_weights, write_weights
 from jaxemerge.schema import SCHEMA
 from jaxemerge.training import Seed
 
-# What may be saved of a chunk besides its rows.
-ITEMS, PASSES, WEIGHTS = KINDS = ("items", "passes", "weights")
-
-
-class StoreError(ValueError):
-    """A results folder cannot be used for what was asked."""
-
 
 @dataclass(frozen=True)
-class Store:
-    """A results folder.
-
-    Attributes:
-        folder: where it is.
-        study: name of its study.
-        cells: what each cell is, by id.
-        asked: the seeds of each cell that commands have asked for so far.
-        notes: lines for people about how the folder was opened.
-    """
-
-    folder: Path
-    study: str
-    cells: Mapping[str, dict[str, Any]]
-    notes: tuple[str, ...] = ()
-    asked: Mapping[str, tuple[Seed, ...]] = field(default_factory=dict)
-
-    def finished(self, cell: str) -> set[Seed]:
-        """Seeds of a cell that have results."""
-        return {(init, data) for record in self._records(cell) for init, data in record["seeds"]}
+class Store(Records):
+    """A results folder, see ``Records`` for its attributes."""
 
     @contextlib.contextmanager
     def writing(self, cell: str, share: str = "") -> Iterator[None]:
@@ -117,12 +93,12 @@ class Store:
         _write(rows_file, rows)
         fields = {"cell": cell, "seeds": [list(seed) for seed in seeds], "rows": digest(rows_file), **record}
         for kind, frame in (more or {}).items():
-            file = _file_of(kind, rows_file)
+            file = file_of(kind, rows_file)
             make_folder(file.parent)
             _write(file, frame)
             fields[kind] = digest(file)
         if weights is not None:
-            file = _file_of(WEIGHTS, rows_file)
+            file = file_of(WEIGHTS, rows_file)
             make_folder(file.parent)
             write_weights(file, weights, {"cell": cell, "seeds": fields["seeds"]})
             fields[WEIGHTS] = digest(file)
@@ -159,11 +135,6 @@ class Store:
         parts = self._saved(PASSES)
         return pl.concat(parts, how="diagonal") if parts else None
 
-    def saved_weights(self, cell: str) -> list[Seed]:
-        """The seeds of a cell whose weights were saved."""
-        found = [record for record in self._records(cell) if WEIGHTS in record]
-        return [(init, data) for record in found for init, data in record["seeds"]]
-
     def weights(self, cell: str) -> Iterator[tuple[Seed, dict[str, np.ndarray]]]:
         """Final weights of a cell's seeds, by name, as far as they were saved.
 
@@ -172,7 +143,7 @@ class Store:
         """
         for path, record in zip(self._record_files(cell), self._records(cell), strict=True):
             if WEIGHTS in record:
-                file = _file_of(WEIGHTS, path)
+                file = file_of(WEIGHTS, path)
                 try:
                     check_digest(file, record[WEIGHTS])
                     arrays, _ = read_weights(file)
@@ -184,26 +155,11 @@ class Store:
     def _saved(self, kind: str) -> list[pl.DataFrame]:
         """Tables of one kind, per finished chunk."""
         return [
-            _checked(_file_of(kind, path), record[kind])
+            _checked(file_of(kind, path), record[kind])
             for cell in self.cells
             for path, record in zip(self._record_files(cell), self._records(cell), strict=True)
             if kind in record
         ]
-
-    def records(self) -> list[dict[str, Any]]:
-        """Seeds, plan, duration and provenance of every finished chunk.
-
-        Raises:
-            StoreError: a file is damaged.
-        """
-        return [record for cell in self.cells for record in self._records(cell)]
-
-    def condition(self, cell: str) -> tuple[list[dict[str, Any]], list[str], list[dict[str, Any]]]:
-        """A cell's undamaged records, one line per damaged part, and the processes that write it now."""
-        damaged = dict(self._damaged(cell))
-        records = [read_sealed(path) for path in self._record_files(cell) if path not in damaged]
-        writers = [found for path in sorted(self._cell(cell).glob(".lock*")) if (found := holder(path))]
-        return records, [str(error) for error in damaged.values()], writers
 
     def checkpoints(self, cell: str, seeds: Sequence[Seed], interval: float = INTERVAL) -> Checkpoints:
         """The checkpoints of a chunk."""
@@ -253,7 +209,7 @@ class Store:
     def _mend(self, cell: str) -> list[str]:
         found = []
         for record_file, error in self._damaged(cell):
-            others = (_file_of(kind, record_file) for kind in KINDS)
+            others = (file_of(kind, record_file) for kind in KINDS)
             for path in (record_file, record_file.with_suffix(".parquet"), *others):
                 if path.exists():
                     set_aside(path)
@@ -270,24 +226,6 @@ class Store:
         for pattern in (".lock*", ".*.partial", "checkpoints/*"):
             yield from self._cell(cell).glob(pattern)
 
-    def _unrecorded(self, cell: str) -> list[Path]:
-        """Rows without the record that is written after them."""
-        rows = sorted(self._cell(cell).glob("[!.]*.parquet"))
-        return [path for path in rows if not path.with_suffix(".json").exists()]
-
-    def _damaged(self, cell: str) -> list[tuple[Path, DamagedError]]:
-        found = []
-        for path in self._record_files(cell):
-            try:
-                record = read_sealed(path)
-                check_digest(path.with_suffix(".parquet"), record["rows"])
-                for kind in KINDS:
-                    if kind in record:
-                        check_digest(_file_of(kind, path), record[kind])
-            except DamagedError as error:
-                found.append((path, error))
-        return found
-
     def _rows(self, record_file: Path) -> pl.DataFrame:
         try:
             expected = read_sealed(record_file)["rows"]
@@ -295,29 +233,11 @@ class Store:
             raise StoreError(f"{error}; train the study again to mend it") from error
         return _checked(record_file.with_suffix(".parquet"), expected)
 
-    def _records(self, cell: str) -> list[dict[str, Any]]:
-        try:
-            return [read_sealed(path) for path in self._record_files(cell)]
-        except DamagedError as error:
-            raise StoreError(f"{error}; train the study again to mend it") from error
-
-    def _record_files(self, cell: str) -> list[Path]:
-        return sorted(self._cell(cell).glob("[!.]*.json"))
-
-    def _cell(self, cell: str) -> Path:
-        return self.folder / "cells" / cell
-
 
 def _write(path: Path, frame: pl.DataFrame) -> None:
     parquet = io.BytesIO()
     frame.write_parquet(parquet)
     write_bytes(path, parquet.getvalue())
-
-
-def _file_of(kind: str, record_file: Path) -> Path:
-    """The file of one kind of a chunk's tables or weights."""
-    ending = "safetensors" if kind == WEIGHTS else "parquet"
-    return record_file.parent / kind / f"{record_file.stem}.{ending}"
 
 
 def _checked(path: Path, expected: str) -> pl.DataFrame:

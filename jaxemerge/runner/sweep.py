@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import difflib
 import itertools
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -98,8 +99,11 @@ def _check_field(owner: Any, name: str, prefix: str) -> None:
     full = f"{prefix}.{name}".strip(".")
     if not dataclasses.is_dataclass(owner):
         raise ValueError(f"unknown field {full}: {prefix} is a plain value, it has no fields")
-    if name not in {field.name for field in dataclasses.fields(owner)}:
-        raise ValueError(f"unknown field {full}: must be one of {_allowed(owner, prefix)}")
+    names = [field.name for field in dataclasses.fields(owner)]
+    if name not in names:
+        close = [f"{prefix}.{each}".strip(".") for each in difflib.get_close_matches(name, names, n=1)]
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"unknown field {full}: must be one of {_allowed(owner, prefix)}{hint}")
 
 
 def _allowed(owner: Any, prefix: str) -> str:

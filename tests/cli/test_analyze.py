@@ -75,7 +75,7 @@ def test_results_of_the_harness_need_no_columns(runs, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["analyze"], "analyze: name a file, as in analyze results.csv --scale parameters --value acc"),
+        (["analyze"], "analyze: name a file, as in python "),
         (["analyze", "gone.csv", "--value", "acc"], "gone.csv: no such file or folder"),
         (["analyze", "mine.csv", "--value", "ac"], "value: mine has no column 'ac'; did you mean acc?"),
         (["analyze", "mine.csv", "--value", "acc", "--scale", "acc,"], "scale: mine has no column 'acc,'"),
@@ -84,7 +84,7 @@ def test_results_of_the_harness_need_no_columns(runs, capsys):
             ["analyze", "mine.csv", "--value", "acc", "--scale", "size", "--score", "f1"],
             "--score f1: must be",
         ),
-        (["count_quick", "--value", "acc"], "--value: only analyze reads columns of a file"),
+        (["count_quick", "--value", "acc"], "--value: an option of analyze, not of run"),
     ],
 )
 def test_bad_input_is_one_line(runs, arguments, message, capsys):

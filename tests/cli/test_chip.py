@@ -105,7 +105,7 @@ def test_without_a_compiler_it_says_what_to_install(monkeypatch, capsys):
     ("arguments", "message"),
     [
         (["--plan", "--for", "b1"], "chip 'b1': must be one of h100, h200, a100, tpu-v5e, tpu-v6e"),
-        (["--for", "h100"], "--for h100: belongs to --plan"),
+        (["--for", "h100"], "--for h100: an option of plan"),
     ],
 )
 def test_refusals(arguments, message, capsys):

@@ -130,7 +130,7 @@ def test_a_signal_leaves_a_checkpoint_and_a_line_on_how_to_go_on(undisturbed, tm
     output, _ = running.communicate(timeout=60)
     assert running.returncode == code, output
     assert f"{signal.Signals(number).name}: stopping after a checkpoint." in output
-    assert "Run the same command again to go on." in output
+    assert "Run the same command again to resume." in output
     assert not [p for p in leftovers(tmp_path) if p.name != "checkpoints"]
     ended(tmp_path / "out")
     assert parts(tmp_path / "out") == expected

@@ -18,13 +18,18 @@ import pytest
 from rich.console import Console
 
 import run
-from jaxemerge.cli import submit, train
-from jaxemerge.cli.options import parse_minutes, parser, selected
+from jaxemerge.cli import launch
+from jaxemerge.cli import run as run_command
+from jaxemerge.cli.cells import selected
+from jaxemerge.cli.parser import minutes
+from jaxemerge.cli.reading import command_of, parsed
+from jaxemerge.cli.studies import Front
 from jaxemerge.runner import study
 from jaxemerge.runner.chunk import RunOptions
 from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.opening import create_store, open_store
+from jaxemerge.runner.processes import ALONE
 from jaxemerge.runner.signals import StopRequest
 from studies import STUDIES
 
@@ -70,31 +75,42 @@ def test_cells_by_number_and_name(which, numbers):
 @pytest.mark.parametrize("which", ["6", "0", "0:2", "6:7", "3:2", "2:", "*width65*", "", "1,,2", "-1"])
 def test_cells_that_are_none(which):
     part = re.escape(repr(next(p for p in which.split(",") if p != "1")))
-    with pytest.raises(ValueError, match=f"^--cells {re.escape(which)}: {part} is none of the 5 cells"):
+    with pytest.raises(
+        ValueError, match=f"^--cells {re.escape(which)}: {part} is none of the 5 cells that plan shows"
+    ):
         selected(CELLS, which)
 
 
 def test_time_limits():
-    assert [parse_minutes(text) for text in ("90", "1:30", "2:00:30", None)] == [90, 1.5, 120.5, None]
+    assert [minutes(text) for text in ("90", "1:30", "2:00:30")] == [90, 1.5, 120.5]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--gpus", "1"], "--gpus: belongs to --launch slurm or --launch local"),
-        (["--sbatch", "a=b"], "--sbatch: belongs to --launch"),
-        (["--job-memory", "4GB"], "--job-memory: belongs to --launch"),
-        (["--launch", "slurm", "--sbatch", "exclusive"], "--sbatch exclusive: write OPTION=VALUE"),
-        (["--launch", "slurm", "--cpus", "0"], "--cpus 0: must be at least 1"),
-        (["--launch", "slurm", "--time", "1h"], "--time 1h: write 4:00:00, 30:00 or minutes"),
-        (["--launch", "slurm", "--time", "0:00"], "--time 0:00: write 4:00:00"),
-        (["--launch", "slurm", "--job-memory", "all"], "--job-memory all: write 4GB or 500MB"),
-        (["--launch", "pbs"], "argument --launch: invalid choice: 'pbs'"),
-        (["--launch", "slurm", "--cells", "9"], "--cells 9: '9' is none of the 3 cells that --plan shows"),
-        (["--patience", "-1"], "--patience -1: must be at least 0 seconds"),
-        (["--track", "paper"], "argument --track: invalid choice: 'paper'"),
+        (["--gpus", "1"], "error: --job-gpus: add --launch slurm or --launch local"),
+        (["--sbatch", "a=b"], "error: --sbatch: add --launch slurm"),
+        (["--job-memory", "4GB"], "error: --job-memory: add --launch slurm"),
+        (["--launch", "slurm", "--sbatch", "exclusive"], "error: --sbatch: 'exclusive' must be OPTION=VALUE"),
+        (["--launch", "slurm", "--cpus", "0"], "error: --job-cpus: '0' must be a whole number of at least 1"),
+        (
+            ["--launch", "slurm", "--time", "1h"],
+            "error: --job-time: '1h' must be a time such as 4:00:00, 30:00, or 90",
+        ),
+        (["--launch", "slurm", "--time", "0:00"], "error: --job-time: '0:00' must be a time such as 4:00:00"),
+        (
+            ["--launch", "slurm", "--job-memory", "all"],
+            "error: --job-memory: 'all' must be a size such as 4GB or 500MB",
+        ),
+        (["--launch", "pbs"], "error: --launch: 'pbs' must be one of slurm, local"),
+        (
+            ["--launch", "slurm", "--cells", "9"],
+            "error: --cells 9: '9' is none of the 3 cells that plan shows",
+        ),
+        (["--patience", "-1"], "error: --wait: '-1' must be a number of seconds, at least 0"),
+        (["--track", "paper"], "error: --track: 'paper' must be one of wandb, tensorboard"),
         (["--distributed", "on"], "--distributed on: write auto, off, or HOST:PORT,RANK,COUNT"),
-        (["--see", "3"], "unrecognized arguments: --see"),
+        (["--see", "3"], "error: unknown option --see; did you mean --seeds?"),
     ],
 )
 def test_what_is_refused_leaves_nothing(arguments, message, capsys, tmp_path, monkeypatch):
@@ -119,20 +135,26 @@ def test_what_is_not_installed_is_named_first(option, package, capsys, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
+def read(front, words):
+    """The options that words mean."""
+    return parsed(*command_of(words, front), front, argparse.Namespace())
+
+
 def test_a_job_runs_the_same_program_on_its_cells():
     given = ["count_fixed_depth", "--launch", "slurm", "--seeds", "8:24", "--gpus=2", "--sbatch", "a=b"]
     given += ["--overwrite", "--cells", "1:3", "--set", "steps=7", "--out", "there", "--time", "9", "--quick"]
-    words = submit.command([str(PROGRAM)], given, NAMES[:2], Path("/results"))
-    assert words[:2] == [sys.executable, str(PROGRAM)]
-    options = parser(None, STUDIES).parse_intermixed_args(words[2:])
-    plain = parser(None, STUDIES).parse_intermixed_args(["count_fixed_depth", "--quick"])
+    front = Front(STUDIES, str(PROGRAM))
+    words = launch.command(front, read(front, given).given, NAMES[:2], Path("/results"))
+    assert words[:3] == [sys.executable, str(PROGRAM), "run"]
+    options, plain = read(front, words[2:]), read(front, ["count_fixed_depth", "--quick"])
     changed = {name: value for name, value in vars(options).items() if value != getattr(plain, name)}
+    del changed["given"]
     assert changed == {
         "seeds": "8:24",
         "changes": ["steps=7"],
         "cells": ",".join(NAMES[:2]),
         "out": Path("/results"),
-        "patience": submit.PATIENCE,
+        "wait": launch.WAIT,
     }
 
 
@@ -183,17 +205,20 @@ def test_a_cell_that_another_process_holds_is_waited_for_as_long_as_asked(monkey
 
 def test_the_last_cells_write_the_report(monkeypatch, tmp_path):
     console, written = Console(file=io.StringIO(), width=200), []
-    monkeypatch.setattr(train, "report", lambda store, options, console: written.append(store) or 0)
+    monkeypatch.setattr(run_command, "write", lambda store, *_: written.append(store))
     cells = STUDIES["count_quick"].cells()
     store = create_store(tmp_path / "out", "count_quick", cells)
-    some, whole = argparse.Namespace(cells="1"), argparse.Namespace(cells=None)
+    some, whole = (
+        run_command.Session(argparse.Namespace(cells=cells), Front(STUDIES), console, StopRequest(), ALONE)
+        for cells in ("1", None)
+    )
     for n, cell in enumerate(cells):
-        assert train.conclude(cells, store, some, console, StopRequest()) == 0
+        assert run_command.conclude(cells, store, some) == 0
         assert len(written) == n
-        assert train.conclude(cells, store, whole, console, StopRequest()) == 0
+        assert run_command.conclude(cells, store, whole) == 0
         assert len(written) == n + 1
         store.write(cell.cell, cell.seeds, pl.DataFrame({"value": [1.0]}), {})
-    assert train.conclude(cells, store, some, console, StopRequest()) == 0
+    assert run_command.conclude(cells, store, some) == 0
     assert len(written) == 4
     assert "2 of the study's 3 cells are not finished" in console.file.getvalue()
 

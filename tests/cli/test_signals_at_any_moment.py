@@ -12,15 +12,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-import run
-from jaxemerge import Count, Experiment, neox, paired
+from jaxemerge import Count, Experiment, cli, neox, paired
 from jaxemerge.runner import checkpoint, chunk, jobs, signals
 from jaxemerge.runner.opening import open_store
 from jaxemerge.training import population
-from studies import STUDIES
 
 training = importlib.import_module("jaxemerge.runner.train")  # the package's `train` is the function
-program = importlib.import_module("jaxemerge.cli.train")
+program = importlib.import_module("jaxemerge.cli.run")
+SHORT = {}  # studies
 MOMENTS = ("compiling", "stepping", "evaluating", "saving")
 
 
@@ -31,9 +30,9 @@ def cell():
         evaluations=(4, 9), study="short",
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(STUDIES, "short", SimpleNamespace(cells=lambda quick: (made,)))
+        patch.setitem(SHORT, "short", SimpleNamespace(cells=lambda quick: (made,)))
         patch.setattr(signals, "PATIENCE", 600.0)  # not to end the tests
-        patch.setattr(program, "report", lambda *_: 0)  # no concern of these tests
+        patch.setattr(program, "write", lambda *_: None)  # no concern of these tests
         yield made
 
 
@@ -43,7 +42,7 @@ def rows(cell, tmp_path_factory):
 
 
 def command(folder):
-    return run.main(["short", "--no-cache", "--checkpoint", "0", "--out", str(folder)])
+    return cli.main(["short", "--no-cache", "--checkpoint", "0", "--out", str(folder)], SHORT)
 
 
 def finished(folder):
@@ -144,7 +143,7 @@ def test_a_signal_ends_cleanly_and_the_command_goes_on(
     assert sender.came_back  # what was being done was brought to its end
     said = capsys.readouterr().out
     assert f"{signal.Signals(number).name}: stopping after a checkpoint." in said
-    assert "Run the same command again to go on." in said
+    assert "Run the same command again to resume." in said
     steps = [chunk.record()["step"] for chunk in open_store(folder).checkpointed(cell.cell)]
     assert steps == ([] if moment == "compiling" else [9])
     assert finished(folder).equals(rows)
@@ -179,12 +178,12 @@ def test_a_signal_before_and_after_training(cell, rows, tmp_path, monkeypatch, c
     with monkeypatch.context() as patch:
         patch.setattr(program, "jobs", early.around(jobs.jobs))
         assert command(folder) == 143
-    assert "Run the same command again to go on." in capsys.readouterr().out
+    assert "Run the same command again to resume." in capsys.readouterr().out
     with monkeypatch.context() as patch:
-        patch.setattr(program, "report", late.around(lambda *_: 0))
+        patch.setattr(program, "write", late.around(lambda *_: None))
         assert command(folder) == 143
     assert not late.came_back
-    assert "Run the same command again to go on." in capsys.readouterr().out
+    assert "Run the same command again to resume." in capsys.readouterr().out
     assert finished(folder).equals(rows)
 
 

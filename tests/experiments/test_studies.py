@@ -10,13 +10,13 @@ import pytest
 
 import figures
 import run
-import studies
-from jaxemerge.cli.options import parser, threshold_of
+from figures import MEASURED
+from jaxemerge.cli.studies import Front
 from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.provenance import provenance
 from jaxemerge.runner.tables import cell_columns
 from jaxemerge.schema import SCHEMA
-from studies import MEASURED, STUDIES
+from studies import STUDIES
 from studies.finding import Finding
 
 KEPT = Path(figures.__file__).parent / "measured"
@@ -120,7 +120,7 @@ def test_a_quick_run_ends_in_a_report(name, tmp_path, capsys):
     assert list((out / "charts").glob("*.png"))
     if name in MEASURED:
         store = open_store(out)
-        rows = studies.kept(name, store.results(), store.passes())
+        rows = figures.kept(name, store)
         assert all(each.line for each in STUDIES[name].findings(rows))
         assert "is no whole quick run; train it with --quick first" in refused(["--keep", str(out)], capsys)
 
@@ -231,10 +231,10 @@ def test_hints_and_depth_are_told_apart():
 
 
 def test_a_study_says_what_success_is():
-    given, asked = (parser(None, STUDIES).parse_args(words) for words in (["--threshold", "0.7"], []))
-    assert threshold_of(given, "parity_width") == 0.7
-    assert threshold_of(asked, "parity_width") == 0.9
-    assert threshold_of(asked, "count_quick") == threshold_of(asked, "someone_elses") == 0.2
+    front = Front(STUDIES)
+    assert front.threshold(0.7, "parity_width") == 0.7
+    assert front.threshold(None, "parity_width") == 0.9
+    assert front.threshold(None, "count_quick") == front.threshold(None, "someone_elses") == 0.2
 
 
 def test_numbers_are_written_with_three_digits():

@@ -15,8 +15,8 @@ from jaxemerge.runner import checkpoint
 from jaxemerge.runner import jobs as planning
 from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.opening import create_store, open_store
+from jaxemerge.runner.records import StoreError
 from jaxemerge.runner.signals import StoppedError
-from jaxemerge.runner.store import StoreError
 
 KEY = ["init_seed", "step", "split", "length", "metric"]
 EARLIER, LATER = 7, 10  # steps of the two checkpoints

@@ -20,7 +20,7 @@ from jaxemerge.evaluation.metrics import (
     TOKEN_ACCURACY,
 )
 from jaxemerge.runner.opening import create_store, open_store
-from jaxemerge.runner.store import StoreError
+from jaxemerge.runner.records import StoreError
 from jaxemerge.runner.tables import items_table, results_table
 
 RECORD: dict[str, Any] = {"seconds": 1.5, "plan": {}, "provenance": {}}

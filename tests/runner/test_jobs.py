@@ -12,8 +12,8 @@ from jaxemerge.runner import provenance
 from jaxemerge.runner.chunk import latest_checkpoint
 from jaxemerge.runner.jobs import estimates, jobs, training_flops
 from jaxemerge.runner.opening import create_store
-from jaxemerge.runner.progress import duration, quantity
-from jaxemerge.runner.store import StoreError
+from jaxemerge.runner.quantities import duration, quantity
+from jaxemerge.runner.records import StoreError
 from jaxemerge.training import make_plan
 
 

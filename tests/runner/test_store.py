@@ -14,7 +14,7 @@ from jaxemerge import files, paired
 from jaxemerge.analysis import final_values, read_results, summarise
 from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.opening import create_store, open_store, overwrite
-from jaxemerge.runner.store import StoreError
+from jaxemerge.runner.records import StoreError
 from jaxemerge.runner.tables import results_table
 
 RECORD = {"seconds": 1.5, "plan": {}, "provenance": {}}

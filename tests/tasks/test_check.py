@@ -16,9 +16,7 @@ import numpy as np
 import pytest
 
 import jaxemerge as je
-import run
-from jaxemerge import Count, EvaluationSet, Example, Task, TaskMixture, check_task
-from studies import STUDIES
+from jaxemerge import Count, EvaluationSet, Example, Task, TaskMixture, check_task, cli
 from toy_tasks import Echo
 
 
@@ -454,10 +452,9 @@ def test_the_command_line_refuses_a_breach_and_writes_nothing(
 ) -> None:
     make, message = SILENT[name]
     study = types.SimpleNamespace(cells=lambda quick: (experiment(make()),))
-    monkeypatch.setitem(STUDIES, "broken", study)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
-        run.main(["broken"])
+        cli.main(["broken"], {"broken": study})
     assert stopped.value.code == 2
     output = capsys.readouterr()
     assert message in output.err

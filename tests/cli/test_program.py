@@ -17,7 +17,7 @@ from rich.console import Console
 import run
 from jaxemerge import crossed, paired
 from jaxemerge.analysis import rescore
-from jaxemerge.cli.options import parse_seeds
+from jaxemerge.cli.cells import parse_seeds
 from jaxemerge.devices import DeviceError
 from jaxemerge.evaluation.metrics import EXACT_MATCH
 from jaxemerge.models import total_parameters
@@ -58,17 +58,20 @@ def fails(arguments, capsys):
         (["--seeds", "5,5"], "seeds: 5 is given twice"),
         (["--seeds", "many"], "--seeds many: write 24, 8:24, 3,7,11 or 10x25"),
         (["--seeds", "-3"], "seeds: none given; at least 1 is needed"),
-        (["--threshold", "0"], "--threshold 0: must lie in (0, 1]"),
-        (["--chunk", "-1"], "--chunk, --width and --devices: must be at least 1"),
-        (["--width", "-1"], "--chunk, --width and --devices: must be at least 1"),
-        (["--rate", "-1"], "--rate -1: must be positive"),
-        (["--checkpoint", "-1"], "--checkpoint -1: must be at least 0 seconds"),
-        (["--memory", "lots"], "--memory lots: write 4GB or 500MB"),
-        (["--memory", "0GB"], "--memory 0GB: write 4GB or 500MB"),
+        (["--threshold", "0"], "error: --threshold: '0' must be a number in (0, 1]"),
+        (["--chunk=-1"], "error: --chunk: '-1' must be a whole number of at least 0"),
+        (["--cpu-devices", "0"], "error: --cpu-devices: '0' must be a whole number of at least 1"),
+        (["--rate", "-1"], "error: --flops-per-second: '-1' must be a positive number"),
+        (["--checkpoint", "nan"], "error: --checkpoint-every: 'nan' must be a number of seconds, at least 0"),
+        (["--memory", "lots"], "error: --memory: 'lots' must be a size such as 4GB or 500MB"),
+        (["--memory", "0GB"], "error: --memory: '0GB' must be a size such as 4GB or 500MB"),
         (["--memory", "1GB"], "memory=1 GB is too little: one seed needs about 1 GB"),
-        (["--fast"], "unrecognized arguments: --fast"),
-        (["count_quick", "somewhere"], "somewhere: only status, report, verify, export take a folder"),
-        (["report"], "report: name a results folder"),
+        (["--zzz"], "error: unknown option --zzz: python "),
+        (
+            ["count_quick", "somewhere"],
+            "error: somewhere: run and plan take one study; choose a results folder with --out",
+        ),
+        (["report"], "run.py report results/count_quick"),
         (["status", "no/such"], "no/such: no such folder"),
     ],
 )

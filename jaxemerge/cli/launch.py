@@ -1,35 +1,30 @@
-"""Hands a study to a scheduler: which cells, as which commands, with what resources."""
+"""Submits a study to a scheduler: which cells, as which commands, with what resources."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from jaxemerge.cli.options import (
-    add_launch_options,
-    chosen_cells,
-    parse_memory,
-    parse_minutes,
-    results_folder,
-    selected,
-    study_name,
-)
-from jaxemerge.cli.terminal import print_status, say
+from jaxemerge.cli.cells import chosen_cells, results_folder, selected, study_name
+from jaxemerge.cli.options import add_jobs
+from jaxemerge.cli.parser import Parser
+from jaxemerge.cli.status import print_status
+from jaxemerge.cli.studies import Front
+from jaxemerge.cli.terminal import say
 from jaxemerge.runner.launch import Resources, require, submit
 from jaxemerge.runner.opening import create_store, overwrite
 
-PATIENCE = 150  # seconds that a job waits for the lock of a killed one, until that is believed dead
+WAIT = 150  # seconds that a job waits for the lock of a killed one, until that is taken for dead
 
 
-def launch(arguments: Sequence[str], options: argparse.Namespace, console: Console) -> int:
-    """Submits jobs for the cells that have seeds missing; where they run on this machine, waits for them."""
-    cells, resources = chosen_cells(options), asked_for(options)
+def launch(options: argparse.Namespace, front: Front, console: Console) -> int:
+    """Submits jobs for the cells with missing seeds; where they run on this machine, waits for them."""
+    cells, resources = chosen_cells(options, front), asked_for(options)
     wanted = selected(cells, options.cells)
     folder = results_folder(options).resolve()
     require(options.launch)
@@ -47,11 +42,11 @@ def launch(arguments: Sequence[str], options: argparse.Namespace, console: Conso
     if options.launch == "local":
         jobs_at_once = min(resources.parallel or 1, len(left))
         groups = [left[i::jobs_at_once] for i in range(jobs_at_once)]
-    commands = [command(options.program, arguments, group, folder) for group in groups]
+    commands = [command(front, options.given, group, folder) for group in groups]
     jobs = submit(options.launch, commands, folder / "jobs", resources, f"jaxemerge-{study_name(options)}")
     say(console, f"Launched {len(jobs)} jobs for {len(left)} cells: {', '.join(job.job_id for job in jobs)}")
     say(console, f"Their output is in {folder / 'jobs'}.")
-    say(console, f"See how they do with {shlex.join(['python', sys.argv[0], 'status', str(folder)])}")
+    say(console, f"See how far they are: {front.name} status {shlex.quote(str(folder))}")
     if options.launch == "slurm":
         return 0
     while not all(job.done() for job in jobs):
@@ -61,27 +56,25 @@ def launch(arguments: Sequence[str], options: argparse.Namespace, console: Conso
 
 
 def asked_for(options: argparse.Namespace) -> Resources:
-    """What each job is to be given."""
+    """The resources of each job."""
     return Resources(
         partition=options.partition,
-        minutes=parse_minutes(options.time),
-        gpus=options.gpus,
-        cpus=options.cpus,
-        memory=parse_memory(options.job_memory, "--job-memory"),
-        parallel=options.parallel or 0,
+        minutes=options.job_time,
+        gpus=options.job_gpus,
+        cpus=options.job_cpus,
+        memory=options.job_memory or 0,
+        parallel=options.jobs or 0,
         further=dict(text.removeprefix("--").split("=", 1) for text in options.sbatch),
     )
 
 
-def command(
-    program: Sequence[str], arguments: Sequence[str], cells: Sequence[str], folder: Path
-) -> list[str]:
+def command(front: Front, words: Sequence[str], cells: Sequence[str], folder: Path) -> list[str]:
     """The words that train some cells: those given here, without what concerns the launch alone."""
-    stripping = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    add_launch_options(stripping)
-    for option in ("--cells", "--out", "--patience"):
+    stripping = Parser("", "")
+    add_jobs(stripping)
+    for option in ("--cells", "--out", "--wait"):
         stripping.add_argument(option)
     stripping.add_argument("--overwrite", action="store_true")
-    _, kept = stripping.parse_known_args(arguments)
-    own = ["--cells", ",".join(cells), "--out", str(folder), "--patience", str(PATIENCE)]
-    return [sys.executable, *program, *kept, *own]
+    _, kept = stripping.parse_known_args(words)
+    own = ["--cells", ",".join(cells), "--out", str(folder), "--wait", str(WAIT)]
+    return [*front.command, "run", *kept, *own]

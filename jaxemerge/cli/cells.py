@@ -1,0 +1,132 @@
+"""Which cells and seeds does a command ask for, and where are their results?"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jaxemerge.cli.custom import with_model, with_task
+from jaxemerge.cli.parser import suggestion
+from jaxemerge.cli.studies import Front
+from jaxemerge.devices import cache_folder, keep_compiled, use_host_cores
+from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.processes import Processes
+from jaxemerge.runner.sweep import distinct, override, parse
+from jaxemerge.training import Seed, crossed, paired
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command line of run or plan asks for.
+
+    Attributes:
+        whole: all cells of the study.
+        cells: those to train, with the seeds of this process.
+        folder: of their results.
+        given: further arguments of ``jobs``, which plans their training.
+    """
+
+    whole: tuple[Experiment, ...]
+    cells: tuple[Experiment, ...]
+    folder: Path
+    given: dict[str, Any]
+
+
+def asked(options: argparse.Namespace, front: Front, processes: Processes) -> Asked:
+    """What is asked of this process; starts its devices.
+
+    Raises:
+        ValueError: there is no such study, field, cell or seed.
+    """
+    whole = chosen_cells(options, front)
+    cells = processes.own(selected(whole, options.cells))
+    use_host_cores(options.cpu_devices)
+    processes.start_devices()
+    if not options.no_cache:
+        keep_compiled()
+    cache = None if options.no_cache else cache_folder() / "plans"
+    sizes = {"chunk": options.chunk, "width": options.vmap, "memory": options.memory}
+    return Asked(whole, cells, results_folder(options), {"study": whole, **sizes, "cache": cache})
+
+
+def chosen_cells(options: argparse.Namespace, front: Front) -> tuple[Experiment, ...]:
+    """The study's cells, with what the command line changes."""
+    cells = front.studies[options.study].cells(quick=options.quick)
+    if options.task:
+        cells = with_task(cells, options.task)
+    if options.model:
+        cells = with_model(cells, options.model)
+    if options.task or options.model:
+        cells = [replace(cell, study=study_name(options)) for cell in cells]
+    changed = [override(cell, dict(parse(cell, text) for text in options.changes)) for cell in cells]
+    if options.seeds is not None:
+        seeds = parse_seeds(options.seeds)
+        changed = [cell.with_seeds(seeds) for cell in changed]
+    return distinct(changed)
+
+
+def selected(cells: Sequence[Experiment], which: str | None) -> tuple[Experiment, ...]:
+    """The cells that ``1,3:5`` or names ask for, in their order; all of them where nothing is asked for.
+
+    Raises:
+        ValueError: a part of the text fits no cell.
+    """
+    chosen = selected_names([cell.cell for cell in cells], which)
+    return tuple(cell for cell in cells if cell.cell in chosen)
+
+
+def selected_names(names: Sequence[str], which: str | None) -> list[str]:
+    """The same, of names of cells.
+
+    Raises:
+        ValueError: a part of the text fits no cell.
+    """
+    if which is None:
+        return list(names)
+    chosen: set[str] = set()
+    for part in which.split(","):
+        first, colon, last = part.partition(":")
+        if first.isdigit() and (last.isdigit() or not colon):
+            found = names[max(0, int(first) - 1) : int(last or first)] if int(first) else []
+        else:
+            found = fnmatch.filter(names, part)
+        if not found:
+            hint = suggestion(part, names)
+            raise ValueError(
+                f"--cells {which}: {part!r} is none of the {len(names)} cells that plan shows{hint}"
+            )
+        chosen.update(found)
+    return [name for name in names if name in chosen]
+
+
+def study_name(options: argparse.Namespace) -> str:
+    """The study's name, with those of the task and model that it is to train instead of its own."""
+    others = [where.rpartition(":")[2] for where in (options.task, options.model) if where]
+    return "_".join([options.study, *others])
+
+
+def results_folder(options: argparse.Namespace) -> Path:
+    """Where the study is kept."""
+    return options.out or Path("results") / (study_name(options) + ("_quick" if options.quick else ""))
+
+
+def parse_seeds(text: str) -> tuple[Seed, ...]:
+    """Reads ``24``, ``8:24``, ``3,7,11`` or ``10x25``.
+
+    Raises:
+        ValueError: the text is none of these.
+    """
+    try:
+        if "x" in text:
+            inits, orders = map(int, text.split("x"))
+            return crossed(range(inits), range(orders))
+        if ":" in text:
+            first, stop = map(int, text.split(":"))
+            return paired(range(first, stop))
+        return paired(map(int, text.split(",")) if "," in text else range(int(text)))
+    except ValueError:
+        raise ValueError(f"--seeds {text}: write 24, 8:24, 3,7,11 or 10x25") from None

@@ -1,0 +1,105 @@
+"""What would a study cost: cells, parameters, FLOPs, memory, time?"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from jaxemerge.cli.cells import Asked, asked
+from jaxemerge.cli.chip import chip_plan, compile_on_host
+from jaxemerge.cli.studies import Front
+from jaxemerge.cli.terminal import say, table
+from jaxemerge.devices import cache_folder
+from jaxemerge.runner.jobs import Estimate, assumed_rate, estimates, jobs
+from jaxemerge.runner.opening import open_store
+from jaxemerge.runner.processes import Processes, join
+from jaxemerge.runner.quantities import duration, quantity
+from jaxemerge.training import Plan
+from jaxemerge.training.chips import chip_named
+
+_SOURCES = {
+    "formula": "by formula",
+    "given": "given by hand",
+    "recorded": "as its finished seeds",
+    "search": "timed now",
+    "cache": "timed before",
+    "halved": "halved for want of memory",
+}
+
+
+def run(options: argparse.Namespace, front: Front, console: Console) -> int:
+    """Prints what is left of the cells, and what that would cost."""
+    if options.target:
+        compile_on_host()
+    processes = join(options.distributed)
+    options.label = processes.label
+    with processes:
+        study = asked(options, front, processes)
+        if processes.first:
+            print_plan(study, options, console, processes)
+    return 0
+
+
+def print_plan(study: Asked, options: argparse.Namespace, console: Console, processes: Processes) -> None:
+    """Cells, their cost, and how they are trained."""
+    store = open_store(study.folder) if (study.folder / "study.json").is_file() else None
+    order = [cell.cell for cell in study.whole]
+    if options.target:
+        left = [job.experiment for job in jobs(study.cells, store, study=study.whole)]
+        answers = None if options.no_cache else cache_folder() / "rooflines"
+        chip = chip_named(options.target)
+        chip_plan(left, chip, console, order, memory=options.memory, cache=answers)
+        return
+    rate = options.flops_per_second or assumed_rate(getattr(study.cells[0].model, "dtype", "float32"))
+    todo = jobs(study.cells, store, **study.given, search=options.autotune)
+    given = options.flops_per_second is not None
+    plan_table(console, estimates(study.cells, todo, rate), rate, order, given=given)
+    if processes.count > 1:
+        say(console, f"This is the share of the first of {processes.count} processes in every cell.")
+
+
+def plan_table(
+    console: Console, costs: Sequence[Estimate], rate: float, order: Sequence[str], *, given: bool
+) -> None:
+    """Numbers (as in ``order``) and names of cells; parameters, FLOPs, memory and time of what is left."""
+    names = ("cell", "N", "with embeddings", "seeds left", "at once", "FLOPs", "memory", "time")
+    made = table("", *names, left=2)
+    for cost in costs:
+        made.add_row(
+            str(order.index(cost.experiment.cell) + 1),
+            cost.experiment.cell,
+            quantity(cost.parameters),
+            quantity(cost.total_parameters),
+            str(cost.seeds),
+            str(cost.chunk),
+            f"{cost.flops:.2g}",
+            f"{quantity(cost.bytes)}B",
+            duration(cost.seconds),
+        )
+    console.print(made)
+    print_plans(console, costs)
+    source = "as given" if given else "estimated from this machine's matrix-product peak"
+    say(
+        console,
+        f"In all {sum(c.seeds for c in costs)} seeds, {sum(c.flops for c in costs):.2g} FLOPs, about "
+        f"{duration(sum(c.seconds for c in costs))} at {rate:.2g} FLOP/s ({source}), without compilation.",
+    )
+
+
+def print_plans(console: Console, costs: Sequence[Estimate]) -> None:
+    """One line for every way in which cells are trained."""
+    cells = Counter(plan_text(cost.plan, cost.grouped_seeds) for cost in costs if cost.plan)
+    for text, n in cells.items():
+        say(console, f"{n} cell{'s' * (n > 1)}: {text}")
+
+
+def plan_text(plan: Plan, grouped_seeds: int = 0) -> str:
+    """A plan in words: seeds at once, of how many cells, on what, how, and where the plan comes from."""
+    devices, width = plan.layout.devices, plan.layout.width
+    kind = f"{len(devices)} {devices[0].device_kind} device{'s' * (len(devices) > 1)}"
+    how = "one after the other (map)" if width == 1 else f"{width} side by side (vmap)"
+    whose = "" if not grouped_seeds else ", of cells with the same program,"
+    return f"{plan.chunk} seeds at once{whose} on {kind}, on each {how}; {_SOURCES[plan.source]}"
