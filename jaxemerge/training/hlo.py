@@ -160,12 +160,13 @@ def size(shape: str) -> int:
     return sum(arrays(shape))
 
 
-def arrays(shape: str) -> Iterator[int]:
-    """Bytes of each array of a shape."""
+def arrays(shape: str, *, anywhere: bool = False) -> Iterator[int]:
+    """Bytes of each array of a shape, 0 for those outside the main memory unless they count ``anywhere``."""
     for kind, dimensions, layout in _ARRAY.findall(shape):
         sizes = [int(n.lstrip("<=")) for n in dimensions.split(",") if n]
         numbers = math.prod(_padded(sizes, layout))
-        yield 0 if _OUTSIDE.search(layout) else numbers * _bits(kind) // 8
+        outside = _OUTSIDE.search(layout) and not anywhere
+        yield 0 if outside else numbers * _bits(kind) // 8
 
 
 def _padded(sizes: Sequence[int], layout: str) -> list[int]:

@@ -142,6 +142,9 @@ def _start_bytes(of: Computation, each: Instruction) -> int:
     found = [*arrays(each.shape)]
     if each.opcode == "copy-start":
         return found[0] + found[1]
+    if each.opcode == "slice-start":  # what is cut out, where it comes from and where it goes
+        part = [*arrays(each.shape, anywhere=True)][1]
+        return part * ((found[0] > 0) + (found[1] > 0))
     return max(sum(found), 2 * sum(of[name].size for name in each.operands))
 
 

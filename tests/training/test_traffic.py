@@ -223,6 +223,21 @@ def test_collectives_are_seen(line: str, moved: int) -> None:
     assert [kernel.bytes for kernel in kernels(found, "main")] == [moved]
 
 
+@pytest.mark.parametrize(
+    ("line", "moved"),
+    [
+        ("%a = (f32[5]{0}, f32[5]{0}, u32[]) copy-start(%x)", 40),
+        ("%a = (f32[5]{0:S(1)}, f32[5]{0}, u32[]{:S(2)}) copy-start(%x)", 20),  # from memory into the chip
+        ("%a = ((f32[5]{0}), f32[3]{0:S(1)}, s32[]{:S(2)}) slice-start(%x), slice={[0:3]}", 12),
+        ("%a = ((f32[5]{0:S(1)}), f32[3]{0}, s32[]{:S(2)}) slice-start(%x), slice={[0:3]}", 12),
+        ("%a = ((f32[5]{0}), f32[3]{0}, s32[]) slice-start(%x), slice={[0:3]}", 24),
+    ],
+)
+def test_a_transfer_counts_at_its_ends_in_main_memory(line: str, moved: int) -> None:
+    text = f"ENTRY %main (x: f32[5]) -> f32[5] {{\n  %x = f32[5]{{0}} parameter(0)\n  {line}\n}}\n"
+    assert [kernel.bytes for kernel in kernels(parse(text), "main")] == [moved]
+
+
 def test_seeds_on_several_devices_do_not_talk_to_each_other() -> None:
     devices = tuple(jax.devices()[:2])
     assert len(devices) == 2
