@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from jax.errors import JaxRuntimeError
 
-from jaxemerge.runner.chunk import DEFAULT, RunOptions, run_chunk
-from jaxemerge.runner.groups import Chunk, Group, grouped
+from jaxemerge.runner.chunk import DEFAULT, Follower, RunOptions, run_chunk
+from jaxemerge.runner.groups import Chunk, Group, Part, grouped
 from jaxemerge.runner.jobs import Job, current
 from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.progress import Display
@@ -21,22 +21,49 @@ _PAUSE = 1.0  # seconds between two looks at cells that other processes train
 
 
 def train_jobs(todo: Sequence[Job], store: Store, display: Display, options: RunOptions = DEFAULT) -> None:
-    """Trains the cells that no other process trains, and of the others what they leave.
+    """Trains the cells that no other process trains, and then what other processes leave of theirs.
 
-    Where other processes train all cells that are left, they are waited for, up to ``options.patience``
-    seconds.
+    Where memory runs out, the rest of the cells that share a program is trained in chunks of half the size.
 
     Args:
         todo: what is missing of the study.
-        store: where it goes.
+        store: where results go.
         display: shows the progress.
-        options: how chunks are trained, and what is saved of them.
+        options: how chunks are trained, what is saved of them, and how long to wait for other processes.
 
     Raises:
         LockedError: other processes train all of the cells.
+        DeviceError: one seed per device is too much for the memory.
         StoppedError: ``options.stop`` was asked to.
     """
     number = {job.experiment.cell: i + 1 for i, job in enumerate(todo)}
+    with contextlib.closing(_free_groups(todo, store, options)) as groups:
+        for group in groups:
+            name, done = label(group, number), 0
+            while done < len(group.chunks):
+                display.start_chunk(group, done, name)
+                try:
+                    with _followers(group.chunks[done], options) as followers:
+                        for seen in run_chunk(group.chunks[done], store, options):
+                            display.update(seen)
+                            for part, follower in followers:
+                                follower(part.own(seen))
+                except (JaxRuntimeError, MemoryError) as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    group, done = group.after(done).smaller(), 0
+                    display.drop_chunk(shrunk(group.plan))
+                else:
+                    display.finish_chunk()
+                    done += 1
+
+
+def _free_groups(todo: Sequence[Job], store: Store, options: RunOptions) -> Generator[Group, None, None]:
+    """Groups whose cells this process alone writes until the next group is asked for.
+
+    Raises:
+        LockedError: other processes write all of the cells, for longer than ``options.patience`` seconds.
+    """
     left = list(todo)
     waited_since = time.monotonic()
     while left:
@@ -51,9 +78,7 @@ def train_jobs(todo: Sequence[Job], store: Store, display: Display, options: Run
                     except LockedError as error:
                         busy.append((job, error))
                 # Another process may have trained some of their seeds since the jobs were made.
-                there = [now for job in free if (now := current(job, store))]
-                for own in grouped(there):
-                    train_group(own, store, display, label(own, number), options)
+                yield from grouped([now for job in free if (now := current(job, store))])
         if len(busy) < len(left):
             waited_since = time.monotonic()
         elif time.monotonic() - waited_since < options.patience:
@@ -69,44 +94,21 @@ def train_jobs(todo: Sequence[Job], store: Store, display: Display, options: Run
         left = [job for job, _ in busy]
 
 
+@contextlib.contextmanager
+def _followers(chunk: Chunk, options: RunOptions) -> Iterator[list[tuple[Part, Follower]]]:
+    """A follower for the seeds of each cell."""
+    with contextlib.ExitStack() as following:
+        yield [
+            (part, following.enter_context(options.follow(part.experiment, part.seeds)))
+            for part in chunk.parts
+        ]
+
+
 def label(group: Group, number: Mapping[str, int]) -> str:
     """The group for people: the numbers of its cells, and the first cell in words."""
     first, *others = (number[job.experiment.cell] for job in group.jobs)
     which = f"cells {first} to {others[-1]} of {len(number)}" if others else f"cell {first}/{len(number)}"
     return f"{which}, {group.jobs[0].label}"
-
-
-def train_group(
-    group: Group, store: Store, display: Display, label: str, options: RunOptions = DEFAULT
-) -> None:
-    """Trains a group's chunks; where memory runs out, the rest in chunks of half the size.
-
-    Raises:
-        DeviceError: one seed per device is too much for the memory.
-        StoppedError: ``options.stop`` was asked to.
-    """
-    number = 0
-    while number < len(group.chunks):
-        chunk = group.chunks[number]
-        display.start_chunk(group, number, label)
-        try:
-            with contextlib.ExitStack() as following:
-                followers = [
-                    (part, following.enter_context(options.follow(part.experiment, part.seeds)))
-                    for part in chunk.parts
-                ]
-                for seen in run_chunk(chunk, store, options):
-                    display.update(seen)
-                    for part, tell in followers:
-                        tell(part.own(seen))
-        except (JaxRuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            group, number = group.after(number).smaller(), 0
-            display.drop_chunk(shrunk(group.plan))
-        else:
-            display.finish_chunk()
-            number += 1
 
 
 def is_done(chunk: Chunk, store: Store) -> bool:

@@ -24,7 +24,7 @@ from jaxemerge.models import total_parameters
 from jaxemerge.runner import study
 from jaxemerge.runner.groups import grouped
 from jaxemerge.runner.jobs import jobs
-from jaxemerge.runner.opening import open_store
+from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.progress import Display
 from jaxemerge.training import search
 from studies import STUDIES
@@ -132,7 +132,7 @@ def test_plan_says_how_and_since_when(capsys, tmp_path, monkeypatch):
     ]
 
 
-def running_out(monkeypatch, most, error):
+def running_out(monkeypatch, folder, most, error):
     """A study of which chunks of more than ``most`` seeds fail, and what it trained."""
     trained = []
 
@@ -144,28 +144,28 @@ def running_out(monkeypatch, most, error):
 
     monkeypatch.setattr(study, "run_chunk", failing)
     console = Console(file=io.StringIO(), width=200)
-    todo = jobs(
-        [cell.with_seeds(paired(range(16))) for cell in STUDIES["count_quick"].cells()[:1]], None, chunk=8
-    )
-    [group] = grouped(todo)
-    with Display(console, [group], 0.2) as display:
-        study.train_group(group, None, display, "cell 1/1")
+    cells = [cell.with_seeds(paired(range(16))) for cell in STUDIES["count_quick"].cells()[:1]]
+    store, todo = create_store(folder, "count_quick", cells), jobs(cells, None, chunk=8)
+    with Display(console, grouped(todo), 0.2) as display:
+        study.train_jobs(todo, store, display)
+    assert not list(folder.rglob(".lock*"))
     return trained, console.file.getvalue()
 
 
-def test_out_of_memory_halves_the_chunk_for_the_seeds_left(monkeypatch):
-    trained, output = running_out(monkeypatch, 2, MemoryError())
+def test_out_of_memory_halves_the_chunk_for_the_seeds_left(monkeypatch, tmp_path):
+    trained, output = running_out(monkeypatch, tmp_path, 2, MemoryError())
     assert trained == [8, 2, 2, 2, 2]
     assert "Out of memory: continuing with 4 seeds at once.\n" in output
     assert "Out of memory: continuing with 2 seeds at once.\n" in output
 
 
-def test_out_of_memory_with_one_seed_per_device_and_other_errors(monkeypatch):
+def test_out_of_memory_with_one_seed_per_device_and_other_errors(monkeypatch, tmp_path):
     with pytest.raises(DeviceError, match="out of memory with one seed on each of 2 cpu devices"):
-        running_out(monkeypatch, 0, JaxRuntimeError("RESOURCE_EXHAUSTED: no"))
+        running_out(monkeypatch, tmp_path, 0, JaxRuntimeError("RESOURCE_EXHAUSTED: no"))
     monkeypatch.undo()
     with pytest.raises(JaxRuntimeError, match="lost"):
-        running_out(monkeypatch, 0, JaxRuntimeError("INTERNAL: lost"))
+        running_out(monkeypatch, tmp_path, 0, JaxRuntimeError("INTERNAL: lost"))
+    assert not list(tmp_path.rglob(".lock*"))  # although the error still holds the frames
 
 
 def test_seed_ranges():
