@@ -1,11 +1,12 @@
-"""The four summaries on populations whose answer is known."""
+"""The four summaries, the mode, and P(success) by threshold."""
 
 import math
 
 import numpy as np
 import pytest
+from scipy import stats as scipy_stats
 
-from jaxemerge.stats import half_sample_mode, success_interval, summaries
+from jaxemerge.stats import half_sample_mode, success_interval, summaries, threshold_scan
 
 # Eleven failures and five partial successes: depth 3 at length 20 of the project's first measurements.
 SCORES = [0.0] * 11 + [0.19, 0.24, 0.38, 0.62, 0.86]
@@ -112,3 +113,115 @@ def test_refuses_what_it_cannot_summarise(values, options, message):
 
 def test_success_may_need_a_perfect_score():
     assert summaries([1.0, 0.99], threshold=1.0).n_success == 1
+
+
+def by_recursion(points):
+    """Bickel and Frühwirth's algorithm, one list at a time."""
+    points = sorted(points)
+    if len(points) == 1:
+        return points[0]
+    if len(points) == 2:
+        return sum(points) / 2
+    if len(points) == 3:
+        left, right = points[1] - points[0], points[2] - points[1]
+        if left == right:
+            return points[1]
+        return sum(points[:2] if left < right else points[1:]) / 2
+    keep = (len(points) + 1) // 2
+    halves = [points[i : i + keep] for i in range(len(points) - keep + 1)]
+    return by_recursion(min(halves, key=lambda half: half[-1] - half[0]))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 11, 16, 37, 250])
+def test_agrees_with_the_recursion(n):
+    # Multiples of 1/64 are exact in binary: ties are ties in both.
+    samples = np.random.default_rng(n).integers(0, 65, size=(29, n)) / 64
+    assert half_sample_mode(samples).tolist() == [by_recursion(list(sample)) for sample in samples]
+
+
+def test_finds_a_planted_peak_among_spread_values():
+    rng = np.random.default_rng(0)
+    sample = np.concatenate([rng.normal(0.7, 0.01, 60), rng.random(41)])
+    assert half_sample_mode(sample) == pytest.approx(0.7, abs=0.01)
+    assert half_sample_mode(1 - sample) == pytest.approx(0.3, abs=0.01)
+
+
+def test_a_floor_of_zeros_is_the_mode():
+    assert half_sample_mode([0.0] * 11 + [0.19, 0.24, 0.38, 0.62, 0.86]) == 0.0
+    assert half_sample_mode([1.0] * 11 + [0.0] * 5) == 1.0
+
+
+def test_a_tie_of_failure_and_success_reads_as_failure():
+    assert half_sample_mode([0.0] * 4 + [1.0] * 4) == 0.0
+
+
+def test_rounding_of_shares_breaks_no_tie():
+    """Three neighbours of k/91 are equally far apart, though not in floating point."""
+    thirds = [[k / 91, (k + 1) / 91, (k + 2) / 91] for k in range(89)]
+    assert np.ptp(np.diff(thirds, axis=1)) > 0
+    assert half_sample_mode(thirds).tolist() == [third[1] for third in thirds]
+
+
+def test_rounding_of_shares_breaks_no_tie_of_halves():
+    """Evenly spaced scores: every half is as short as the first, whatever their differences round to."""
+    spaced = np.arange(7) / 91
+    assert np.argmin(spaced[3:] - spaced[:4]) > 0
+    assert half_sample_mode(spaced) == half_sample_mode(np.arange(7) / 128) * 128 / 91
+
+
+def test_shape_is_that_of_the_leading_axes():
+    assert half_sample_mode(np.zeros((2, 3, 5))).shape == (2, 3)
+
+
+@pytest.mark.parametrize("values", [[], np.zeros((3, 0))])
+def test_refuses_an_empty_sample(values):
+    with pytest.raises(ValueError, match="must have at least one value along the last axis"):
+        half_sample_mode(values)
+
+
+def test_shares_by_counting():
+    scores = np.array([0.0, 0.0, 0.2, 0.5, 0.5, 1.0, np.nan])
+    found = threshold_scan(scores, [0.0, 0.2, 0.5, 0.51, 1.0])
+    np.testing.assert_array_equal(found.n_success, [7, 4, 3, 1, 1])  # a diverged seed scores 0
+    np.testing.assert_allclose(found.success, np.array([7, 4, 3, 1, 1]) / 7)
+    assert found.n == 7
+    np.testing.assert_allclose(found.interval.low, success_interval([7, 4, 3, 1, 1], 7).low)
+    np.testing.assert_array_equal(threshold_scan(scores).thresholds, [0, 0.2, 0.5, 1])
+
+
+def test_curve_is_the_survival_function():
+    values = np.random.default_rng(0).normal(size=53)
+    at = np.linspace(-2, 2, 17)
+    np.testing.assert_allclose(threshold_scan(values, at).success, scipy_stats.ecdf(values).sf.evaluate(at))
+
+
+def test_band_is_just_inside_the_bound_of_massart():
+    found = threshold_scan(np.linspace(0, 1, 101), [0.5], 0.9)
+    bound = np.sqrt(np.log(2 / 0.1) / 202)
+    margin = found.band.high[0] - found.success[0]
+    assert 0.95 * bound < margin < bound
+    assert threshold_scan([0.4]).band.high[0] == 1
+
+
+def test_band_covers_the_whole_curve():
+    rng = np.random.default_rng(1)
+    at = np.linspace(0, 1, 201)
+    covered = []
+    for _ in range(200):
+        band = threshold_scan(rng.random(41), at).band
+        covered.append(np.all((band.low <= 1 - at) & (1 - at <= band.high)))
+    assert 0.9 <= np.mean(covered) <= 0.99
+
+
+def test_unbounded_diverged_seeds_fail_everywhere():
+    found = threshold_scan([np.nan, -3.0, 4.0], [-10.0, 0.0])
+    np.testing.assert_allclose(found.success, [2 / 3, 1 / 3])
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match=r"shape \(0,\)"):
+        threshold_scan([])
+    with pytest.raises(ValueError, match="must be numbers along one axis"):
+        threshold_scan([0.5], [np.nan])
+    with pytest.raises(ValueError, match="confidence=2"):
+        threshold_scan([0.5], confidence=2)
