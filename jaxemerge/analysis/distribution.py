@@ -27,7 +27,7 @@ def summarise(
 ) -> pl.DataFrame:
     """The four summaries of the final scores, one row per cell, split and length.
 
-    Every group is resampled with the same key: a cell's numbers do not depend on the cells beside it.
+    Every group is resampled with the same key, so that the numbers of a cell do not depend on other cells.
 
     Members are taken as independent. In a crossed design (each init_seed with each data_seed) those that
     share a seed are not, and the intervals are too narrow.

@@ -54,7 +54,7 @@ def emergence(
         frame: results.
         metric: better when more.
         scale: what is called scale: a column of numbers ("parameters", "flops" of training, "depth", a swept
-            one), or a metric such as "train_loss" or "answer_nll", of which less is a larger scale.
+            one), or a metric such as "train_loss" or "answer_nll", where a lower value is a larger scale.
         chance: what guessing scores, as the task's `chance` says.
         margin: how far above chance is well above.
         confidence: probability in (0, 1).
@@ -141,7 +141,7 @@ def emergence_scores(
     A triplet's curve is the mean over seeds in every cell of one task and family, in order of scale; tests of
     one task (split, length) are triplets of their own. Its score is the signed range over the root of the
     median squared increment, neither finer than one item of the test (`trials`) nor, for other metrics, than
-    `resolution` times the range of the curve. Metrics of which less is better are turned about.
+    `resolution` times the range of the curve. Metrics where lower is better change sign.
 
     The null says that scale does not matter: seeds are dealt out to the cells at random, all seeds of a
     triplet together, and the score worked out anew. Small p-values stand for a score larger in size than

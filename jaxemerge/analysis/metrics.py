@@ -151,8 +151,8 @@ def per_token(
 ) -> pl.DataFrame:
     """The per-token model of Schaeffer et al. by cell and length, with p found in two ways.
 
-    If each of L tokens is right with probability p by itself, exact match is p^L, sharp in p and L, and the
-    expected number of wrong tokens L (1 - p), smooth. p is (a) the token accuracy of each seed at this
+    If each of L tokens is right independently with probability p, exact match is p^L, sharp in p and L, and
+    the expected number of wrong tokens L (1 - p), smooth. p is (a) the token accuracy of each seed at this
     length, which leaves nothing to fit, and (b) the most likely one p for all seeds and lengths of a cell,
     given how many items were answered exactly. Where exact match is above p^L of (a), the errors of a seed
     come together: some items have them all.
@@ -287,7 +287,7 @@ def smaller_tests(
 ) -> pl.DataFrame:
     """Expected results of smaller tests, made of random items of this one, for every cell.
 
-    Of n items of which a seed passes k, m drawn at random are all failed with probability
+    If a seed passes k of n items, it fails all of m items drawn at random with probability
     C(n - k, m) / C(n, m). The mean score does not depend on the size of the test, but the number
     of seeds and cells that score 0 does.
 

@@ -12,10 +12,10 @@ import polars as pl
 from .results import MEMBER, SCHEMA, TYPES, is_loss
 from .sources import counts, file_rows, first_row, listed, names, numbers, ordinals
 
-# What a column may stand for beside the schema's own names.
+# Meanings of a column besides the schema's own names.
 SCALE, SEED, MODEL = "scale", "seed", "model"
 ROLES = (SCALE, SEED, MODEL, *(name for name in SCHEMA if name not in ("study", "cell", "init_seed")))
-# Column names that mean the size of a model without being told.
+# Column names that mean the size of a model by default.
 SIZES = ("params", "n_params", "num_params", "n_parameters", "num_parameters", "model_size")
 # What makes one cell another.
 IDENTITY = (MODEL, "family", "depth", "width", "parameters")
@@ -44,7 +44,8 @@ def read_results(
               params, n_params, model_size, ...) fills that column of the schema; any other is kept under its
               own name, and is the scale as long as nothing else varies.
             * `parameters`, `tokens`, `flops`: the N, D and C of scaling laws.
-            * `seed`: tells runs of one cell apart; `data_seed` as well where the two differ. Without it, runs
+            * `seed`: distinguishes runs of one cell; `data_seed` as well where the two differ. Without it,
+            runs
               are numbered in order of their rows, which is possible for one metric on one test only.
             * `model`, `family`, `depth`, `width`: names and shape of the models.
             * `step`: of training; without it every row is a final result.
@@ -61,9 +62,9 @@ def read_results(
         All columns of the schema, then those kept under their own names. Where the source says nothing:
         `step` is 0, `split` is "test" (or the task, where there are several), seeds are 0, `diverged` is
         False but for values that are NaN or infinite (runs that failed: their value is null), and depth,
-        width, parameters, flops, tokens, length and trials are null. `cell` is made of what tells models
-        apart, and of `tokens` and `flops` too where there are no steps: such rows are trainings of different
-        length. A test with a proportion that is no count of its items, to three decimals, has no `trials`.
+        width, parameters, flops, tokens, length and trials are null. `cell` is made of what distinguishes
+        models, and of `tokens` and `flops` too where there are no steps: such rows are trainings of different
+        length. A test with a proportion that is not a count of its items, to three decimals, has no `trials`.
 
     Raises:
         ValueError: if a column is missing, an entry is not what it should be, a value lies outside [0, 1]
@@ -205,7 +206,7 @@ def _with_cells(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _piece(column: pl.Series) -> pl.Expr:
-    """Name and value of one column, as briefly as tells all its values apart."""
+    """Name and value of one column, as briefly as keeps its values distinct."""
     name = "" if column.name == MODEL else column.name.replace("_", " ") + " "
     values = column.drop_nulls().unique().to_list()
     texts = {v: f"{name}{text}" for v, text in zip(values, _brief(values), strict=True)}
@@ -252,8 +253,8 @@ def _refuse_twice(rows: pl.DataFrame) -> None:
     if twice.is_empty():
         return
     row = twice.select(keys).row(0, named=True)
-    told = listed(f"{k}={v}" for k, v in row.items() if v is not None)
-    raise ValueError(f"{twice.height} rows are there twice or more, the first with {told}")
+    first = listed(f"{k}={v}" for k, v in row.items() if v is not None)
+    raise ValueError(f"{twice.height} rows are duplicates, the first with {first}")
 
 
 def _in_range(rows: pl.DataFrame, proportion: bool | None) -> pl.DataFrame:

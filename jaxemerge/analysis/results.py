@@ -82,7 +82,7 @@ TITLES = {
 }
 # Parameter counts closer than this are one size: a study at a fixed size never hits it exactly.
 SAME_SIZE = 1.1
-# Neighbouring points closer than this on the scale axis cannot be told apart, let alone joined by a line.
+# Neighbouring points closer than this on the scale axis are indistinguishable, and no line joins them.
 SAME_PLACE = 1.03
 
 
@@ -211,7 +211,7 @@ def _unique_labels(cells: pl.DataFrame) -> list[str]:
 
 
 def _naming_columns(cells: pl.DataFrame) -> list[str]:
-    """Depth and width where they vary, then every other column that tells further cells apart."""
+    """Depth and width where they vary, then every other column that distinguishes further cells."""
     named = _varying(cells, ("depth", "width"))
     shapeless = cells["depth"].null_count() == cells.height and MODEL not in cells.columns
     if shapeless and not _swept(cells):

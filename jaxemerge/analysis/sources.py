@@ -46,7 +46,7 @@ def file_rows(path: Path) -> pl.DataFrame:
 
 COLUMNS: dict[str, Any] = {"model": pl.String, "parameters": pl.Float64, "seed": pl.Int64}
 COLUMNS |= {"task": pl.String, "metric": pl.String, "value": pl.Float64, "trials": pl.Int64}
-# Numbers of a task that are no scores.
+# Numbers of a task that are not scores.
 NO_SCORES = ("alias", "name", "sample_len", "samples")
 # The size in a name: pythia-1.4b, opt-125m, Llama-2-7b-hf.
 SIZE_IN_NAME = re.compile(r"(?<![a-zA-Z0-9.])(\d+(?:\.\d+)?)([kmbt])(?![a-zA-Z0-9])", re.IGNORECASE)
@@ -56,7 +56,7 @@ def harness_rows(path: Path) -> pl.DataFrame:
     """The scores in one file, or in all `results_*.json` of a folder and the folders in it.
 
     Several files of one model with the same seed are runs of it (or later tasks): where a task comes again,
-    the runs are told apart by the order of the files' names.
+    the runs are numbered in the order of the files' names.
 
     Returns:
         model, parameters (as the harness counted them, else as the name says, else null), seed, task, metric
@@ -84,7 +84,7 @@ def _of_file(path: Path) -> Iterator[tuple[Any, ...]]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: this is no JSON: {error}") from None
+        raise ValueError(f"{path}: this is not JSON: {error}") from None
     tasks = found.get("results") if isinstance(found, dict) else None
     if not isinstance(tasks, dict) or not all(isinstance(scores, dict) for scores in tasks.values()):
         raise ValueError(f"{path}: no results of lm-evaluation-harness: 'results' must hold tasks")
@@ -140,19 +140,19 @@ def numbers(values: pl.Series, name: str) -> pl.Series:
     """A column as f64; text such as "1.4B", "70M", "3e8" or "1,024" is read as a number.
 
     Raises:
-        ValueError: if an entry is no number, naming the first such entry and its row.
+        ValueError: if an entry is not a number, naming the first such entry and its row.
     """
     if values.dtype.is_numeric():
         return values.cast(pl.Float64)
     if values.dtype == pl.Null:
         return values.cast(pl.Float64)
     if values.dtype != pl.String:
-        raise ValueError(f"{name}: {values.dtype} is no column of numbers")
+        raise ValueError(f"{name}: {values.dtype} is not a column of numbers")
     known = {text: _number(text) for text in values.drop_nulls().unique()}
     bad = {text for text, number in known.items() if number is None}
     if bad:
         row = next(i for i, text in enumerate(values, 1) if text in bad)
-        raise ValueError(f"{name}: {values[row - 1]!r} in row {row} is no number")
+        raise ValueError(f"{name}: {values[row - 1]!r} in row {row} is not a number")
     return values.replace_strict(known, return_dtype=pl.Float64)
 
 

@@ -65,7 +65,7 @@ def curve_quantiles(curves: pl.DataFrame) -> pl.DataFrame:
     Returns:
         cell, label, step, low, median, high, seeds; a quantile is null where it falls on a diverged loss.
     """
-    # "nearest" rather than interpolated: a quantile beside an infinite loss is still a seed's own value.
+    # "nearest" rather than interpolated: a quantile next to an infinite loss is then still finite.
     ranks = [pl.col("value").quantile(q, "nearest").alias(name) for name, q in QUANTILES.items()]
     finite = [pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in QUANTILES]
     return (

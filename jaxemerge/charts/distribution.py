@@ -69,7 +69,7 @@ def _slot(cells: int) -> int:
 
 
 def _panels_per_row(tests: int, cells: int) -> int:
-    """Panels beside each other: as many as fit, in rows of equal length where that is possible."""
+    """Panels per row: as many as fit, in rows of equal length where that is possible."""
     room = max(1, int(PAGE / (34 + _slot(cells) * cells)))
     return -(-tests // -(-tests // room))
 
@@ -184,7 +184,7 @@ def _grid(counts: pl.DataFrame) -> alt.FacetChart:
         axis=alt.Axis(values=[0, 0.5, 1] if width < 130 else SCORE_TICKS, grid=False, format="~g"),
         title=None,
     )
-    # A square root shows one seed of 250 beside a floor of 90 %, and evens out the noise of counts.
+    # On a square-root scale one seed of 250 is visible next to a floor of 90 %, and count noise is uniform.
     share = alt.Y(
         "share:Q",
         scale=alt.Scale(type="sqrt", domain=[0, 1]),
@@ -213,7 +213,7 @@ def _grid(counts: pl.DataFrame) -> alt.FacetChart:
     )
 
 
-# Values that span more than this are told apart only on a log axis.
+# Values that span more than this factor are on a log axis.
 LOG_SPAN = 10
 
 

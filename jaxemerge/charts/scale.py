@@ -337,7 +337,7 @@ def _grid_panel(table: pl.DataFrame, column: str, along: str, beside: str, title
         of_kind = alt.Chart(inline(rows.filter(pl.col(beside) == kind)))
         base = of_kind.encode(
             x=scale_axis(sorted(map(float, table[along].unique())), along, along),
-            # Cells of one place stand beside each other.
+            # Cells at one place are offset.
             xOffset=alt.value(CELL_ASIDE * (number - (len(kinds) - 1) / 2)),
             color=colour,
             tooltip=tooltip,

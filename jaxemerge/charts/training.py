@@ -19,7 +19,7 @@ COLOURS = ["#7b8794", ZERO_COLOUR, "#2a78b5", INK]
 WIDTHS, OPACITIES = [0.8, 1.2, 2, 3], [0.55, 0.8, 1, 1]
 # Of larger populations this many seeds are drawn: more would be one grey area.
 MOST = 60
-# Losses that span more than this are told apart only on a log axis.
+# Losses that span more than this factor are on a log axis.
 LOG_SPAN = 10
 
 

@@ -80,7 +80,7 @@ def _tested(p_one: float | None, components: int) -> str:
 
 
 def beside_the_loss(frame: pl.DataFrame, found: dict[str, Any]) -> Iterator[Figure]:
-    """The scores beside the training losses of the same seeds, if these were measured."""
+    """The scores and the training losses of the same seeds, if these were measured."""
     if "train_loss" not in set(frame["metric"].unique()):
         return
     both, name = compare_with_loss(frame, **findings.test_of(found)), metric_name(found["metric"])

@@ -1,4 +1,4 @@
-"""One offline HTML page of figures and tables: no network, no file beside it, and no script but its own."""
+"""One self-contained HTML page of figures and tables: no network, no other files, only its own scripts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with what is said about it.
+    """A chart with its heading and text.
 
     Attributes:
         name: of its files, and its anchor in the page.
@@ -63,7 +63,8 @@ def as_link(csv: bytes) -> str:
 UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
-# Draws every chart and says in the page whether it worked: tests and readers can tell a blank from a failure.
+# Draws every chart and marks in the page whether it worked, so that failures are visible to readers and
+# tests.
 DRAW = """
 for (const box of document.querySelectorAll("[data-chart]")) {
   const fail = error => {

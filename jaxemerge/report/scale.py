@@ -88,7 +88,7 @@ def _step(fit: SuccessFit) -> str:
     p = fit.step.p_value
     if fit.step.statistic == 0:
         return (
-            "No curve fits better than one step: these scales cannot tell a sudden change from a gradual one."
+            "No curve fits better than one step: these scales do not distinguish sudden from gradual changes."
         )
     if p <= LEVEL:
         return f"One sudden step between two levels is rejected (bootstrap likelihood ratio, p = {p:.2g})."

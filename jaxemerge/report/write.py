@@ -1,4 +1,4 @@
-"""The report as files: the page, every chart as a picture and every table as CSV beside it."""
+"""Writes the report: the page, every chart as a picture and every table as CSV."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_report(
     """Writes `folder/report.html`, and every chart as `folder/charts/NAME.png` and `.svg`;
     tables as `folder/tables/NAME.csv`, which the page also offers.
 
-    The page needs no network and nothing beside it. What the frame lacks is left out: without a share of
+    The page is self-contained. What the frame lacks is left out: without a share of
     items the report shows values and the training alone. Files appear whole or not at all; `report.json`
     has their digests.
 
@@ -94,7 +94,7 @@ def write_report(
 
 
 def _write(folder: Path, contents_of: Mapping[str, bytes]) -> None:
-    """Files and, after them, the digests by which ``report_damage`` knows them again."""
+    """Files and, after them, their digests for ``report_damage``."""
     for place in {(folder / name).parent for name in contents_of}:
         place.mkdir(parents=True, exist_ok=True)
         remove_partial(place)
@@ -105,7 +105,7 @@ def _write(folder: Path, contents_of: Mapping[str, bytes]) -> None:
 
 
 def report_damage(folder: Path) -> list[str]:
-    """A line on every file of a folder's report that is not as it was written; none without a report."""
+    """A line for every file of a folder's report that differs from what was written."""
     if not any((folder / name).exists() for name in ("report.html", MANIFEST)):
         return []
     try:

@@ -169,14 +169,14 @@ REFUSED = {
         {**NAMES, "scale": "n", "parameters": "size"},
         "size: 1.4 in row 1 must be a whole number of at least 1",
     ),
-    "text for a score": (scores(acc=["good"] * 12), NAMES, "acc: 'good' in row 1 is no number"),
+    "text for a score": (scores(acc=["good"] * 12), NAMES, "acc: 'good' in row 1 is not a number"),
     "an empty score": (scores(acc=[0.5, None] * 6), NAMES, "acc: row 2 is empty; leave it out, or write nan"),
     "an empty seed": (scores(run=[0, 1, None] * 4), NAMES, "run: row 3 is empty; every run needs a seed"),
     "per cents": (scores(acc=[0.5, 45.0] * 6), NAMES, r"acc: 45 \(.*\) is outside \[0, 1\]"),
     "twice": (
         scores(run=[0] * 12),
         NAMES,
-        "12 rows are there twice or more, the first with cell=size 70000000, init_seed=0",
+        "12 rows are duplicates, the first with cell=size 70000000, init_seed=0",
     ),
     "runs of steps": (
         scores(step=[1, 2] * 6),
@@ -190,7 +190,7 @@ REFUSED = {
     ),
     "no rows": (scores().clear(), NAMES, "the frame has no rows: there is nothing to read"),
     "text for failure": (scores(diverged=["no"] * 12), NAMES, "diverged: String must be true or false"),
-    "lists": (scores(acc=[[1.0]] * 12), NAMES, r"acc: List\(Float64\) is no column of numbers"),
+    "lists": (scores(acc=[[1.0]] * 12), NAMES, r"acc: List\(Float64\) is not a column of numbers"),
     "an empty task": (scores(task=["a", None] * 6), NAMES, "task: row 2 is empty"),
 }
 
@@ -213,7 +213,7 @@ FILES = {
     "table.xlsx": ("x", "cannot read .xlsx; it must be .csv, .tsv, .parquet"),
     "torn.parquet": ("no parquet", "this is no .parquet file that can be read"),
     "header.csv": ("a,b\n", "the file has no rows"),
-    "torn.json": ("{", "this is no JSON"),
+    "torn.json": ("{", "this is not JSON"),
     "other.json": ("[1]", "no results of lm-evaluation-harness: 'results' must hold tasks"),
     "empty.json": ('{"results": {}}', "the results hold no score"),
 }

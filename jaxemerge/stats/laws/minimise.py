@@ -170,7 +170,7 @@ def _float64() -> AbstractContextManager[Any]:
 def _host() -> tuple[Any, Mapping[str, str]]:
     """The host's first device, and the options its programs are compiled with.
 
-    Where JAX was told to leave the host out, its default device.
+    If JAX does not see the host, its default device.
     """
     try:
         device = jax.local_devices(backend="cpu")[0]

@@ -88,7 +88,7 @@ def average_counts(units: Units, by: Unit) -> tuple[Array, Array]:
 
     Its rate is the average rate. For fixed units, by = "samples", the variance is that of sampling each unit.
     For units drawn from a population, by = "items" or "seeds", the variance between their rates is added. It
-    is estimated from all scales together: a scale at which no unit passes shows no difference by itself, and
+    is estimated from all scales together: a scale at which no unit passes would show no difference, and
     many samples of few units would count too much. The variance is rho p (1 - p), or tau^2 (p ln p)^2, that
     of units whose F = ln(-ln P) has standard deviation tau at every scale. The second is used where nearly
     all units pass wherever any does, and the scales agree more on it than on the first. Counts need not be

@@ -56,8 +56,8 @@ def pass_rate(
     unbiased whatever the cap. It needs r >= 2: at r = 1 it only reports whether the first sample passed. The
     second is biased upwards, by the factor r / (r - 1) at small rates without a cap: ask for it by name.
 
-    Intervals order the outcomes from no pass at the cap to r passes at once, of which the probability of an
-    outcome at least as high, P(Binomial(K, p) >= m), grows with p. "exact" cuts (1 - confidence) / 2 off
+    Intervals order the outcomes from no pass at the cap to r passes at once. The probability of an outcome at
+    least as high, P(Binomial(K, p) >= m), grows with p. "exact" cuts (1 - confidence) / 2 off
     either tail, as Clopper and Pearson do, and covers at least as often as stated. "mid-p" counts half of
     the probability of the outcome itself to either tail and comes closer to it. No pass at the cap n leaves
     an upper limit, with mid-p 1 - (1 - confidence)^(1/n), about 3/n at 95 %.
