@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, cast
 
 import jax
 
+from jaxemerge.models import Model  # here, not for type checkers alone: ``--set`` reads the fields' types
+from jaxemerge.tasks import Task
 from jaxemerge.training.objective import Cost, NextToken, Objective
 from jaxemerge.training.optimizer import AdamW
 
 if TYPE_CHECKING:
-    from jaxemerge.models import Model
-    from jaxemerge.tasks import Task
     from jaxemerge.types import Params
 
 
