@@ -46,6 +46,16 @@ def study(model: Transformer, dtype: str) -> Cell:
     return Cell(Count(), replace(model, **changes), _OPTIMIZER, 10_000, 128, 256, name)
 
 
+def peer(*, study: bool, width: int, depth: int, batch: int, context: int, dtype: str) -> Cell:
+    """A cell that the peers train as well: the quick study's task and heads, or the count study's."""
+    changes: dict[str, Any] = {"dtype": dtype}
+    if not study:
+        small = laptop(width, depth, batch, context)
+        return replace(small, model=replace(small.model, **changes))
+    name = f"{depth}x{width}, batch {batch}x{context}"
+    return Cell(name, Count(), neox(depth, width, width // _STUDY_HEAD, **changes), batch, context)
+
+
 def grid(dtype: str) -> list[Cell]:
     """The 15 cells of the count study in their three families; some are in two of them."""
     models = [

@@ -17,11 +17,18 @@ _ACCELERATOR_SIZES = (4096, 8192)
 _NAME = "product "
 
 
-def products(dtype: str, sizes: Sequence[int] = ()) -> dict[str, Run]:
-    """Square matrix products, one on every local device at once, as variants to time."""
-    devices = jax.local_devices()
-    chosen = sizes or _SIZES.get(devices[0].platform, _ACCELERATOR_SIZES)
-    return {f"{_NAME}{size}": _product(tuple(devices), size, dtype) for size in chosen}
+def products(dtype: str, sizes: Sequence[int] = (), devices: int = 0) -> dict[str, Run]:
+    """Square matrix products, one on every local device at once, as variants to time.
+
+    Args:
+        dtype: of the matrices.
+        sizes: of the matrices; by default those that are good for the platform.
+        devices: how many devices; 0 for all.
+    """
+    here = jax.local_devices()
+    used = here[: devices or len(here)]
+    chosen = sizes or _SIZES.get(used[0].platform, _ACCELERATOR_SIZES)
+    return {f"{_NAME}{size}": _product(tuple(used), size, dtype) for size in chosen}
 
 
 def _product(devices: tuple[jax.Device, ...], size: int, dtype: str) -> Run:

@@ -13,6 +13,7 @@ others are given batches that were drawn before, at no charge.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import statistics
 import sys
@@ -47,7 +48,8 @@ GROUPS = {
     "the best of the other JAX variants": [n for n in VARIANTS if n.startswith("jax-")],
 }
 CHECKED_STEPS = 4
-TOLERANCE = {"cpu": 5e-5, "other": 5e-3}  # accelerators multiply float32 in fewer bits by default
+# Relative, of losses. Accelerators multiply float32 in fewer bits by default.
+TOLERANCE = {"cpu": 5e-5, "other": 5e-3, "bfloat16": 2e-2}
 _FOLDER = Path(__file__).parent
 _ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
 
@@ -93,50 +95,70 @@ class Team:
         self.variant, self.workers = variant, workers
         self.work = 0.0
 
+    def prepare(self) -> None:
+        """Asks for the first losses, which takes compiling; ``losses`` waits for them."""
+        self._ask("losses", CHECKED_STEPS)
+
     def losses(self) -> list[list[float]]:
-        """Every worker's first losses; the first call compiles."""
-        answers = self._all("losses", CHECKED_STEPS)
+        """Every worker's first losses, which were asked for before."""
+        answers = self._answers()
         self.work = sum(answer["work"] for answer in answers)
         return [answer["losses"] for answer in answers]
 
     def run(self, units: int) -> None:
         """Lets all workers train at once and waits for the last."""
-        self._all("run", units)
+        self._ask("run", units)
+        self._answers()
 
-    def _all(self, what: str, n: int) -> list[dict]:
+    def _ask(self, what: str, n: int) -> None:
         for worker in self.workers:
             worker.ask(what, self.variant, n)
+
+    def _answers(self) -> list[dict]:
         return [worker.answer() for worker in self.workers]
 
 
-def start(work: Work, names: Sequence[str]) -> tuple[dict[str, Team], list[Worker]]:
-    """Starts the processes that the variants need; jaxemerge's writes what all start from."""
+def start(
+    work: Work,
+    names: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    patience: float | None = None,
+) -> tuple[dict[str, Team], list[Worker]]:
+    """Starts a process for each variant, and several for the one that has one per core.
+
+    Args:
+        work: what is trained; jaxemerge's process writes into its folder what all start from.
+        names: variants.
+        environment: further variables of all processes.
+        patience: seconds that each of their answers may take; None for as long as it takes.
+    """
 
     def worker(kind: str, core: int = -1) -> Worker:
-        fields = Work(**{**work.__dict__, "core": core})
+        fields = {**dataclasses.asdict(work), "core": core}
         threads = {"OMP_NUM_THREADS": "1" if core >= 0 else str(available_cores())}
-        log = Path(work.folder, f"{kind}{core}.log")
-        return Worker(_FOLDER / f"worker_{kind}.py", fields, {**_ENVIRONMENT, **threads}, log)
+        log = Path(work.folder, f"{kind}{len(started)}.log")
+        variables = {**_ENVIRONMENT, **threads, **(environment or {})}
+        started.append(Worker(_FOLDER / f"worker_{kind}.py", fields, variables, log))
+        started[-1].patience = patience
+        return started[-1]
 
+    started: list[Worker] = []
     ours = worker("jaxemerge")
-    started = [ours]
     ours.ask("list")
-    own = ours.answer()["names"]
-    teams = {name: Team(name, [ours]) for name in own}
-    for kind in ("jax", "torch"):
-        wanted = [n for n in names if n.startswith(f"{kind}-") and n != PER_CORE]
-        if wanted:
-            started.append(worker(kind))
-            teams.update({name: Team(name, [started[-1]]) for name in wanted})
-    if PER_CORE in names:
-        crew = [worker("torch", core) for core in sorted(os.sched_getaffinity(0))]
-        started += crew
-        teams[PER_CORE] = Team("torch-compile", crew)
+    teams = {name: Team(name, [ours]) for name in ours.answer()["names"]}
+    for name in names:
+        if name == PER_CORE:
+            crew = [worker("torch", core) for core in sorted(os.sched_getaffinity(0))]
+            teams[name] = Team("torch-compile", crew)
+        elif name != OURS:
+            teams[name] = Team(name, [worker(name.partition("-")[0])])
     return teams, started
 
 
 def checked(teams: Mapping[str, Team], tolerance: float) -> dict[str, str]:
-    """Compiles all and compares their losses with jaxemerge's; what is wrong, by variant.
+    """Compares everybody's first losses with jaxemerge's; what is wrong, by variant.
+
+    All must have been prepared, in the order of ``teams``.
 
     Raises:
         WorkerError: jaxemerge itself failed.
@@ -146,7 +168,7 @@ def checked(teams: Mapping[str, Team], tolerance: float) -> dict[str, str]:
     for name, team in teams.items():
         if name == OURS:
             continue
-        print(f"preparing {name}", file=sys.stderr, flush=True)
+        print(f"waiting for {name}", file=sys.stderr, flush=True)
         try:
             seen = team.losses()
         except WorkerError as error:
@@ -160,10 +182,10 @@ def checked(teams: Mapping[str, Team], tolerance: float) -> dict[str, str]:
 
 
 def results(
-    teams: Mapping[str, Team], seen: Mapping[str, list[float]], options: argparse.Namespace, device: str
+    teams: Mapping[str, Team], seen: Mapping[str, list[float]], work: Work, device: str
 ) -> list[timing.Result]:
     """A Result per variant, and the peak."""
-    cell = laptop(options.width, options.depth, options.batch, options.context)
+    cell = work.cell
     products = {name: times for name, times in seen.items() if peak.is_product(name)}
     highest = peak.peak(products, int(teams[next(iter(products))].work))
     common: dict[str, Any] = {"benchmark": "peers", "device": device, "cell": cell.name}
@@ -180,11 +202,11 @@ def results(
             "jaxemerge_times_as_fast": timing.median_ratio(per_step, ours),
             "share_of_peak": cell.step_flops / middle / highest,
             "rounds": len(times),
-            "precision": "float32",
+            "precision": work.dtype,
         }
         found.append(
             timing.Result(
-                **common, variant=name, seeds=options.seeds, value=1 / middle, unit="seed-steps/s", more=more
+                **common, variant=name, seeds=work.seeds, value=1 / middle, unit="seed-steps/s", more=more
             )
         )
     return found
@@ -204,7 +226,7 @@ def report(found: Sequence[timing.Result]) -> str:
     header = ("variant", "seed-steps/s", "ms", "+-", "of peak", "jaxemerge is x times as fast")
     first = timed[0]
     lines = [
-        f"{first.cell}, {first.seeds} seeds, float32, on {first.device}; "
+        f"{first.cell}, {first.seeds} seeds, {first.more['precision']}, on {first.device}; "
         f"matrix-product peak {highest.value / 1e9:.0f} GFLOP/s",
         timing.table(header, rows),
     ]
@@ -236,6 +258,8 @@ def _compare(work: Work, names: Sequence[str], options: argparse.Namespace) -> i
     teams, started = start(work, names)
     try:
         platform, device = _device()
+        for team in teams.values():
+            team.prepare()
         faults = checked(teams, TOLERANCE["cpu" if platform == "cpu" else "other"])
         for name, fault in faults.items():
             print(f"{name} left out: {fault}", file=sys.stderr)
@@ -248,7 +272,7 @@ def _compare(work: Work, names: Sequence[str], options: argparse.Namespace) -> i
     finally:
         for worker in started:
             worker.close()
-    found = results(left, seen, options, device)
+    found = results(left, seen, work, device)
     timing.write(found, options.json)
     print(report(found))
     return 1 if faults else 0

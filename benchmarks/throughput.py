@@ -2,10 +2,10 @@
 
 python benchmarks/throughput.py                         cells and seeds that fit the device
 python benchmarks/throughput.py quick 4x64 --seeds 16,64
-python benchmarks/throughput.py --study                 ends with the hours of the whole count study
 
 Needs only JAX, Flax, Optax and NumPy. Every cell is measured in a process of its own, so that its memory
-is its own; cells that do not fit into ``--minutes`` are left out, and named.
+is its own; cells that do not fit into ``--minutes`` are left out, and named. ``accelerator.py`` measures
+more, on a machine that is there for minutes only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 import cells
 import peak
@@ -33,7 +32,6 @@ from population import Population
 
 ONE = "single seeds, scanned"
 POPULATION = "population"
-STUDY_SEEDS, STUDY_STEPS = 250, 10_000
 
 
 def peak_bytes() -> int:
@@ -102,36 +100,6 @@ def measure(cell: cells.Cell, counts: Sequence[int], rounds: int, seconds: float
     return found + failed
 
 
-def study_hours(found: Sequence[timing.Result], dtype: str) -> tuple[float, list[str]]:
-    """Hours for 15 cells x 250 seeds x 10,000 steps, and which cells were not timed themselves.
-
-    A cell that was not timed gets the seconds per FLOP of its width: interpolated, in logarithms, between
-    the widths that were timed (their geometric mean over depths); beyond them, those of the nearest.
-    """
-    best: dict[str, float] = {}
-    for r in found:
-        if r.variant == POPULATION and r.value == r.value:
-            best[r.cell] = max(best.get(r.cell, 0.0), r.value)
-    timed = [cell for cell in (cells.named(name, dtype) for name in best) if cell.batch == 128]
-    if not timed:
-        return math.nan, []
-    logs: dict[int, list[float]] = {}
-    for cell in timed:
-        logs.setdefault(cell.model.width, []).append(-math.log(best[cell.name] * cell.step_flops))
-    widths = sorted(logs)
-    levels = [statistics.fmean(logs[width]) for width in widths]
-    total, guessed = 0.0, []
-    for cell in cells.grid(dtype):
-        if cell.name in best:
-            per_step = 1 / best[cell.name]
-        else:
-            level = np.interp(math.log(cell.model.width), np.log(widths), levels)
-            per_step = cell.step_flops * math.exp(float(level))
-            guessed.append(cell.name)
-        total += per_step * STUDY_SEEDS * STUDY_STEPS / 3600
-    return total, guessed
-
-
 def report(found: Sequence[timing.Result]) -> str:
     """One line per cell and number of seeds."""
     keys = ("tokens_per_second", "share_of_peak", "times_single_seeds", "compile_seconds", "peak_bytes")
@@ -162,7 +130,6 @@ def parser() -> timing.Parser:
     made.add_argument("--rounds", type=int, default=5)
     made.add_argument("--seconds", type=float, default=0.8, help="of one measurement")
     made.add_argument("--minutes", type=float, default=9.0, help="for everything")
-    made.add_argument("--study", action="store_true", help="end with the hours of the whole count study")
     made.add_argument("--json", type=Path, metavar="FILE")
     made.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     made.add_argument("--accelerator", action="store_true", help=argparse.SUPPRESS)
@@ -177,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Asked in another process: this one must not hold an accelerator's memory.
     accelerator = options.accelerator or (not options.here and _has_accelerator())
     dtype = "bfloat16" if accelerator else "float32"
-    names = options.cells or (list(cells.STUDY) if accelerator or options.study else list(cells.LAPTOP))
+    names = options.cells or (list(cells.STUDY) if accelerator else list(cells.LAPTOP))
     try:
         chosen = [cells.named(name, dtype) for name in names]
         counts = [int(n) for n in (options.seeds or ("32,128" if accelerator else "16")).split(",")]
@@ -196,12 +163,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(report(found))
     for name, why in missing.items():
         print(f"{name} left out: {why}", file=sys.stderr)
-    if options.study:
-        hours, guessed = study_hours(found, dtype)
-        print(
-            f"15 cells x {STUDY_SEEDS} seeds x {STUDY_STEPS} steps: about {hours:.1f} hours of training; "
-            f"interpolated by width for {', '.join(guessed) or 'none'}."
-        )
     return 1 if missing else 0
 
 

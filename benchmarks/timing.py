@@ -59,14 +59,15 @@ class Result:
         """As one line of JSON, with the versions of what was used; NaN becomes null."""
         fields = dataclasses.asdict(self)
         more = fields.pop("more")
-        return json.dumps(_plain({**fields, **more, "versions": versions()}), allow_nan=False)
+        return json.dumps(plain({**fields, **more, "versions": versions()}), allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """As JSON has it: keys are text, tuples lists, what is no number or infinite null."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

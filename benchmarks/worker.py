@@ -9,14 +9,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import select
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import numpy as np
+
+from cells import Cell, peer
 
 _COMMON = "common.npz"
 
@@ -34,6 +37,8 @@ class Work:
         seeds: trained by one call of the variants that train several at once.
         folder: where the common weights and batches are.
         core: the only core to use, or -1 for all.
+        study: whether it is the count study's task and heads instead of the quick study's.
+        dtype: precision of the computation; weights and moments are float32.
     """
 
     width: int
@@ -43,6 +48,14 @@ class Work:
     seeds: int
     folder: str
     core: int = -1
+    study: bool = False
+    dtype: str = "float32"
+
+    @property
+    def cell(self) -> Cell:
+        """What is trained."""
+        shape = {name: getattr(self, name) for name in ("width", "depth", "batch", "context")}
+        return peer(study=self.study, dtype=self.dtype, **shape)
 
 
 class Trainer(Protocol):
@@ -90,20 +103,32 @@ class Common:
 
 def serve(trainers: Callable[[Work], Mapping[str, Callable[[], Trainer]]]) -> None:
     """Answers requests until standard input ends; the program's only argument is its Work as JSON."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
+    answers = own_output()
     work = Work(**json.loads(sys.argv[1]))
     if work.core >= 0:
         os.sched_setaffinity(0, {work.core})
     makers = trainers(work)
     made: dict[str, Trainer] = {}
+    answer_requests(answers, lambda what, name, n: _answer(makers, made, what, name, n))
+
+
+def own_output() -> TextIO:
+    """Standard output for answers alone: what libraries print goes to standard error from now on."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return answers
+
+
+def answer_requests(answers: TextIO, handle: Callable[[str, str, int], dict[str, Any]]) -> None:
+    """Answers every line of standard input; an exception becomes an answer of its own."""
     for line in sys.stdin:
         try:
-            answer = _answer(makers, made, *json.loads(line))
+            answer = json.dumps(handle(*json.loads(line)))
         except Exception as error:
             traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"}
-        print(json.dumps(answer), file=answers, flush=True)
+            why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+            answer = json.dumps({"error": why})
+        print(answer, file=answers, flush=True)
 
 
 def _answer(
@@ -120,17 +145,25 @@ def _answer(
 
 
 class Worker:
-    """The parent's end of a worker process."""
+    """The parent's end of a worker process.
 
-    def __init__(self, script: Path, work: Work, environment: Mapping[str, str], log: Path) -> None:
+    Attributes:
+        log: file of what it prints.
+        patience: seconds that ``answer`` waits; None for as long as it takes.
+    """
+
+    def __init__(
+        self, script: Path, work: Mapping[str, Any], environment: Mapping[str, str], log: Path
+    ) -> None:
         self.log = log
+        self.patience: float | None = None
         with log.open("a") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, str(script), json.dumps(dataclasses.asdict(work))],
+                [sys.executable, str(script), json.dumps(dict(work))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                text=True,
+                bufsize=0,
                 env={**os.environ, **environment},
             )
 
@@ -138,8 +171,7 @@ class Worker:
         """Sends a request; ``answer`` waits for what comes of it."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps([what, name, n]) + "\n")
-            self._process.stdin.flush()
+            self._process.stdin.write(f"{json.dumps([what, name, n])}\n".encode())
         except BrokenPipeError:
             raise self._ended() from None
 
@@ -147,9 +179,14 @@ class Worker:
         """The answer to the oldest open request.
 
         Raises:
-            WorkerError: the worker failed, or ended.
+            WorkerError: the worker failed, ended, or took too long; then it is ended.
         """
         assert self._process.stdout is not None
+        # The pipe is not buffered on this side: what was not read yet makes it ready.
+        ready, _, _ = select.select([self._process.stdout], [], [], self.patience)
+        if not ready:
+            self._process.kill()
+            raise WorkerError(f"no answer within {self.patience:.0f} s")
         line = self._process.stdout.readline()
         if not line:
             raise self._ended()
@@ -162,13 +199,13 @@ class Worker:
         last = self.log.read_text().strip().rpartition("\n")[2]
         return WorkerError(f"its process ended: {last or 'no message'}")
 
-    def close(self) -> None:
-        """Ends the process."""
+    def close(self, wait: float = 10.0) -> None:
+        """Ends the process, after ``wait`` seconds at most."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()
         try:
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=wait)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

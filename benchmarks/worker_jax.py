@@ -14,26 +14,29 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cells import Cell, laptop
+from cells import Cell
 from worker import Common, Trainer, Work, serve
 
 Arrays = dict[str, Any]
 
 
 def norm(p: Arrays, name: str, x: Any) -> Any:
-    mean, variance = jnp.mean(x, -1, keepdims=True), jnp.var(x, -1, keepdims=True)
-    return (x - mean) * jax.lax.rsqrt(variance + 1e-5) * p[f"{name}.scale"] + p[f"{name}.bias"]
+    """In float32, whatever comes in and goes out."""
+    wide = x.astype(jnp.float32)
+    mean, variance = jnp.mean(wide, -1, keepdims=True), jnp.var(wide, -1, keepdims=True)
+    unit = (wide - mean) * jax.lax.rsqrt(variance + 1e-5)
+    return (unit * p[f"{name}.scale"] + p[f"{name}.bias"]).astype(x.dtype)
 
 
 def dense(p: Arrays, name: str, x: Any) -> Any:
-    return x @ p[f"{name}.kernel"] + p[f"{name}.bias"]
+    return x @ p[f"{name}.kernel"].astype(x.dtype) + p[f"{name}.bias"].astype(x.dtype)
 
 
 def rotate(x: Any, rotary: int) -> Any:
     """Turns the first ``rotary`` of each head's dimensions by the position; x is [B, L, H, K]."""
     half = rotary // 2
     angle = jnp.arange(x.shape[1])[:, None] * 10_000.0 ** (-jnp.arange(half) / half)
-    cos, sin = jnp.cos(angle)[:, None], jnp.sin(angle)[:, None]
+    cos, sin = (table[:, None].astype(x.dtype) for table in (jnp.cos(angle), jnp.sin(angle)))
     a, b, rest = x[..., :half], x[..., half:rotary], x[..., rotary:]
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin, rest], -1)
 
@@ -48,13 +51,13 @@ def attention(p: Arrays, name: str, x: Any, cell: Cell) -> Any:
 
 
 def loss(p: Arrays, tokens: Any, weights: Any, cell: Cell) -> Any:
-    x = p["embedding"][tokens]
+    x = p["embedding"][tokens].astype(cell.model.dtype)
     for i in range(cell.model.depth):
         block = f"blocks.{i}"
         attended = attention(p, f"{block}.attention", norm(p, f"{block}.attention_norm", x), cell)
         hidden = dense(p, f"{block}.mlp.up", norm(p, f"{block}.mlp_norm", x))
         x = x + attended + dense(p, f"{block}.mlp.down", jax.nn.gelu(hidden, approximate=False))
-    logits = norm(p, "norm", x) @ p["head"].T
+    logits = (norm(p, "norm", x) @ p["head"].T.astype(x.dtype)).astype(jnp.float32)
     costs = optax.softmax_cross_entropy_with_integer_labels(logits[:, :-1], tokens[:, 1:])
     return jnp.sum(costs * weights[:, 1:]) / jnp.sum(weights[:, 1:])
 
@@ -76,7 +79,7 @@ class Training:
     """The common start, and one step of one seed as a pure function of its state and batches."""
 
     def __init__(self, work: Work) -> None:
-        self.cell = laptop(work.width, work.depth, work.batch, work.context)
+        self.cell = work.cell
         self.common = Common.read(work.folder)
         self.params = {name: jnp.asarray(value) for name, value in self.common.weights.items()}
         self.batches = jnp.asarray(self.common.tokens), jnp.asarray(self.common.weights_of_loss)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cells import Cell, laptop
+from cells import Cell
 from jaxemerge.devices import compiled, use_host_cores
 from jaxemerge.training import make_plan, members, paired
 from jaxemerge.training.step import initial_state, training_batch
@@ -53,9 +53,9 @@ def _share(cell: Cell, folder: str) -> None:
 
 def trainers(work: Work) -> Mapping[str, Callable[[], Trainer]]:
     use_host_cores()
-    cell = laptop(work.width, work.depth, work.batch, work.context)
+    cell = work.cell
     _share(cell, work.folder)
-    peaks = {name: partial(Product, run) for name, run in products("float32").items()}
+    peaks = {name: partial(Product, run) for name, run in products(work.dtype).items()}
     return {"jaxemerge": lambda: _population(cell, work.seeds), **peaks}
 
 

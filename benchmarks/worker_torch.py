@@ -1,7 +1,7 @@
 """The same training in PyTorch: eager, compiled, and vmapped over seeds.
 
-``nn.Linear``, ``scaled_dot_product_attention``, fused ``AdamW``. Batches are drawn beforehand; that is not
-charged.
+``nn.Linear``, ``scaled_dot_product_attention``, fused ``AdamW``; bfloat16 by ``torch.autocast``, which keeps
+norms, softmax and loss in float32. Batches are drawn beforehand; that is not charged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cells import Cell, laptop
+from cells import Cell
 from jaxemerge.models import Transformer
 from worker import Common, Trainer, Work, serve
 
@@ -119,7 +119,7 @@ class Single:
     work = 1.0
 
     def __init__(self, work: Work, compiled: bool) -> None:
-        self.cell = laptop(work.width, work.depth, work.batch, work.context)
+        self.cell = work.cell
         self.common, self.compiled = Common.read(work.folder), compiled
         self.device = _device()
         self.tokens = torch.from_numpy(self.common.tokens).long().to(self.device)
@@ -137,12 +137,18 @@ class Single:
 
     def step(self) -> Tensor:
         at = self.taken % len(self.tokens)
-        value: Tensor = self.loss(self.tokens[at], self.weights[at])
+        with self.precision():
+            value: Tensor = self.loss(self.tokens[at], self.weights[at])
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.cell.optimizer.clip)
         self.update()
         return value.detach()
+
+    def precision(self) -> Any:
+        """Products in bfloat16 where the cell says so."""
+        on = self.cell.model.dtype == "bfloat16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=on)
 
     def update(self) -> None:
         for group in self.optimizer.param_groups:
@@ -179,7 +185,8 @@ class Vmap(Single):
             return
 
         def loss(params: dict[str, Tensor], tokens: Tensor, weights: Tensor) -> Any:
-            return torch.func.functional_call(model, params, (tokens, weights))
+            with self.precision():
+                return torch.func.functional_call(model, params, (tokens, weights))
 
         gradient = torch.func.vmap(torch.func.grad_and_value(loss))
         self.gradient = torch.compile(gradient) if self.compiled else gradient

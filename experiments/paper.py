@@ -58,11 +58,21 @@ def cell(name: str) -> Experiment:
     Raises:
         ValueError: the paper has no such cell.
     """
+    known = _cells()
+    if name not in known:
+        raise ValueError(f"cell {name!r}: must be one of {', '.join(known)}")
+    return known[name]
+
+
+def names() -> list[str]:
+    """Of all cells."""
+    return list(_cells())
+
+
+def _cells() -> dict[str, Experiment]:
     known: dict[str, Experiment] = {}
     for study, models in FAMILIES.items():
         for one in experiments(models(), study):
             sizes = one.learner.sizes
             known.setdefault(f"{sizes['depth']}x{sizes['width']}", one)
-    if name not in known:
-        raise ValueError(f"cell {name!r}: must be one of {', '.join(known)}")
-    return known[name]
+    return known

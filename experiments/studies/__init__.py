@@ -19,6 +19,7 @@ STUDIES = StudyModules(
         "count_fixed_parameters",
         "depth_or_width",
         "init_or_data",
+        "precision",
         "grokking_time",
         "parity_width",
         "technique_emergence",

@@ -31,6 +31,7 @@ SHORT = {
     "count_fixed_parameters": ["steps=30", "model.depth=1", "model.width=32", "model.heads=2"],
     "depth_or_width": ["steps=30", "model.depth=1"],
     "init_or_data": ["steps=30", "model.depth=1"],
+    "precision": ["steps=30", "model.depth=1"],
     "grokking_time": ["steps=60", "evaluations=6"],
     "parity_width": ["steps=30"],
     "addition_hints": ["steps=30", "model.width=16", "task.items=20"],

@@ -1,0 +1,198 @@
+"""A cell of the paper on a machine that is there for minutes: nothing is trained twice, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import polars as pl
+import pytest
+
+import accelerator
+import paper_cell
+from jaxemerge import Experiment, train
+from jaxemerge.devices import Layout
+from jaxemerge.runner.opening import open_store
+from paper_cell import Chunk
+from paper_results import add, distribution
+
+CELLS = paper_cell.cells(tiny=True)
+CELL = CELLS["4x64"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A first machine's arrays: as many chunks as it has time for."""
+    out = tmp_path_factory.mktemp("arrays")
+    assert paper_cell.train(CELL, out, out / "none", seconds=600.0)
+    return out
+
+
+def test_the_paper_s_cells_are_those_of_the_studies() -> None:
+    import paper
+
+    found = paper_cell.cells()
+    assert len(found) == 12  # of 15, three are in two families
+    assert found["4x64"] == paper.cell("4x64")
+    assert (found["4x64"].steps, found["4x64"].batch, len(found["4x64"].seeds)) == (10_000, 128, 250)
+    assert len({one.cell for one in CELLS.values()}) == len(CELLS)
+
+
+def test_all_seeds_are_trained_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chunks = paper_cell.finished_chunks(folder, CELL.cell)
+    seeds = [seed for chunk in chunks for seed in chunk.experiment.seeds]
+    assert sorted(seeds) == sorted(CELL.seeds)
+    assert list(folder.glob("*.partial.npz")) == []
+    assert paper_cell.train(CELL, folder, folder / "none", seconds=600.0) == []
+    assert "0 of 5 seeds are missing" in capsys.readouterr().out
+
+
+def test_scores_are_those_of_training_in_memory(folder: Path) -> None:
+    chunks = paper_cell.finished_chunks(folder, CELL.cell)
+    expected = train(CELL).evaluations
+    for i, evaluation in enumerate(expected):
+        together = [chunk.evaluations[i] for chunk in chunks]
+        assert {one.step for one in together} == {evaluation.step}
+        found = np.concatenate([one.scores.nll for one in together])
+        np.testing.assert_allclose(found, evaluation.scores.nll, rtol=1e-5)
+        losses = np.concatenate([one.train_loss for one in together])
+        np.testing.assert_allclose(losses, evaluation.train_loss, rtol=1e-5)
+
+
+def test_result_parts_are_ordinary_ones(folder: Path, tmp_path: Path) -> None:
+    results = tmp_path / "paper"
+    added = add(folder, results, CELLS)
+    assert len(added) == len(paper_cell.finished_chunks(folder, CELL.cell))
+    assert all(line.endswith(": added") for line in added)
+    store = open_store(results)
+    assert store.finished(CELL.cell) == set(CELL.seeds)
+    assert store.damage() == []
+    rows, expected = store.results(), train(CELL).frame()
+    order = ["init_seed", "step", "split", "length", "metric"]
+    columns = [name for name in expected.columns if name not in ("study", "value")]
+    assert rows.sort(order).select(columns).equals(expected.sort(order).select(columns))
+    assert set(rows["study"]) == {"paper"}
+    left, right = (frame.sort(order)["value"].to_numpy() for frame in (rows, expected))
+    np.testing.assert_allclose(left, right, rtol=1e-5)
+    table = distribution(results, CELLS)
+    assert table["seeds"].to_list() == [5, 5]
+    assert table["length"].to_list() == [5, 8]
+    # A second time nothing is added.
+    assert all("some are there already" in line for line in add(folder, results, CELLS))
+    assert open_store(results).results().height == rows.height
+
+
+def test_a_later_machine_trains_what_is_missing(folder: Path, tmp_path: Path) -> None:
+    """It has the results folder, and none of the first one's arrays."""
+    first = paper_cell.finished_chunks(folder, CELL.cell)[0]
+    half = tmp_path / "half"
+    half.mkdir()
+    first.write(half)
+    results = tmp_path / "paper"
+    add(half, results, CELLS)
+    missing = set(CELL.seeds) - set(first.experiment.seeds)
+    assert paper_cell.seeds_there(CELL.cell, tmp_path / "none", results) == set(first.experiment.seeds)
+    again = tmp_path / "again"
+    for chunk in paper_cell.train(CELL, again, results, seconds=600.0):
+        assert set(chunk.experiment.seeds) <= missing
+    assert paper_cell.seeds_there(CELL.cell, again, tmp_path / "none") == missing
+
+
+def test_what_a_machine_that_is_taken_away_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Time runs out in the first chunk: its scores so far are there, and are no results."""
+    plan = paper_cell.fixed_plan(CELL, Layout(tuple(jax.local_devices())), 1, "given", dispatch=1)
+    end = [3]  # updates
+
+    def clock() -> float:
+        return 1e9 if paper_cell_steps(tmp_path) >= end[0] else 0.0
+
+    def paper_cell_steps(folder: Path) -> int:
+        files = list(folder.glob("*.partial.npz"))
+        return paper_cell.read(files[0]).evaluations[-1].step if files else 0
+
+    monkeypatch.setattr(paper_cell.time, "monotonic", clock)
+    chunk = paper_cell._trained(CELL.with_seeds(CELL.seeds[:2]), plan, tmp_path, end=1.0)
+    assert not chunk.finished
+    [partial] = tmp_path.iterdir()
+    kept = paper_cell.read(partial)
+    assert 0 < kept.evaluations[-1].step < CELL.steps
+    assert kept.experiment.seeds == CELL.seeds[:2]
+    assert paper_cell.finished_chunks(tmp_path, CELL.cell) == []
+    assert "time is up at step" in capsys.readouterr().out
+
+
+def made(seeds: range, value: float, diverged: bool = False) -> Chunk:
+    experiment: Experiment = CELL.with_seeds((s, s) for s in seeds)
+    n = len(seeds)
+    items = np.array([16, 13])  # windows of length 5 and 8 among 20 numbers
+    exact = np.tile((value * items).round().astype(int), (n, 1))
+    scores = paper_cell.SetScores(exact, exact * 5, np.ones((n, 2)))
+    last: Any = paper_cell.Evaluation(CELL.steps, scores, np.ones(n), np.ones(n), np.full(n, diverged))
+    return Chunk(experiment, (last,), {"seconds": 1.0})
+
+
+def test_the_distribution_so_far() -> None:
+    lines = paper_cell.told([made(range(3), 1.0), made(range(3, 5), 0.0), made(range(5, 6), 1.0, True)])
+    assert lines.splitlines() == [
+        "length 5: 3 of 6 seeds at 0.2 or more, their mean 1.000",
+        "length 8: 3 of 6 seeds at 0.2 or more, their mean 1.000",
+    ]
+
+
+def test_a_chunk_reads_back(tmp_path: Path) -> None:
+    written = made(range(2, 4), 0.5)
+    found = paper_cell.read(written.write(tmp_path))
+    assert found.experiment == written.experiment
+    assert found.record == written.record
+    for seen, expected in zip(found.evaluations[0], written.evaluations[0], strict=True):
+        np.testing.assert_array_equal(np.asarray(seen), np.asarray(expected))
+    assert [path.name for path in tmp_path.iterdir()] == [f"{CELL.cell}-seeds-2-3.npz"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "left", "width"),
+    [
+        (100.0, 1_000.0, 16),  # the usual number fits
+        (2.0, 100.0, 1),  # nothing fits: one seed is tried
+        (12 * 1.15 * 5 / 110.0, 200.0, 5),  # 110 s are left after compiling again: five seeds
+    ],
+)
+def test_a_chunk_is_as_large_as_can_be_finished(
+    rate: float, left: float, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Gpu:
+        platform, device_kind = "gpu", "H100"
+
+        @staticmethod
+        def memory_stats() -> dict[str, int]:
+            return {"bytes_limit": 2**36}
+
+    monkeypatch.setattr(paper_cell.jax, "local_devices", lambda: [Gpu()])
+    monkeypatch.setattr(paper_cell, "_rate", lambda experiment, layout: rate)
+    monkeypatch.setattr(paper_cell.time, "monotonic", lambda: 0.0)
+    plan, seen = paper_cell._plan(replace(CELL, seeds=tuple((s, s) for s in range(99))), 99, left)
+    assert (plan.layout.width, plan.chunk, seen) == (width, width, rate)
+
+
+@pytest.mark.slow
+def test_the_command_trains_and_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "paper"
+    monkeypatch.setattr(accelerator, "MEASURED", results)
+    arrays = tmp_path / "arrays"
+    assert accelerator.main(["--tiny", "--train", "4x128", "--minutes", "10", "--out", str(arrays)]) == 0
+    assert "5 seeds trained, 5 there in all" in capsys.readouterr().out
+    assert accelerator.main(["--tiny", "--import", str(arrays)]) == 0
+    said = capsys.readouterr().out
+    assert f"{CELLS['4x128'].cell}, seeds 0 to" in said
+    assert "success_low" in said
+    described = json.loads((results / "study.json").read_text())
+    assert described["study"] == "paper"
+    assert isinstance(open_store(results).results(), pl.DataFrame)
