@@ -16,6 +16,7 @@ import accelerator
 import paper_cell
 from jaxemerge import Experiment, train
 from jaxemerge.devices import Layout
+from jaxemerge.runner import Population
 from jaxemerge.runner.opening import open_store
 from paper_cell import Chunk
 from paper_results import add, distribution
@@ -30,6 +31,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("arrays")
     assert paper_cell.train(CELL, out, out / "none", seconds=600.0)
     return out
+
+
+@pytest.fixture(scope="module")
+def in_memory() -> Population:
+    """The same seeds, trained by the library's own call, as many at once."""
+    return train(CELL, chunk=jax.local_device_count())
 
 
 def test_the_paper_s_cells_are_those_of_the_studies() -> None:
@@ -51,9 +58,9 @@ def test_all_seeds_are_trained_once(folder: Path, capsys: pytest.CaptureFixture[
     assert "0 of 5 seeds are missing" in capsys.readouterr().out
 
 
-def test_scores_are_those_of_training_in_memory(folder: Path) -> None:
+def test_scores_are_those_of_training_in_memory(folder: Path, in_memory: Population) -> None:
     chunks = paper_cell.finished_chunks(folder, CELL.cell)
-    expected = train(CELL).evaluations
+    expected = in_memory.evaluations
     for i, evaluation in enumerate(expected):
         together = [chunk.evaluations[i] for chunk in chunks]
         assert {one.step for one in together} == {evaluation.step}
@@ -63,7 +70,7 @@ def test_scores_are_those_of_training_in_memory(folder: Path) -> None:
         np.testing.assert_allclose(losses, evaluation.train_loss, rtol=1e-5)
 
 
-def test_result_parts_are_ordinary_ones(folder: Path, tmp_path: Path) -> None:
+def test_result_parts_are_ordinary_ones(folder: Path, in_memory: Population, tmp_path: Path) -> None:
     results = tmp_path / "paper"
     added = add(folder, results, CELLS)
     assert len(added) == len(paper_cell.finished_chunks(folder, CELL.cell))
@@ -71,7 +78,7 @@ def test_result_parts_are_ordinary_ones(folder: Path, tmp_path: Path) -> None:
     store = open_store(results)
     assert store.finished(CELL.cell) == set(CELL.seeds)
     assert store.damage() == []
-    rows, expected = store.results(), train(CELL).frame()
+    rows, expected = store.results(), in_memory.frame()
     order = ["init_seed", "step", "split", "length", "metric"]
     columns = [name for name in expected.columns if name not in ("study", "value")]
     assert rows.sort(order).select(columns).equals(expected.sort(order).select(columns))
