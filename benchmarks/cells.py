@@ -53,7 +53,8 @@ def peer(*, study: bool, width: int, depth: int, batch: int, context: int, dtype
         small = laptop(width, depth, batch, context)
         return replace(small, model=replace(small.model, **changes))
     name = f"{depth}x{width}, batch {batch}x{context}"
-    return Cell(name, Count(), neox(depth, width, width // _STUDY_HEAD, **changes), batch, context)
+    model = neox(depth, width, width // _STUDY_HEAD, **changes)
+    return Cell(Count(), model, _OPTIMIZER, 10_000, batch, context, name)
 
 
 def grid(dtype: str) -> list[Cell]:
