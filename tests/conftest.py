@@ -1,14 +1,40 @@
-"""Two CPU devices for every test, no silent broadcasting between ranks, a cache folder of their own."""
+"""Two CPU devices for every test, no silent broadcasting between ranks, caches apart, long files first."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
-import jax
+import pytest
 
-from jaxemerge import use_host_cores
+# Each worker keeps what it caches to itself, out of the user's cache: plans that were timed, for example.
+# Compiled programs are shared by the run: by its workers and by the programs that tests start.
+_FOLDER = tempfile.mkdtemp(prefix="jaxemerge-tests-")
+atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
+os.environ["XDG_CACHE_HOME"] = _FOLDER
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(_FOLDER, "programs"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+import jax  # noqa: E402 - reads the environment when it is imported
+
+from jaxemerge import use_host_cores  # noqa: E402
 
 use_host_cores(2)  # before anything starts JAX
 jax.devices()  # and at once: training asks for as many devices as there are cores, which may be one
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Programs that tests compile stay out of the user's cache, and those of a user out of the tests.
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="jaxemerge-tests-")
+
+# The files that take longest, in this order. Workers take whole files, so that fixtures are made once; the
+# last files to be started must be short ones.
+LONGEST = (
+    "experiments/test_studies.py",
+    "experiments/test_interruptions.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Starts with the longest files."""
+
+    def place(item: pytest.Item) -> int:
+        return next((i for i, name in enumerate(LONGEST) if str(item.path).endswith(name)), len(LONGEST))
+
+    items.sort(key=place)

@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
@@ -11,41 +12,35 @@ import pytest
 import figures
 import run
 from figures import MEASURED
+from jaxemerge import paired
 from jaxemerge.cli.studies import Front
+from jaxemerge.devices import Layout
 from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.provenance import provenance
+from jaxemerge.runner.scores import measured, scorer
 from jaxemerge.runner.tables import cell_columns
 from jaxemerge.schema import SCHEMA
+from jaxemerge.training import program
 from studies import STUDIES
 from studies.finding import Finding
 
 KEPT = Path(figures.__file__).parent / "measured"
 ENOUGH = 200_000  # bytes
 
-# What makes a study's quick cells tiny, and few of them different: options of the command line; 30 steps
-# where nothing else is said.
-SHORT = {
-    "count_quick": ["steps=30", "model.depth=1"],
-    "count_fixed_depth": ["steps=30", "model.width=32", "model.heads=1"],
-    "count_fixed_width": ["steps=30", "model.depth=1"],
-    "count_fixed_parameters": ["steps=30", "model.depth=1", "model.width=32", "model.heads=2"],
-    "depth_or_width": ["steps=30", "model.depth=1"],
-    "init_or_data": ["steps=30", "model.depth=1"],
-    "precision": ["steps=30", "model.depth=1"],
-    "grokking_time": ["steps=60", "evaluations=6"],
-    "parity_width": ["steps=30"],
-    "addition_hints": ["steps=30", "model.width=16", "task.items=20"],
-    "pass_until_scaling": ["steps=80", "pass_until.cap=200", "pass_until.items=2"],
-    "compute_optimal": ["steps=30", "model.width=8", "model.heads=1"],
-    "in_context_growth": ["steps=30", "model.depth=2", "evaluations=2"],
-}
-# Cells that are trained where those of a study cannot be made few: two of each test, or some of its scales.
-SOME = {
-    "induced_emergence": "1,4,9,12",
-    "pass_until_scaling": "1,3,5,7",
-    "in_context_growth": "1,2,4",
-    "technique_emergence": "1,2,7,8",
-    "parity_width": "1,3,6",
+# One study of each kind is trained: by options of the command line that make its quick cells tiny, and few of
+# them different.
+KINDS = {
+    "count_quick": ["--set", "steps=30", "--set", "model.depth=1", "--seeds", "3"],
+    "init_or_data": ["--set", "steps=30", "--set", "model.depth=1", "--seeds", "2x3"],  # crossed seeds
+    "grokking_time": ["--set", "steps=60", "--set", "evaluations=6", "--seeds", "3"],  # times
+    "compute_optimal": [
+        *("--set", "steps=30", "--set", "model.width=8", "--set", "model.heads=1", "--seeds", "3"),
+    ],  # losses
+    "induced_emergence": ["--set", "steps=30", "--seeds", "3", "--cells", "1,4,9,12"],  # objectives
+    "pass_until_scaling": [
+        *("--set", "steps=80", "--set", "pass_until.cap=200", "--set", "pass_until.items=2"),
+        *("--seeds", "3", "--cells", "1,3,5,7"),
+    ],  # sampling
 }
 
 
@@ -108,14 +103,11 @@ def test_the_figures_are_drawn(name, drawn):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", KINDS)
 def test_a_quick_run_ends_in_a_report(name, tmp_path, capsys):
     out = tmp_path / "results"
-    changes = [word for change in SHORT.get(name, ["steps=30"]) for word in ("--set", change)]
-    seeds = "2x3" if name == "init_or_data" else "3"
-    some = ["--cells", SOME[name]] if name in SOME else []
-    assert run.main([name, "--quick", *changes, "--seeds", seeds, *some, "--out", str(out)]) == 0
-    if some:
+    assert run.main([name, "--quick", *KINDS[name], "--out", str(out)]) == 0
+    if "--cells" in KINDS[name]:
         assert run.main(["report", str(out)]) == 0
     assert (out / "report.html").stat().st_size > 500_000
     assert list((out / "charts").glob("*.png"))
@@ -124,6 +116,33 @@ def test_a_quick_run_ends_in_a_report(name, tmp_path, capsys):
         rows = figures.kept(name, store)
         assert all(each.line for each in STUDIES[name].findings(rows))
         assert "is no whole quick run; train it with --quick first" in refused(["--keep", str(out)], capsys)
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if name not in KINDS])
+def test_every_cell_is_planned_and_the_smallest_and_the_largest_traced(name, tmp_path, monkeypatch, capsys):
+    """Tracing runs the code of task, model, optimizer, and scores, on shapes alone: nothing is compiled."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    for version in ([], ["--quick"]):
+        assert run.main([name, "--plan", "--rate", "1e12", "--no-cache", *version]) == 0
+        shown, cells = capsys.readouterr().out, STUDIES[name].cells(quick=bool(version))
+        assert all(cell.cell in shown for cell in cells)
+    assert list(tmp_path.iterdir()) == []
+    for cell in (cells[0], cells[-1]):
+        scores = traced(cell)
+        assert {leaf.shape[0] for leaf in jax.tree.leaves(scores)} == {3}
+        assert measured(cell, jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), scores))
+
+
+def traced(cell):
+    """Shapes of the scores of three seeds after some steps."""
+    layout = Layout(tuple(jax.devices()[:1]), 1)
+    built, members = program(cell, layout), cell.with_seeds(paired(range(3))).members
+    state, seen = jax.eval_shape(
+        built.advance, jax.eval_shape(built.init, members), members, 0, cell.steps, 0
+    )
+    assert seen.loss_sum.shape == (3,)
+    return jax.eval_shape(scorer(cell.task, cell.model, layout), state.params)
 
 
 def refused(arguments, capsys):
