@@ -122,11 +122,10 @@ def test_a_quick_run_ends_in_a_report(name, tmp_path, capsys):
 def test_every_cell_is_planned_and_the_smallest_and_the_largest_traced(name, tmp_path, monkeypatch, capsys):
     """Tracing runs the code of task, model, optimizer, and scores, on shapes alone: nothing is compiled."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
     for version in ([], ["--quick"]):
         assert run.main([name, "--plan", "--rate", "1e12", "--no-cache", *version]) == 0
-        shown, cells = capsys.readouterr().out, STUDIES[name].cells(quick=bool(version))
-        assert all(cell.cell in shown for cell in cells)
+        cells = STUDIES[name].cells(quick=bool(version))
+        assert f"In all {sum(len(cell.seeds) for cell in cells)} seeds" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
     for cell in (cells[0], cells[-1]):
         scores = traced(cell)
