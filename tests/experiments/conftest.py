@@ -1,12 +1,3 @@
-"""Reports of these tests are drawn coarsely and use few resamples: what counts is that they are written."""
+"""These tests write reports in passing."""
 
-import pytest
-
-
-@pytest.fixture(scope="package", autouse=True)
-def coarse_reports():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jaxemerge.report.mixtures.BOOTSTRAPS", 19)
-        patch.setattr("jaxemerge.report.write.SCALE", 0.25)
-        patch.setattr("figures.SCALE", 0.5)
-        yield
+from coarse_reports import coarse_reports as coarse_reports

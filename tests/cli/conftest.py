@@ -1,0 +1,3 @@
+"""These tests write reports in passing."""
+
+from coarse_reports import coarse_reports as coarse_reports
