@@ -1,6 +1,7 @@
 """Two CPU devices for every test, no silent broadcasting between ranks, caches apart, long files first."""
 
 import atexit
+import collections
 import os
 import shutil
 import tempfile
@@ -23,18 +24,24 @@ use_host_cores(2)  # before anything starts JAX
 jax.devices()  # and at once: training asks for as many devices as there are cores, which may be one
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# The files that take longest, in this order. Workers take whole files, so that fixtures are made once; the
-# last files to be started must be short ones.
+# The files that take longest, in this order. A worker takes whole files, so that fixtures are made once: the
+# last ones to be taken must be short.
 LONGEST = (
     "experiments/test_studies.py",
-    "experiments/test_interruptions.py",
+    "cli/test_interruptions.py",
+    "cli/test_launching.py",
+    "cli/test_distributed.py",
+    "cli/test_main.py",
+    "test_readme.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Starts with the longest files."""
+    """Starts with the longest files, then those with the most slow tests."""
+    slow = collections.Counter(item.path for item in items if item.get_closest_marker("slow"))
 
-    def place(item: pytest.Item) -> int:
-        return next((i for i, name in enumerate(LONGEST) if str(item.path).endswith(name)), len(LONGEST))
+    def place(item: pytest.Item) -> tuple[int, int]:
+        named = (i for i, name in enumerate(LONGEST) if item.path.as_posix().endswith(f"tests/{name}"))
+        return next(named, len(LONGEST)), -slow[item.path]
 
     items.sort(key=place)
