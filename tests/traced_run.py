@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from coarse_run import coarse
 from jaxemerge import AdamW, Count, Experiment, cli, neox, paired
 from jaxemerge.runner import chunk
 from jaxemerge.runner.store import Store
@@ -62,6 +63,7 @@ def main(notes: str, stop: int, arguments: list[str]) -> int:
 
     chunk.train_chunk = noting
     Store.write = committing  # type: ignore[method-assign]
+    coarse()
     front = Path(__file__).parents[1] / "experiments" / "run.py"
     known = cli.studies_beside(str(front))
     studies = {

@@ -29,7 +29,7 @@ from jaxemerge.runner.progress import Display
 from jaxemerge.training import search
 from studies import STUDIES
 
-PROGRAM = Path(run.__file__)
+PROGRAM = Path(__file__).parents[1] / "coarse_run.py"
 TINY = ["--set", "model.depth=1", "--set", "steps=6", "--set", "batch=2", "--set", "evaluations=2"]
 
 
