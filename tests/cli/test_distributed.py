@@ -131,11 +131,11 @@ def test_stopped_and_killed_processes_cost_nothing_but_time(single, tmp_path):
 
 @pytest.mark.slow
 def test_a_process_without_a_seed_and_a_command_that_is_refused(tmp_path):
-    running = started(tmp_path / "out", "--seeds", "1", "--set", "steps=3")
+    running = started(tmp_path / "out", "--seeds", "1", "--cells", "1", "--set", "steps=3")
     first, second = outputs(running)
     assert [process.returncode for process in running] == [0, 0], first + second
     assert rows(tmp_path / "out")["init_seed"].unique().to_list() == [0]
-    running = started(tmp_path / "out", "--seeds", "1", "--set", "steps=4")
+    running = started(tmp_path / "out", "--seeds", "1", "--cells", "1", "--set", "steps=4")
     first, second = outputs(running)
     assert [process.returncode for process in running] == [2, 143], first + second
     assert "holds another experiment: steps is 3 there and 4 here" in first
