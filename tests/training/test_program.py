@@ -142,7 +142,7 @@ def test_the_command_line_uses_as_many_devices_as_it_is_told(devices: int, tmp_p
     """``run.py --devices N``: N devices start, and the plan shares the seeds out over N."""
     arguments = ["--plan", "--rate", "1e9", "--devices", str(devices), "--seeds", "48", "--no-cache"]
     code = (
-        "import jax, run, train\nkept = []\nshown = train.estimates\n"
+        "import jax, run\nfrom jaxemerge.cli import train\nkept = []\nshown = train.estimates\n"
         "train.estimates = lambda cells, todo, rate: kept.extend(todo) or shown(cells, todo, rate)\n"
         f"code = run.main({[*arguments, '--out', str(tmp_path / 'x')]!r})\n"
         "plans = {(len(job.plan.layout.devices), job.plan.chunk) for job in kept}\n"
