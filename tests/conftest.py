@@ -31,7 +31,7 @@ LONGEST = (
     "cli/test_interruptions.py",
     "cli/test_launching.py",
     "cli/test_distributed.py",
-    "cli/test_main.py",
+    "cli/test_program.py",
     "test_readme.py",
 )
 
