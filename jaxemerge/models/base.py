@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxemerge.models import cost
+from jaxemerge.models.likelihood import negative_log_likelihood
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
@@ -53,6 +54,24 @@ class Model(Protocol):
             tokens: windows of any length.
             segments: which example of its window each token belongs to, counted from 0.
         """
+
+    def losses(
+        self,
+        vocabulary: int,
+        params: Params,
+        tokens: Int[Array, "B L"],
+        segments: Int[Array, "B L"],
+        targets: Int[Array, "B L"],
+    ) -> Float[Array, "B L"]:
+        """Negative log-likelihood of a target at every position, in nats. Training minimises its mean.
+
+        By default from ``apply``; a model that need not write its logits to memory says how.
+
+        Args:
+            vocabulary, params, tokens, segments: as in ``apply``.
+            targets: token ids.
+        """
+        return negative_log_likelihood(self.apply(vocabulary, params, tokens, segments), targets)
 
     @property
     def label(self) -> str:

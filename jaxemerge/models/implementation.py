@@ -12,16 +12,21 @@ import contextvars
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
+from jaxemerge.models.kernel_check import attention_works, blocks_work
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jaxemerge.models.transformer import Transformer
 
-Kernel = Literal["cudnn"]
-KERNELS: frozenset[Kernel] = frozenset({"cudnn"})
+Kernel = Literal["cudnn", "fused"]
+KERNELS: frozenset[Kernel] = frozenset({"cudnn", "fused"})
 
 # cuDNN's fused attention: head widths that all versions and GPUs since Ampere take.
 _CUDNN_MULTIPLE, _CUDNN_WIDEST = 8, 128
+
+# The fused kernels hold rows of an activation in registers, in chunks of 64 columns.
+_FUSED_MULTIPLE, _FUSED_WIDEST, _FUSED_HEADS = 64, 512, (16, 32, 64, 128)
 
 _allowed: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar("kernels", default=KERNELS)
 
@@ -33,9 +38,12 @@ class Implementation:
     Attributes:
         attention: ``cpu`` the form of ``cpu_kernels``; ``xla`` plain products and a softmax, whose scores are
             written to memory; ``cudnn`` cuDNN's fused attention, which never writes them.
+        blocks: ``plain`` the layers one by one; ``fused`` the kernels of ``fused``, whose hidden
+            activations and logits stay on the chip.
     """
 
     attention: Literal["cpu", "xla", "cudnn"]
+    blocks: Literal["plain", "fused"]
 
 
 def allowed_kernels() -> frozenset[str]:
@@ -68,11 +76,26 @@ def kernels(*names: Kernel) -> Iterator[None]:
 def implementation(spec: Transformer, platform: str) -> Implementation:
     """What computes ``spec`` on ``platform`` (``cpu``, ``gpu`` or ``tpu``).
 
-    cuDNN's attention takes bfloat16 and head widths that are multiples of 8 up to 128; everything else, and
-    float32, takes the plain path.
+    cuDNN's attention takes bfloat16 and head widths that are multiples of 8 up to 128. The fused kernels
+    take bfloat16 and GPT-NeoX-style blocks of a width that is a multiple of 64 up to 512. Everything else
+    takes the plain path, and so does a GPU on which a kernel fails its check at the first use.
     """
     if platform == "cpu":
-        return Implementation("cpu")
-    takes = spec.head_width % _CUDNN_MULTIPLE == 0 and spec.head_width <= _CUDNN_WIDEST
-    fused = platform == "gpu" and spec.dtype == "bfloat16" and takes and "cudnn" in allowed_kernels()
-    return Implementation("cudnn" if fused else "xla")
+        return Implementation("cpu", "plain")
+    if platform != "gpu" or spec.dtype != "bfloat16":
+        return Implementation("xla", "plain")
+    cudnn = "cudnn" in allowed_kernels() and _cudnn_takes(spec)
+    fused = "fused" in allowed_kernels() and _fused_take(spec)
+    return Implementation("cudnn" if cudnn else "xla", "fused" if fused else "plain")
+
+
+def _cudnn_takes(spec: Transformer) -> bool:
+    sizes = spec.head_width % _CUDNN_MULTIPLE == 0 and spec.head_width <= _CUDNN_WIDEST
+    return sizes and attention_works(spec.heads, spec.head_width)
+
+
+def _fused_take(spec: Transformer) -> bool:
+    style = (spec.residual, spec.norm, spec.mlp, spec.bias) == ("parallel", "layer", "gelu", True)
+    sizes = spec.width % _FUSED_MULTIPLE == 0 and spec.mlp_width % _FUSED_MULTIPLE == 0
+    taken = style and sizes and spec.width <= _FUSED_WIDEST and spec.head_width in _FUSED_HEADS
+    return taken and blocks_work(spec.heads, spec.head_width, spec.rotary_width, spec.mlp_width)

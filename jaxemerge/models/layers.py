@@ -201,9 +201,17 @@ class Attention(nnx.Module):
     def _on_accelerator(self, qkv_BLCHK: Array) -> tuple[Array, Array, Array]:
         q, k, v = (qkv_BLCHK[:, :, i] for i in range(3))
         q, k = (rotate(x, self.rotary_width, self.rotary_base, -3) for x in (q, k))
+        return self.mix(q, k, v), k.swapaxes(1, 2), v.swapaxes(1, 2)
+
+    def mix(
+        self,
+        q_BLHK: Float[Array, "B L H K"],
+        k_BLHK: Float[Array, "B L H K"],
+        v_BLHK: Float[Array, "B L H K"],
+    ) -> Float[Array, "B L H K"]:
+        """Values mixed by causal attention, on an accelerator."""
         code: Any = self.implementation
-        mixed_BLHK = jax.nn.dot_product_attention(q, k, v, is_causal=True, implementation=code)
-        return mixed_BLHK, k.swapaxes(1, 2), v.swapaxes(1, 2)
+        return jax.nn.dot_product_attention(q_BLHK, k_BLHK, v_BLHK, is_causal=True, implementation=code)
 
     def extend(
         self,
@@ -267,8 +275,13 @@ class Block(nnx.Module):
         self.mlp_norm = Norm(spec)
         self.mlp = MLP(spec, rngs=rngs)
         self.parallel = spec.residual == "parallel"
+        self.fused = implementation(spec, platform()).blocks == "fused"
 
     def __call__(self, x_PD: Float[Array, "P D"], length: int) -> Float[Array, "P D"]:
+        if self.fused:
+            from jaxemerge.models.fused import parallel_block
+
+            return parallel_block(self, x_PD, length)
         return self.after(x_PD, self.attention(self.attention_norm(x_PD), length))
 
     def after(self, x_PD: Float[Array, "P D"], attention_PD: Float[Array, "P D"]) -> Float[Array, "P D"]:

@@ -19,6 +19,7 @@ from jaxemerge.models import cache, flops
 from jaxemerge.models.base import Model
 from jaxemerge.models.implementation import allowed_kernels, implementation
 from jaxemerge.models.layers import Block, Norm, embedding, project
+from jaxemerge.models.likelihood import negative_log_likelihood
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
@@ -131,6 +132,18 @@ class Transformer(Model):
         del segments
         return apply(self, vocabulary, params, tokens)
 
+    def losses(
+        self,
+        vocabulary: int,
+        params: Params,
+        tokens: Int[Array, "B L"],
+        segments: Int[Array, "B L"],
+        targets: Int[Array, "B L"],
+    ) -> Float[Array, "B L"]:
+        """Nats of each target; where kernels are fused, without logits in memory."""
+        del segments
+        return decoder(self, vocabulary, params).losses(tokens, targets)
+
     def read(
         self, vocabulary: int, params: Params, tokens: Int[Array, "B L"], dtype: Any = None
     ) -> tuple[Float[Array, "B V"], cache.Cache]:
@@ -211,15 +224,30 @@ class Decoder(nnx.Module):
         self.norm = Norm(spec)
         self.head = None if spec.tied else nnx.Param(init(rngs.params(), (vocabulary, spec.width)))
         self.dtype = spec.compute_dtype
+        self.fused = implementation(spec, platform()).blocks == "fused"
 
     def __call__(self, tokens_BL: Int[Array, "B L"]) -> Float[Array, "B L V"]:
-        batch, length = tokens_BL.shape
+        return self.predict(self.run(tokens_BL)).reshape(*tokens_BL.shape, -1)
+
+    def run(self, tokens_BL: Int[Array, "B L"]) -> Float[Array, "P D"]:
+        """What the last block gives."""
+        length = tokens_BL.shape[1]
         # Positions of the whole batch are kept in one axis P: all weight products are then plain
         # two-dimensional ones, whose gradients are too. On CPU this is the fast path.
         x_PD = self.embed(tokens_BL.reshape(-1))
         for block in self.blocks:
             x_PD = block(x_PD, length)
-        return self.predict(x_PD).reshape(batch, length, -1)
+        return x_PD
+
+    def losses(self, tokens_BL: Int[Array, "B L"], targets_BL: Int[Array, "B L"]) -> Float[Array, "B L"]:
+        """Nats of each target."""
+        if not self.fused:
+            return negative_log_likelihood(self(tokens_BL), targets_BL)
+        from jaxemerge.models import fused
+
+        head_VD = self.embedding[...] if self.head is None else self.head[...]
+        nll_P = fused.losses(self.norm, self.run(tokens_BL), head_VD, targets_BL.reshape(-1))
+        return nll_P.reshape(tokens_BL.shape)
 
     def embed(self, tokens_P: Int[Array, " P"]) -> Float[Array, "P D"]:
         """What the first block is given."""

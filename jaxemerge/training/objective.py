@@ -153,8 +153,9 @@ class NextToken:
     def loss(self, params: Params, key: Key) -> Float[Array, ""]:
         """Mean loss of a fresh batch, in nats per weighted token."""
         batch = pack_batch(self.task, key, self.batch, self.context)
-        logits = self.model.apply(self.task.vocabulary, params, batch.tokens, batch.segments)
-        return mean_loss(logits, batch.tokens, batch.weights)
+        targets = shift(batch.tokens)
+        losses = self.model.losses(self.task.vocabulary, params, batch.tokens, batch.segments, targets)
+        return weighted_mean(losses, shift(batch.weights))
 
     def cost(self) -> Cost:
         """As the model says."""
@@ -181,6 +182,9 @@ def mean_loss(
     Returns:
         Sum of weight * negative log-likelihood over the sum of weights; 0 where all weights are 0.
     """
-    weight_BL = shift(weights)
-    total = jnp.sum(weight_BL * negative_log_likelihood(logits, shift(tokens)))
-    return total / jnp.maximum(jnp.sum(weight_BL), jnp.finfo(jnp.float32).tiny)
+    return weighted_mean(negative_log_likelihood(logits, shift(tokens)), shift(weights))
+
+
+def weighted_mean(losses: Float[Array, "B L"], weights: Float[Array, "B L"]) -> Float[Array, ""]:
+    """Sum of weight * loss over the sum of weights; 0 where all weights are 0."""
+    return jnp.sum(weights * losses) / jnp.maximum(jnp.sum(weights), jnp.finfo(jnp.float32).tiny)

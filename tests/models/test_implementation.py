@@ -51,7 +51,10 @@ def test_kernels_are_switched_off_and_on() -> None:
             assert implementation(spec_of(), "gpu").attention == "cudnn"
         assert implementation(spec_of(), "gpu").attention == "xla"
     assert implementation(spec_of(), "gpu").attention == "cudnn"
-    with pytest.raises(ValueError, match=r"^kernels\('cuda',\): must be among cudnn$"), kernels("cuda"):  # type: ignore[arg-type]
+    with (
+        pytest.raises(ValueError, match=r"^kernels\('cuda',\): must be among cudnn, fused$"),
+        kernels("cuda"),
+    ):  # type: ignore[arg-type]
         pass
 
 
@@ -85,9 +88,9 @@ def _cudnn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_provenance_names_the_code() -> None:
-    assert spec_of().implementation() == {"attention": "cpu"}
+    assert spec_of().implementation() == {"attention": "cpu", "blocks": "plain"}
     with compiling_for("gpu"):
-        assert spec_of().implementation() == {"attention": "cudnn"}
+        assert spec_of().implementation() == {"attention": "cudnn", "blocks": "fused"}
 
 
 def test_plain_path_on_a_gpu_equals_that_of_the_cpu() -> None:
