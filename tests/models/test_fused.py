@@ -184,6 +184,7 @@ def test_logits_of_fused_blocks() -> None:
     assert 0 < check.distance(np.asarray(fused), np.asarray(plain)) < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_on_gpu")
 def test_seeds_side_by_side_are_those_one_by_one() -> None:
     def loss(params: Any) -> Any:
@@ -197,6 +198,7 @@ def test_seeds_side_by_side_are_those_one_by_one() -> None:
             assert check.distance(np.asarray(other[i]), np.asarray(one)) < 5e-3
 
 
+@pytest.mark.slow
 def test_the_check_finds_nothing_wrong() -> None:
     assert check.fault(1, 64, 16, 64, interpret=True) is None
 
