@@ -135,7 +135,7 @@ def test_edits_of_answers_that_end_early_or_have_given_tokens() -> None:
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from jaxemerge.evaluation import items as module
+    from jaxemerge.evaluation import score as module
 
     task = TASKS["count"]
     whole = evaluate(task, MODEL, params_of(task), written=False).items
