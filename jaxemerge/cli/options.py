@@ -126,8 +126,9 @@ def _plan(parser: Parser, front: Front) -> None:
 
 def _add_training_options(parser: Parser, *, planned: bool) -> None:
     parser.add_argument("words", nargs="*", metavar="STUDY", help=argparse.SUPPRESS)
-    _add_selection(_adder(parser, "what is trained"))
-    _add_kept(_adder(parser, "results", hidden=planned))
+    add = _adder(parser, "what is trained" if planned else "what is trained and kept")
+    _add_selection(add)
+    _add_kept(_adder(parser, "results", hidden=True) if planned else add)
     _add_estimate(_adder(parser, "what the estimate is for", hidden=not planned))
     add = _adder(parser, "how it is trained")
     _add_sizes(add)
