@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 _LOWERED_FOR = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
 # What compiles for a platform. The plugin for GPUs goes into a folder of its own: on a host without one, JAX
-# complains of it at each start. To run on a GPU takes all of jax[cuda13], six times as much.
+# complains of it at each start. To run on a GPU takes all of jax[cuda13], five times as much.
 _WHEELS = {
     "gpu": "pip install --no-deps --target cuda jax-cuda13-plugin=={version} jax-cuda13-pjrt=={version} "
-    "and run with PYTHONPATH=cuda",
+    "nvidia-cuda-nvcc nvidia-nvvm, and run with PYTHONPATH=cuda",
     "tpu": "pip install 'jax[tpu]=={version}'",
 }
 

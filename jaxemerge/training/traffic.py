@@ -2,7 +2,8 @@
 
 Read from the compiled program: every kernel reads its operands and writes its results once. What one kernel
 leaves in a cache for the next is counted all the same, so that the sum is an upper bound of what goes to
-memory, and close to it where a step works on more than the cache holds.
+memory, and close to it where a step works on more than the cache holds. Hand-written kernels are taken to
+read each operand once, too.
 """
 
 from __future__ import annotations
