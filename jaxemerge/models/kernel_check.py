@@ -32,11 +32,19 @@ def _is_here() -> bool:
 
 @functools.cache
 def _usable(name: str, fault: Callable[..., str | None], *sizes: int) -> bool:
-    found = _outside_of_tracing(functools.partial(fault, *sizes))
+    found = _outside_of_tracing(functools.partial(_said, fault, *sizes))
     if found is not None:
         kind = jax.devices()[0].device_kind
         warnings.warn(f"{name} cannot be used on {kind}, plain code is used instead ({found})", stacklevel=2)
     return found is None
+
+
+def _said(fault: Callable[..., str | None], *sizes: int) -> str | None:
+    """What is wrong; a check that cannot run (a JAX without Triton) is a fault, too."""
+    try:
+        return fault(*sizes)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def _outside_of_tracing(function: Callable[[], Any]) -> Any:

@@ -57,6 +57,15 @@ def test_a_kernel_that_fails_is_replaced(
     assert asked == [(1, 64, 16, 256) if which == "_blocks_fault" else (1, 64)]
 
 
+def test_a_check_that_cannot_run_is_a_fault(gpu: pytest.MonkeyPatch) -> None:
+    def fault(*sizes: int) -> None:
+        raise ImportError("no module named triton")
+
+    gpu.setattr(kernel_check, "_blocks_fault", fault)
+    with pytest.warns(UserWarning, match="ImportError: no module named triton"):
+        assert implementation(SPEC, "gpu") == Implementation("cudnn", "plain")
+
+
 def test_without_a_gpu_nothing_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel_check, "_usable", lambda *_: pytest.fail("asked"))
     assert implementation(SPEC, "gpu") == Implementation("cudnn", "fused")
