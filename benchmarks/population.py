@@ -39,6 +39,8 @@ class Population:
         self._program = program(cell, layout)
         self._cell, self._members = cell, self._placed(cell, range(seeds + fillers))
         self._state: Any = None
+        draw: Any = self._program.init  # jitted
+        self._drawn = draw.lower(self._members).compile()
         began = time.perf_counter()
         self._compiled = self._lowered().compile()
         self.compile_seconds = time.perf_counter() - began
@@ -67,7 +69,7 @@ class Population:
 
     def start(self) -> None:
         """Draws the initial weights."""
-        self._state = self._program.init(self._members)
+        self._state = self._drawn(self._members)
 
     def stop(self) -> None:
         """Gives the memory of the state back."""
@@ -84,7 +86,7 @@ class Population:
 
     def losses(self, steps: int) -> list[float]:
         """Losses of the first seed in its first steps."""
-        state, seen = self._program.init(self._members), []
+        state, seen = self._drawn(self._members), []
         for step in range(steps):
             state, info = self._compiled(state, self._members, step, step + 1, 0)
             seen.append(float(np.asarray(info.last.loss)[0]))
@@ -99,7 +101,7 @@ class Population:
         return np.asarray(self._advanced(steps)[1].last.loss)
 
     def _advanced(self, steps: int) -> Any:
-        return self._compiled(self._program.init(self._members), self._members, 0, steps, 0)
+        return self._compiled(self._drawn(self._members), self._members, 0, steps, 0)
 
     def run(self, steps: int) -> object:
         """Trains on, and returns when that is done."""
