@@ -14,7 +14,7 @@ import pytest
 import run
 from jaxemerge.code import digests
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "jaxemerge" / "README.md").read_text(encoding="utf-8")
 TINY = ["--set", "model.depth=1", "--set", "steps=6", "--set", "batch=2", "--set", "evaluations=2"]
 
 # Line 1 is the import of dataclass; tests rely on the numbers of the lines.

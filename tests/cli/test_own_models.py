@@ -15,7 +15,7 @@ import pytest
 import jaxemerge as je
 import run
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "jaxemerge" / "README.md").read_text(encoding="utf-8")
 TINY = ["--set", "steps=6", "--set", "batch=2", "--set", "evaluations=2", "--no-cache"]
 
 # Line 1 is the import of dataclass; tests rely on the numbers of the lines.
@@ -244,10 +244,15 @@ def test_the_commands_of_the_readme(folder: Path, capsys: pytest.CaptureFixture[
         own = re.split(r"\n\n\n(?=model = |recipe = )", code)[0]
         (folder / f"{name}.py").write_text(own)
     blocks = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
-    [block] = [each for each in blocks if "recurrent.py" in each]
+    lines = [
+        line
+        for each in blocks
+        for line in each.splitlines()
+        if "recurrent.py" in line or "encoder.py" in line
+    ]
     [share] = [each for each in blocks if "--keep-weights" in each]
     small = ["--seeds", "2", "--set", "steps=4", "--set", "evaluations=1", "--no-cache"]
-    for line in block.splitlines():
+    for line in lines:
         assert run.main([*shlex.split(line)[2:], *small]) == 0
     assert capsys.readouterr().out.count("Training 2 seeds in 1 cells") == 2
     keep, export = (shlex.split(line)[2:] for line in share.splitlines())
