@@ -178,8 +178,9 @@ class Transformer(Model):
         return flops.training_flops_per_token(self, vocabulary, context)
 
     def activation_bytes(self, vocabulary: int, batch: int, context: int) -> int:
-        """By formula."""
-        return flops.activation_bytes(self, vocabulary, batch, context)
+        """By formula, for the code that computes it on the platform at hand."""
+        fused = implementation(self, platform()).blocks == "fused"
+        return flops.activation_bytes(self, vocabulary, batch, context, fused=fused)
 
 
 def neox(depth: int, width: int, heads: int, **changes: Any) -> Transformer:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from jaxemerge.code import code_of, version_of
-from jaxemerge.devices import Layout
+from jaxemerge.devices import Layout, compiling_for
 from jaxemerge.files import write_json
+from jaxemerge.models.implementation import allowed_kernels
 from jaxemerge.training.chips import Chip, chip_named
 from jaxemerge.training.compiled import compiled_training, described
 from jaxemerge.training.hlo import parse
@@ -165,7 +166,8 @@ def compiled_prediction(recipe: Recipe, chip: Chip, seeds: int, *, width: int = 
 
 def by_formula(recipe: Recipe, chip: Chip) -> Prediction:
     """What is known without compiling: memory by formula and products; no kernels and no bytes."""
-    state, temporary = cell_bytes(recipe)
+    with compiling_for(chip.platform):
+        state, temporary = cell_bytes(recipe)
     flops = cost_of(recipe).flops
     return Prediction(chip.name, dtype_of(recipe), 1, 1, 0, 0.0, flops, state, temporary, 0, 0.0)
 
@@ -183,6 +185,7 @@ def _key(recipe: Recipe, chip: Chip, seeds: int, width: int) -> dict[str, Any]:
         "library": _library(),
         "compilers": {name: version_of(name) for name in _COMPILERS},
         "chip": asdict(chip),
+        "kernels": sorted(allowed_kernels()),
         "precision": getattr(jax.config, "jax_default_matmul_precision"),  # noqa: B009 - as in devices
         "seeds": seeds,
         "width": width,

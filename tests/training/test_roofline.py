@@ -9,11 +9,12 @@ import jax
 import pytest
 
 from jaxemerge.devices import Layout
+from jaxemerge.models.implementation import kernels
 from jaxemerge.training import cost_of, roofline
 from jaxemerge.training.chips import chip_named
 from jaxemerge.training.compiled import compiled_training
 from jaxemerge.training.hlo import parse
-from jaxemerge.training.roofline import MEMORY_SHARE, Prediction, predicted
+from jaxemerge.training.roofline import MEMORY_SHARE, Prediction, kept_prediction, predicted
 from jaxemerge.training.traffic import step_kernels, total
 from small_cell import CELL
 
@@ -79,6 +80,14 @@ def test_an_answer_is_kept_and_given_again(tmp_path: Path, monkeypatch: pytest.M
     assert len(asked) == 4
     monkeypatch.setattr(roofline, "_library", lambda: "other code")
     assert predicted(CELL, H100, cache=tmp_path).kernels == 5
+
+
+def test_other_kernels_are_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roofline, "compiled_prediction", lambda *_, **__: (FOUND, ""))
+    predicted(CELL, H100, cache=tmp_path)
+    with kernels():
+        assert kept_prediction(CELL, H100, cache=tmp_path) is None
+    assert kept_prediction(CELL, H100, cache=tmp_path) == FOUND
 
 
 def test_a_damaged_answer_is_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
