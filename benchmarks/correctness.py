@@ -10,6 +10,7 @@ import contextlib
 import functools
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -96,12 +97,18 @@ class Form(NamedTuple):
     gradients: float
 
 
-_BFLOAT16 = (4e-2, 8e-2)
+# Seen on host cores with 2 blocks: logits 0.009 to 0.026, gradients 0.016 to 0.026.
+_BFLOAT16 = (6e-2, 8e-2)
+PLAIN = "bfloat16, plain code"
+RATIO = 2.0  # largest error of a kernel's logits over that of the plain code
 FORMS = (
     Form("float32, products in full", "float32", "highest", KERNELS, 2e-5, 2e-4),
     Form("float32", "float32", None, KERNELS, 1e-2, 3e-2),
-    Form("bfloat16, plain code", "bfloat16", None, frozenset(), *_BFLOAT16),
-    *(Form(f"bfloat16, {name} alone", "bfloat16", None, frozenset({name}), *_BFLOAT16) for name in KERNELS),
+    Form(PLAIN, "bfloat16", None, frozenset(), *_BFLOAT16),
+    *(
+        Form(f"bfloat16, {name} alone", "bfloat16", None, frozenset({name}), *_BFLOAT16)
+        for name in sorted(KERNELS)
+    ),
     Form("bfloat16", "bfloat16", None, KERNELS, *_BFLOAT16),
 )
 HOST = Form("float32 on host cores", "float32", "highest", frozenset(), 0.0, 0.0)
@@ -122,28 +129,41 @@ def model_checks(
     Programs are compiled side by side; checks come as they are done.
     """
     tokens = np.random.default_rng(0).integers(0, VOCABULARY, (batch, length), dtype=np.int32)
+    with warnings.catch_warnings(record=True) as said:  # kernels that cannot be used say so once
+        warnings.simplefilter("always")
+        forms = {name: told_apart(spec) for name, spec in specs.items()}
+    for warning in said:
+        yield Check(str(warning.message), 1.0, 0.0)
     with ThreadPoolExecutor(threads or min(12, os.cpu_count() or 1)) as pool:
         hosts = {name: pool.submit(on_host, spec, tokens) for name, spec in specs.items()}
         work = {
             pool.submit(on_device, spec, tokens, form): (name, form)
             for name, spec in specs.items()
-            for form in told_apart(spec)
+            for form in forms[name]
         }
         for name, spec in specs.items():
             yield _against_numpy(name, spec, tokens, hosts[name].result())
+        errors: dict[str, dict[str, float]] = {name: {} for name in specs}
         for done in as_completed(work):
             name, form = work[done]
-            yield from _compared(f"{name}, {form.name}", done, hosts[name].result(), form)
+            title = f"{name}, {form.name} ({code(specs[name], form)})"
+            for check in _compared(title, done, hosts[name].result(), form):
+                errors[name].setdefault(form.name, check.seen)
+                yield check
+    for name, of in errors.items():
+        yield from against_plain(name, of)
 
 
 def told_apart(spec: Transformer, forms: Sequence[Form] = FORMS) -> list[Form]:
     """Forms of a model that differ on this platform, the last of those that do not."""
-    found = {}
-    for form in forms:
-        with kernels(*form.kernels):
-            code = tuple(replace(spec, dtype=form.dtype).implementation().items())  # type: ignore[arg-type]
-        found[form.dtype, form.precision, code] = form
-    return list(found.values())
+    return list({(form.dtype, form.precision, code(spec, form)): form for form in forms}.values())
+
+
+def code(spec: Transformer, form: Form) -> str:
+    """What computes the parts of a model in some form on this platform."""
+    with kernels(*form.kernels):
+        parts = replace(spec, dtype=form.dtype).implementation()  # type: ignore[arg-type]
+    return ", ".join(f"{part} {by}" for part, by in parts.items())
 
 
 @functools.cache
@@ -203,6 +223,19 @@ def _compared(name: str, done: Any, host: Outcome, form: Form) -> Iterator[Check
     yield Check(f"{name}, logits", largest_difference(seen.logits, host.logits), form.logits)
     worst, where = gradient_difference(seen.gradients, host.gradients)
     yield Check(f"{name}, gradients", worst, form.gradients, where)
+
+
+def against_plain(name: str, errors: Mapping[str, float]) -> Iterator[Check]:
+    """Kernels in bfloat16 may be no less exact than the plain code, which rounds as they do.
+
+    Args:
+        name: of the model.
+        errors: of the logits, by the name of the form.
+    """
+    plain = errors.get(PLAIN)
+    for form, error in errors.items():
+        if plain and form.startswith("bfloat16") and form != PLAIN:
+            yield Check(f"{name}, {form}, error over that of the plain code", error / plain, RATIO)
 
 
 def largest_difference(seen: np.ndarray, expected: np.ndarray) -> float:

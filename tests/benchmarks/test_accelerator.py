@@ -197,7 +197,7 @@ def test_a_rehearsal_on_host_cores(tmp_path: Path, capsys: pytest.CaptureFixture
     assert found["device"]["platform"] == "cpu"
     names = [check["check"] for check in found["checks"]]
     assert "neox, logits, host cores against NumPy" in names
-    assert "llama, bfloat16, gradients" in names
+    assert "llama, bfloat16 (attention cpu, blocks plain), gradients" in names
     assert any("seed 7 alone and among 8, initial weights" in name for name in names)
     assert all(check["right"] for check in found["checks"])
     assert {each["seeds"] for each in found["rates"]} == {1, 8}

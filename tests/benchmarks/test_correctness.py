@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +23,8 @@ TOKENS = np.random.default_rng(0).integers(0, correctness.VOCABULARY, (2, 11), d
 
 @pytest.fixture(scope="module")
 def checks() -> dict[str, Check]:
-    return {one.name: one for one in correctness.model_checks({"neox": SPEC}, batch=2, length=11)}
+    found = correctness.model_checks({"neox": SPEC}, batch=2, length=11)
+    return {one.name.replace(" (attention cpu, blocks plain)", ""): one for one in found}
 
 
 def test_a_right_model_passes(checks: dict[str, Check]) -> None:
@@ -89,6 +91,27 @@ def test_a_form_that_does_not_compile_is_a_finding(monkeypatch: pytest.MonkeyPat
     assert {one.note for one in found} == {"RuntimeError: INTERNAL: no kernel image"}
     assert not any(one.right for one in found)
     assert found[0].record()["seen"] is None
+
+
+def test_a_kernel_that_is_less_exact_than_plain_code_is_seen() -> None:
+    """Both are within what bfloat16 allows; the kernel's error is three times that of the plain code."""
+    errors = {"float32": 1e-6, correctness.PLAIN: 0.01, "bfloat16, cudnn alone": 0.011, "bfloat16": 0.03}
+    found = {one.name: one for one in correctness.against_plain("neox", errors)}
+    assert len(found) == 2
+    assert found["neox, bfloat16, cudnn alone, error over that of the plain code"].right
+    assert found["neox, bfloat16, error over that of the plain code"].seen == pytest.approx(3)
+    assert not found["neox, bfloat16, error over that of the plain code"].right
+    assert list(correctness.against_plain("neox", {"bfloat16": 0.01})) == []
+
+
+def test_a_kernel_that_cannot_be_used_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told_apart(spec: Any) -> list[Any]:
+        warnings.warn("cuDNN's attention cannot be used on H100", stacklevel=1)
+        return []
+
+    monkeypatch.setattr(correctness, "told_apart", told_apart)
+    first = next(correctness.model_checks({"neox": SPEC}, batch=2, length=11))
+    assert (first.name, first.right) == ("cuDNN's attention cannot be used on H100", False)
 
 
 def test_no_number_is_never_right() -> None:
