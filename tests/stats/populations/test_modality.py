@@ -51,7 +51,7 @@ def test_diverged_seeds():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="no count out of trials=4"):
+    with pytest.raises(ValueError, match="not a count out of trials=4"):
         dip_test([0.3], 4)
     with pytest.raises(ValueError, match=r"shape \(0,\)"):
         dip_test([])
