@@ -16,8 +16,8 @@ import accelerator
 import paper_cell
 from jaxemerge import Experiment, train
 from jaxemerge.devices import Layout
-from jaxemerge.runner import Population
 from jaxemerge.runner.opening import open_store
+from jaxemerge.runner.train import Population
 from paper_cell import Chunk
 from paper_results import add, distribution
 
