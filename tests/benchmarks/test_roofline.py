@@ -12,7 +12,9 @@ import pytest
 
 import cells
 import roofline
+from jaxemerge.devices import compiling_for
 from jaxemerge.training import compiled, cost_of
+from jaxemerge.training.plan import cell_bytes
 from jaxemerge.training.roofline import Prediction
 
 CELLS = 15  # of the count study; two pairs of them are the same
@@ -115,3 +117,33 @@ def test_without_the_compiler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     with pytest.raises(SystemExit):
         roofline.main(["4x64"])
     assert capsys.readouterr().err.endswith("error: no compiler for GPUs here: pip install x\n")
+
+
+KEPT = Path(roofline.__file__).parent / "measured" / "roofline_h100.jsonl"  # of the whole grid, in bfloat16
+MOST_GB = {"4x64": 0.8, "4x128": 1.6, "4x256": 3.2, "4x512": 9.0, "16x128": 6.0}
+
+
+def test_no_cell_of_the_kept_table_is_refused_or_moves_too_much() -> None:
+    found = {line["cell"]: line for line in lines(KEPT)}
+    assert set(MOST_GB) <= set(found) <= {cell.name for cell in cells.grid("bfloat16")}
+    assert all(line["seeds_side_by_side"] >= 8 and line["collectives"] == 0 for line in found.values())
+    moved = {name: found[name]["gb_per_seed_step"] for name in MOST_GB}
+    assert all(moved[name] <= most for name, most in MOST_GB.items()), moved
+
+
+def test_the_plan_by_formula_is_close_to_the_compiled_memory() -> None:
+    """Hardly below; up to a quarter above where fused kernels compute, twice where they do not."""
+    for line in lines(KEPT):
+        cell = cells.named(line["cell"], line["dtype"])
+        with compiling_for("gpu"):
+            fused = cell.model.implementation()["blocks"] == "fused"
+            _, step = cell_bytes(cell)
+        over = step / (1e9 * line["temporary_gb_per_seed"])
+        assert 0.95 <= over <= (1.25 if fused else 2.0), (cell.name, over)
+
+
+def test_the_readme_shows_the_kept_table() -> None:
+    text = (KEPT.parents[1] / "README.md").read_text(encoding="utf-8")
+    for line in lines(KEPT):
+        shown = f"| {line['cell']} | {line['kernels']} | {line['gb_per_seed_step']:.2f} |"
+        assert shown in text
