@@ -97,7 +97,9 @@ def sends(monkeypatch, moment, sender):
         true_look = population._first_look
 
         def looking(built, members):
-            anew = time.time()  # a program that is not kept from the test before
+            # A program that is in no cache, where it would be found in no time: its constant is new, for
+            # below 2^24 every whole number is a float32 of its own.
+            anew = time.monotonic_ns() // 1_000_000 % 2**24
             sender.during(lambda: jax.jit(lambda x: long_to_compile(x) + anew).lower(1.0).compile())()
             return true_look(built, members)
 
