@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jaxemerge.models.transformer import Transformer
+    from jaxemerge.models.architecture import Architecture
 
 
-def block_parameters(spec: Transformer) -> int:
+def block_parameters(spec: Architecture) -> int:
     """Weights of one block: matrices, biases and norms."""
     width, hidden = spec.width, spec.mlp_width
     up = hidden * (1 if spec.mlp == "gelu" else 2)
@@ -18,17 +18,17 @@ def block_parameters(spec: Transformer) -> int:
     return matrices + biases + norms
 
 
-def non_embedding_parameters(spec: Transformer) -> int:
+def non_embedding_parameters(spec: Architecture) -> int:
     """All weights but the embedding and the output projection: the N of scaling laws."""
     return spec.depth * block_parameters(spec) + spec.width * (2 if spec.norm == "layer" else 1)
 
 
-def total_parameters(spec: Transformer, vocabulary: int) -> int:
+def total_parameters(spec: Architecture, vocabulary: int) -> int:
     """All weights, embedding and output projection included (once if they are tied)."""
     return non_embedding_parameters(spec) + vocabulary * spec.width * (1 if spec.tied else 2)
 
 
-def training_flops_per_token(spec: Transformer, vocabulary: int, context: int) -> float:
+def training_flops_per_token(spec: Architecture, vocabulary: int, context: int) -> float:
     """Floating-point operations to train on one token: every matrix product, forward and backward.
 
     Each weight of a matrix is multiplied and added once forward and twice backward (6 operations);
@@ -43,13 +43,13 @@ def training_flops_per_token(spec: Transformer, vocabulary: int, context: int) -
     return 6.0 * matrices + 12.0 * spec.depth * context * width
 
 
-def state_bytes(spec: Transformer, vocabulary: int) -> int:
+def state_bytes(spec: Architecture, vocabulary: int) -> int:
     """Bytes of one seed between steps: float32 weights and two moments."""
     return 3 * 4 * total_parameters(spec, vocabulary)
 
 
 def activation_bytes(
-    spec: Transformer, vocabulary: int, batch: int, context: int, *, fused: bool = False
+    spec: Architecture, vocabulary: int, batch: int, context: int, *, fused: bool = False
 ) -> int:
     """Estimated bytes that a step of one seed needs beside its state.
 

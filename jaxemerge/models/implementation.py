@@ -17,7 +17,7 @@ from jaxemerge.models.kernel_check import attention_works, blocks_work
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jaxemerge.models.transformer import Transformer
+    from jaxemerge.models.architecture import Architecture
 
 Kernel = Literal["cudnn", "fused"]
 KERNELS: frozenset[Kernel] = frozenset({"cudnn", "fused"})
@@ -73,7 +73,7 @@ def kernels(*names: Kernel) -> Iterator[None]:
         _allowed.reset(token)
 
 
-def implementation(spec: Transformer, platform: str) -> Implementation:
+def implementation(spec: Architecture, platform: str) -> Implementation:
     """What computes ``spec`` on ``platform`` (``cpu``, ``gpu`` or ``tpu``).
 
     cuDNN's attention takes bfloat16 and head widths that are multiples of 8 up to 128. The fused kernels
@@ -89,12 +89,12 @@ def implementation(spec: Transformer, platform: str) -> Implementation:
     return Implementation("cudnn" if cudnn else "xla", "fused" if fused else "plain")
 
 
-def _cudnn_takes(spec: Transformer) -> bool:
+def _cudnn_takes(spec: Architecture) -> bool:
     sizes = spec.head_width % _CUDNN_MULTIPLE == 0 and spec.head_width <= _CUDNN_WIDEST
     return sizes and attention_works(spec.heads, spec.head_width)
 
 
-def _fused_take(spec: Transformer) -> bool:
+def _fused_take(spec: Architecture) -> bool:
     style = (spec.residual, spec.norm, spec.mlp, spec.bias) == ("parallel", "layer", "gelu", True)
     sizes = spec.width % _FUSED_MULTIPLE == 0 and spec.mlp_width % _FUSED_MULTIPLE == 0
     taken = style and sizes and spec.width <= _FUSED_WIDEST and spec.head_width in _FUSED_HEADS

@@ -20,7 +20,7 @@ from jaxemerge.models.implementation import implementation
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
 
-    from jaxemerge.models.transformer import Transformer
+    from jaxemerge.models.architecture import Architecture
 
 
 @jax.custom_vjp
@@ -55,7 +55,7 @@ def project(x_PD: Float[Array, "P D"], head_VD: Float[Array, "V D"]) -> Float[Ar
 class Norm(nnx.Module):
     """LayerNorm (Ba et al. 2016) or RMSNorm (Zhang & Sennrich 2019); statistics are float32."""
 
-    def __init__(self, spec: Transformer) -> None:
+    def __init__(self, spec: Architecture) -> None:
         self.scale = nnx.Param(jnp.ones(spec.width))
         self.bias = nnx.Param(jnp.zeros(spec.width)) if spec.norm == "layer" else None
         self.epsilon = spec.norm_epsilon
@@ -90,7 +90,7 @@ class HostLinear(nnx.Linear):
         return y_PO if bias_O is None else cpu_kernels.shift(y_PO, bias_O)
 
 
-def linear(spec: Transformer, n_in: int, n_out: int, *, rngs: nnx.Rngs) -> nnx.Linear:
+def linear(spec: Architecture, n_in: int, n_out: int, *, rngs: nnx.Rngs) -> nnx.Linear:
     """A linear layer with float32 weights, computed in the specification's precision."""
     kind = HostLinear if on_cpu() else nnx.Linear
     return kind(
@@ -173,7 +173,7 @@ rotate.defvjp(
 class Attention(nnx.Module):
     """Causal multi-head self-attention with rotary positions."""
 
-    def __init__(self, spec: Transformer, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, spec: Architecture, *, rngs: nnx.Rngs) -> None:
         self.qkv = linear(spec, spec.width, 3 * spec.width, rngs=rngs)
         self.out = linear(spec, spec.width, spec.width, rngs=rngs)
         self.heads = spec.heads
@@ -251,7 +251,7 @@ def _per_head(a_BHI: Array, b_BHLK: Array, axis: int) -> Float[Array, "B H O"]:
 class MLP(nnx.Module):
     """Two linear layers around GELU (exact), or gated GELU / SiLU."""
 
-    def __init__(self, spec: Transformer, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, spec: Architecture, *, rngs: nnx.Rngs) -> None:
         self.gated = spec.mlp != "gelu"
         self.up = linear(spec, spec.width, spec.mlp_width * (1 + self.gated), rngs=rngs)
         self.down = linear(spec, spec.mlp_width, spec.width, rngs=rngs)
@@ -269,7 +269,7 @@ class MLP(nnx.Module):
 class Block(nnx.Module):
     """Attention and MLP, each behind its own norm, added one after the other or in parallel."""
 
-    def __init__(self, spec: Transformer, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, spec: Architecture, *, rngs: nnx.Rngs) -> None:
         self.attention_norm = Norm(spec)
         self.attention = Attention(spec, rngs=rngs)
         self.mlp_norm = Norm(spec)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import functools
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from jaxemerge.devices import platform
-from jaxemerge.models import cache, flops
+from jaxemerge.models import flops
+from jaxemerge.models.architecture import Architecture
 from jaxemerge.models.base import Model
+from jaxemerge.models.cache import Cache, cache_bytes
 from jaxemerge.models.implementation import allowed_kernels, implementation
 from jaxemerge.models.layers import Block, Norm, embedding, project
 from jaxemerge.models.likelihood import negative_log_likelihood
@@ -26,16 +27,9 @@ if TYPE_CHECKING:
 
     from jaxemerge.types import Key, Params
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "residual": ("sequential", "parallel"),
-    "norm": ("rms", "layer"),
-    "mlp": ("gelu", "geglu", "swiglu"),
-    "dtype": ("float32", "bfloat16"),
-}
-
 
 @dataclass(frozen=True)
-class Transformer(Model):
+class Transformer(Architecture, Model):
     """What a decoder-only transformer is made of; frozen, hashable, JSON-serialisable.
 
     Attributes:
@@ -58,63 +52,6 @@ class Transformer(Model):
     Raises:
         ValueError: a field is out of range; the message says its value and what is allowed.
     """
-
-    depth: int
-    width: int
-    heads: int
-    residual: Literal["sequential", "parallel"] = "parallel"
-    norm: Literal["rms", "layer"] = "layer"
-    rotary_fraction: float = 0.25
-    mlp: Literal["gelu", "geglu", "swiglu"] = "gelu"
-    mlp_ratio: float = 4.0
-    tied: bool = False
-    bias: bool = True
-    norm_epsilon: float = 1e-5
-    rotary_base: float = 10_000.0
-    init_std: float = 0.02
-    dtype: Literal["float32", "bfloat16"] = "float32"
-
-    def __post_init__(self) -> None:
-        for name in ("depth", "width", "heads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
-        if self.width % self.heads:
-            raise ValueError(f"heads={self.heads} does not divide width={self.width}")
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}: must be one of {', '.join(allowed)}")
-        if not 0 <= self.rotary_fraction <= 1:
-            raise ValueError(f"rotary_fraction={self.rotary_fraction}: must lie in [0, 1]")
-        if self.rotary_width % 2:
-            raise ValueError(
-                f"rotary_fraction={self.rotary_fraction} rotates {self.rotary_width} of head width "
-                f"{self.head_width}: must be an even number"
-            )
-        if self.mlp_width < 1:
-            raise ValueError(f"mlp_ratio={self.mlp_ratio}: the MLP must be at least 1 wide")
-        for name in ("norm_epsilon", "rotary_base", "init_std"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)}: must be positive")
-
-    @property
-    def head_width(self) -> int:
-        """K, the width of one attention head."""
-        return self.width // self.heads
-
-    @property
-    def rotary_width(self) -> int:
-        """How many of a head's K dimensions are rotated."""
-        return int(self.head_width * self.rotary_fraction)
-
-    @property
-    def mlp_width(self) -> int:
-        """F, the width of the MLP's hidden layer."""
-        return round(self.width * self.mlp_ratio)
-
-    @property
-    def compute_dtype(self) -> Any:
-        """The JAX dtype of the computation."""
-        return jnp.dtype(self.dtype)
 
     @property
     def label(self) -> str:
@@ -146,19 +83,19 @@ class Transformer(Model):
 
     def read(
         self, vocabulary: int, params: Params, tokens: Int[Array, "B L"], dtype: Any = None
-    ) -> tuple[Float[Array, "B V"], cache.Cache]:
+    ) -> tuple[Float[Array, "B V"], Cache]:
         """Logits after the beginnings of texts, and their keys and values, in ``dtype``."""
-        return cache.read(decoder(self, vocabulary, params), tokens, dtype or self.compute_dtype)
+        return decoder(self, vocabulary, params).read(tokens, dtype or self.compute_dtype)
 
     def extend(
-        self, vocabulary: int, params: Params, cache_: Any, tokens: Int[Array, " B"], position: Any
-    ) -> tuple[Float[Array, "B V"], cache.Cache]:
+        self, vocabulary: int, params: Params, cache: Any, tokens: Int[Array, " B"], position: Any
+    ) -> tuple[Float[Array, "B V"], Cache]:
         """Logits after one more token, and its keys and values beside the others."""
-        return cache.extend(decoder(self, vocabulary, params), cache_, tokens, position)
+        return decoder(self, vocabulary, params).extend(cache, tokens, position)
 
     def cache_bytes(self, length: int, dtype: Any = None) -> int:
         """Bytes of the keys and values of one text."""
-        return cache.cache_bytes(self, length, dtype)
+        return cache_bytes(self, length, dtype)
 
     def implementation(self) -> dict[str, str]:
         """The code of each part: see ``models.implementation``."""
@@ -258,6 +195,33 @@ class Decoder(nnx.Module):
         """Logits of the next token, from what the last block gives."""
         head_VD = self.embedding[...] if self.head is None else self.head[...]
         return project(self.norm(x_PD), head_VD.astype(self.dtype))
+
+    def read(self, tokens_BL: Int[Array, "B L"], dtype: Any) -> tuple[Float[Array, "B V"], Cache]:
+        """Reads the beginnings of texts, at least one position each, into a cache of this precision."""
+        batch, length = tokens_BL.shape
+        keys, values = [], []
+        x_PD = self.embed(tokens_BL.reshape(-1))
+        for block in self.blocks:
+            attention_PD, k_BHLK, v_BHLK = block.attention.read(block.attention_norm(x_PD), length)
+            x_PD = block.after(x_PD, attention_PD)
+            keys.append(k_BHLK.astype(dtype))
+            values.append(v_BHLK.astype(dtype))
+        last_BD = x_PD.reshape(batch, length, -1)[:, -1]
+        return self.predict(last_BD), Cache(tuple(keys), tuple(values))
+
+    def extend(
+        self, cache: Cache, tokens_B: Int[Array, " B"], position: Int[Array, ""] | int
+    ) -> tuple[Float[Array, "B V"], Cache]:
+        """Reads one more token of every text, all at one position, which may be traced."""
+        keys, values = [], []
+        x_BD = self.embed(tokens_B)
+        for block, k_BHLK, v_BHLK in zip(self.blocks, cache.keys, cache.values, strict=True):
+            y_BD = block.attention_norm(x_BD)
+            attention_BD, k_BHLK, v_BHLK = block.attention.extend(y_BD, k_BHLK, v_BHLK, position)
+            x_BD = block.after(x_BD, attention_BD)
+            keys.append(k_BHLK)
+            values.append(v_BHLK)
+        return self.predict(x_BD), Cache(tuple(keys), tuple(values))
 
 
 def init(spec: Transformer, vocabulary: int, key: Key) -> Params:
