@@ -25,7 +25,8 @@ from cells import Cell
 from jaxemerge.devices import compiled, compiling_for, platform
 from jaxemerge.models import Transformer, apply, init, kernels, llama, neox
 from jaxemerge.models.implementation import KERNELS
-from jaxemerge.training.objective import mean_loss
+from jaxemerge.models.likelihood import shift
+from jaxemerge.training.objective import weighted_mean
 from population import Population
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
@@ -180,11 +181,12 @@ def weights_of(spec: Transformer) -> Any:
 def on_device(spec: Transformer, tokens: np.ndarray, form: Form) -> Outcome:
     """A model's outcome in some form, as a device of this process computes it."""
     model = replace(spec, dtype=form.dtype)  # type: ignore[arg-type]
-    given, weight = jnp.asarray(tokens), jnp.ones(tokens.shape)
+    given, weight = jnp.asarray(tokens), shift(jnp.ones(tokens.shape))
 
     def loss(params: Any) -> Any:
-        logits = apply(model, VOCABULARY, params, given)
-        return mean_loss(logits, given, weight), logits
+        # As in training, where the loss can come without logits; those are computed for themselves.
+        losses = model.losses(VOCABULARY, params, given, jnp.zeros_like(given), shift(given))
+        return weighted_mean(losses, weight), apply(model, VOCABULARY, params, given)
 
     with kernels(*form.kernels), _products(form.precision):
         (_, logits), gradients = compiled(jax.value_and_grad(loss, has_aux=True))(weights_of(spec))

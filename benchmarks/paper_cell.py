@@ -1,4 +1,4 @@
-"""Trains as many seeds of a cell of the paper as there is time for, on a machine that is there for minutes.
+"""Trains as many seeds of a cell of the paper as there is time for, on a machine available for a few minutes.
 
 Needs no Polars: each chunk becomes one file of arrays, ``CELL-seeds-A-B.npz``, written anew at every
 evaluation under ``.partial.npz`` until it is finished. ``paper_results`` makes result parts of finished ones.
@@ -129,7 +129,7 @@ def train(experiment: Experiment, folder: Path, results: Path, seconds: float) -
     Args:
         experiment: the cell with all its seeds.
         folder: where files of arrays are written.
-        results: results folder of earlier machines.
+        results: results folder of earlier runs.
         seconds: for everything.
 
     Returns:

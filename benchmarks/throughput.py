@@ -5,7 +5,7 @@ python benchmarks/throughput.py quick 4x64 --seeds 16,64
 
 Needs only JAX, Flax, Optax and NumPy. Every cell is measured in a process of its own, so that its memory
 is its own; cells that do not fit into ``--minutes`` are left out, and named. ``accelerator.py`` measures
-more, on a machine that is there for minutes only.
+more, on a machine available for a few minutes.
 """
 
 from __future__ import annotations

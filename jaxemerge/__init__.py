@@ -81,6 +81,8 @@ if _TYPE_CHECKING:
     from .training import paired as paired
 
 _HOMES = {
+    "types": "",
+    "stats": "",
     "devices": "self_test use_host_cores",
     "evaluation": "PassUntil",
     "exports": "Trained export load",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,4 +31,4 @@ def imported_when_used(
             return importlib.import_module(f"{package}.{name}")
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
-    return get, lambda: sorted({*home, *parts})
+    return get, lambda: sorted({*home, *parts, *vars(sys.modules[package])})

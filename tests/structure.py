@@ -1,11 +1,9 @@
 """What shape is the library in? Counted from its source, without importing it.
 
-    python tests/structure.py                   prints the figures
-    git stash; python tests/structure.py        the same of an earlier state
+    python tests/structure.py
 
-Modules, lines, file names that occur in several packages, circles of imports (those for types only and those
-inside functions included), the files that one training step passes through, and the calls from the command
-line to it.
+Modules, lines, file names that occur in several packages, and circles of imports, those for types only and
+those inside functions included.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@
 
 The cells are those of Zhao et al. (2025), arXiv 2502.17356, with GPT-NeoX-style blocks.
 
-Cost, by formula, not run: 1.3e19 FLOPs for 5 x 250 seeds, 12 hours at 3e14 FLOP/s (``--plan --rate 3e14``).
+Cost, by formula, not run: 1.3e19 FLOPs for 5 x 250 seeds, 12 hours at 3e14 FLOP/s
+(``plan --flops-per-second 3e14``).
 Quick, measured: 4 min 25 s on 2 cores that were also busy otherwise, compilation and report included
 (240 s of training, 2026-11-25, AMD EPYC, 2 cores, jax 0.10.2).
 

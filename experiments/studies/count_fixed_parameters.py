@@ -5,7 +5,8 @@
 
 The cells are those of Zhao et al. (2025), arXiv 2502.17356, with GPT-NeoX-style blocks.
 
-Cost, by formula, not run: 9.4e18 FLOPs for 5 x 250 seeds, 8.7 hours at 3e14 FLOP/s (``--plan --rate 3e14``).
+Cost, by formula, not run: 9.4e18 FLOPs for 5 x 250 seeds, 8.7 hours at 3e14 FLOP/s
+(``plan --flops-per-second 3e14``).
 Quick, measured: 1 min 34 s on 2 cores, compilation and report included
 (85 s of training, 2026-11-25, AMD EPYC, 2 cores, jax 0.10.2).
 

@@ -5,7 +5,8 @@
 
 The cells are those of Zhao et al. (2025), arXiv 2502.17356, with GPT-NeoX-style blocks.
 
-Cost, by formula, not run: 3.5e19 FLOPs for 5 x 250 seeds, 1.4 days at 3e14 FLOP/s (``--plan --rate 3e14``).
+Cost, by formula, not run: 3.5e19 FLOPs for 5 x 250 seeds, 1.4 days at 3e14 FLOP/s
+(``plan --flops-per-second 3e14``).
 Quick, measured: 3 min 52 s on 2 cores that were also busy otherwise, compilation and report included
 (215 s of training, 2026-11-25, AMD EPYC, 2 cores, jax 0.10.2).
 

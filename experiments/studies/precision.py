@@ -9,9 +9,9 @@ Success is an exact match of 0.2 or more. Intervals resample seeds, with both ru
 p-values come from swapping the two runs within random seeds, which is exact if precision changes nothing;
 they are not corrected for their number.
 
-Cost, quick version, measured: 7 min 10 s on 2 cores, from 15.6 ms per seed and step on a free core in
-bfloat16 and 17.9 ms in float32. The run below shared one core with ten other programs (3759 s of training,
-2026-11-27, AMD EPYC, 2 cores, jax 0.10.2).
+Cost, quick version, estimated: 7 min 10 s on 2 cores, from 15.6 ms per seed and step on one core in bfloat16
+and 17.9 ms in float32. The run behind the findings was not timed: its core was busy with other work as well
+(2026-11-27, AMD EPYC, jax 0.10.2).
 The large version, by formula, not run: 4.1e18 FLOPs.
 
 Finds, quick version, depth 2 and width 64, trained on answers of at most 10, 64 seeds, 95 % intervals:

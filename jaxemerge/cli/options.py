@@ -182,8 +182,10 @@ def _add_estimate(add: _Add) -> None:
 def _add_sizes(add: _Add) -> None:
     add("--chunk", "seeds trained together (default: chosen)", type=whole(0), default=0, metavar="N")
     add("--vmap", "seeds per device under vmap (default: chosen)", type=whole(0), default=0, metavar="N")
-    add("--autotune", "time several plans first and take the fastest", action="store_true")
-    memory = "memory limit of the process or of each accelerator, such as 4GB"
+    add(
+        "--autotune", "time several plans first (default: for long runs on accelerators)", action="store_true"
+    )
+    memory = "memory limit of the process or each accelerator, as 4GB (default: a share)"
     add("--memory", memory, type=size, default=0, metavar="SIZE")
     add("--cpu-devices", "devices to make of the CPU (default: one per core)", type=whole(1), metavar="N")
     add("--no-cache", "do not use the cache of compiled programs and plans", action="store_true")
@@ -193,7 +195,7 @@ def _add_program(add: _Add) -> None:
     add("--plan", "train nothing; print what the command plan prints", action="store_true")
     every = f"seconds between two checkpoints (default: {CHECKPOINT:g})"
     add("--checkpoint-every", every, type=seconds, default=CHECKPOINT, metavar="S")
-    wait = "seconds to wait for cells that other processes train"
+    wait = "seconds to wait for cells that other processes train (default: 0)"
     add("--wait", wait, type=seconds, default=0.0, metavar="S")
     several = "several processes: auto (default), off, or HOST:PORT,RANK,COUNT"
     add("--distributed", several, default="auto", metavar="HOW")
@@ -237,7 +239,7 @@ COMMANDS = {
     ),
     "status": Command(
         "DIR",
-        "How far is it? Finished, running, missing and damaged seeds",
+        "How far is a study? Finished, running, missing and damaged seeds",
         "Prints for every cell of a results folder how many seeds are finished, missing or damaged, which\n"
         "checkpoints there are, and which process trains it now. Changes nothing; works during training.",
         _folder,
@@ -265,7 +267,7 @@ COMMANDS = {
     ),
     "analyze": Command(
         "FILE",
-        "How do other results look? Reads CSV, Parquet, JSON lines or an lm-eval folder",
+        "What do other results show? Reads CSV, Parquet, JSON lines or an lm-eval folder",
         "Writes the same report about results of other programs: CSV, Parquet, JSON lines, or the folder of\n"
         "results of lm-evaluation-harness. Each row of a file is one score of one run. Example:\n\n"
         "  {name} analyze runs.csv --scale size --seed run --value acc --trials 500",

@@ -48,13 +48,13 @@ def main(
             sys.stdout.flush()
     except BrokenPipeError:  # as in ``list | head -1``
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED if command == "run" else 0
+        return 0 if command in ("", "list", "status") else PIPE_CLOSED  # others may not have ended their work
 
 
 def _ended(command: str, words: Sequence[str], front: Front) -> int:
     """Runs a command; mistakes end the program with one line and exit code 2."""
     if not command:
-        print(f"jaxemerge {__version__}" if words[:1] == ["--version"] else top_help(front), end="")
+        print(f"jaxemerge {__version__}\n" if words[:1] == ["--version"] else top_help(front), end="")
         return 0
     options = argparse.Namespace(label="")  # the label is that of this process, where there are several
     console = _Terminal(width=None if sys.stdout.isatty() else 120, highlight=False)
@@ -92,9 +92,11 @@ def _failed(code: int, message: str) -> int:
 
 def is_mistake(error: Exception) -> bool:
     """Whether an error tells the person what to do otherwise."""
+    if isinstance(error, ValueError):
+        return True
     from jaxemerge.devices import DeviceError  # imports JAX
 
-    return isinstance(error, ValueError | DeviceError)
+    return isinstance(error, DeviceError)
 
 
 def worded(error: OSError) -> str:

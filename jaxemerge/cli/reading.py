@@ -32,7 +32,7 @@ def command_of(words: Sequence[str], front: Front) -> tuple[str, list[str]]:
 
 def _first_plain_word(words: Sequence[str], front: Front) -> int | None:
     """The place of the first word that is neither an option nor the value of one."""
-    takes_value: dict[str, bool] = {"--width": True}
+    takes_value: dict[str, bool] = {}
     for command in COMMANDS:
         for action in parser(command, front)._actions:
             takes_value |= dict.fromkeys(action.option_strings, action.nargs != 0)
@@ -60,7 +60,8 @@ def parsed(
     if unknown := [word for word in further if word.startswith("-")]:
         raise ValueError(_unknown_option(unknown[0], command, reader, front))
     if further:
-        raise ValueError(f"{further[0]}: {command} takes {COMMANDS[command].takes or 'no words'} only")
+        takes = COMMANDS[command].takes
+        raise ValueError(f"{further[0]}: {command} takes {f'{takes} only' if takes else 'no words'}")
     if command in ("run", "plan"):
         _check_run(command, options, front)
     elif COMMANDS[command].takes and options.folder is None:
@@ -92,6 +93,10 @@ def _check_run(command: str, options: argparse.Namespace, front: Front) -> None:
     options.study = study
     if options.target is not None and command == "run":
         raise ValueError(f"--for {options.target}: an option of plan")
+    if options.target is not None:
+        ignored = ("chunk", "vmap", "autotune", "flops_per_second")
+        if given := [name for name in ignored if getattr(options, name)]:
+            raise ValueError(f"--{given[0].replace('_', '-')}: plan --for {options.target} does not use it")
     jobs = {name: getattr(options, name) for name in ("partition", "job_time", "job_gpus", "job_cpus")}
     jobs |= {name: getattr(options, name) for name in ("job_memory", "jobs", "sbatch")}
     given = [name for name, value in jobs.items() if value not in (None, [])]

@@ -18,6 +18,7 @@ import numpy as np
 from jaxemerge.devices import Layout, over_seeds
 from jaxemerge.evaluation.prompts import Prompts
 from jaxemerge.evaluation.sampling import GREEDY, Sampling, pick
+from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.tasks import Task
 
 if TYPE_CHECKING:
@@ -226,9 +227,14 @@ def _filled(values: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([values, np.repeat(values[-1:], size - len(values), axis=0)])
 
 
-@functools.lru_cache(maxsize=64)
 def writer(task: Task, model: Model, layout: Layout, manner: Manner) -> Callable[..., Any]:
     """The program (params, Request, Texts, key) -> (tokens [S, U, m, L], accepted [S, U, m])."""
+    return _writer(task, model, layout, manner, code_in_use())
+
+
+@functools.lru_cache(maxsize=64)
+def _writer(task: Task, model: Model, layout: Layout, manner: Manner, code: Code) -> Callable[..., Any]:
+    del code
     one = functools.partial(write, task, model, manner)
     return over_seeds(one, layout, mapped=2, shared=2, in_order=True)
 

@@ -20,6 +20,7 @@ from jaxemerge.devices import Layout, over_seeds
 from jaxemerge.evaluation.generate import default_layout, generate, placed_params
 from jaxemerge.evaluation.metrics import Items, edit_distance
 from jaxemerge.evaluation.prompts import Prompts, prompts, stacked
+from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.models.likelihood import negative_log_likelihood, shift
 from jaxemerge.tasks import EvaluationSet, Task
 
@@ -215,7 +216,7 @@ def evaluate(
     asked = prompts(sets)
     n = len(asked)
     tokens, scored, owner = _with_distractors(sets, asked)
-    score = _scorer(task, model, used, log_probabilities)
+    score = _scorer(task, model, used, log_probabilities, code_in_use())
     blocks = (in_blocks(tokens), in_blocks(scored))
     values = score(placed_params(params, n_seeds, used), *(jnp.asarray(x) for x in blocks))
     values = jax.tree.map(lambda x: np.asarray(x)[:n_seeds, : len(tokens)], values)
@@ -280,7 +281,8 @@ def _in_order(values: Float[np.ndarray, "S E L"], scored: Bool[np.ndarray, "E L"
 
 
 @functools.lru_cache(maxsize=32)
-def _scorer(task: Task, model: Model, layout: Layout, each: bool) -> Callable[..., Any]:
+def _scorer(task: Task, model: Model, layout: Layout, each: bool, code: Code) -> Callable[..., Any]:
+    del code
     score = functools.partial(_values, each=each)
 
     def one(params: Params, tokens: Array, scored: Array) -> _Values:

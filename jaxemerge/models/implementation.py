@@ -12,6 +12,7 @@ import contextvars
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
+from jaxemerge.devices import platform
 from jaxemerge.models.kernel_check import attention_works, blocks_work
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from jaxemerge.models.architecture import Architecture
 
 Kernel = Literal["cudnn", "fused"]
+Code = tuple[str, frozenset[str]]  # a platform, and the kernels that may be used there
 KERNELS: frozenset[Kernel] = frozenset({"cudnn", "fused"})
 
 # cuDNN's fused attention: head widths that all versions and GPUs since Ampere take.
@@ -51,6 +53,11 @@ def allowed_kernels() -> frozenset[str]:
     return _allowed.get()
 
 
+def code_in_use() -> Code:
+    """What decides how models are computed besides their specification; programs are kept by it."""
+    return platform(), allowed_kernels()
+
+
 @contextlib.contextmanager
 def kernels(*names: Kernel) -> Iterator[None]:
     """Within it, programs are traced with these accelerator kernels and no others.
@@ -73,16 +80,16 @@ def kernels(*names: Kernel) -> Iterator[None]:
         _allowed.reset(token)
 
 
-def implementation(spec: Architecture, platform: str) -> Implementation:
-    """What computes ``spec`` on ``platform`` (``cpu``, ``gpu`` or ``tpu``).
+def implementation(spec: Architecture, target: str) -> Implementation:
+    """What computes ``spec`` on the platform ``target`` (``cpu``, ``gpu`` or ``tpu``).
 
     cuDNN's attention takes bfloat16 and head widths that are multiples of 8 up to 128. The fused kernels
     take bfloat16 and GPT-NeoX-style blocks of a width that is a multiple of 64 up to 512. Everything else
     takes the plain path, and so does a GPU on which a kernel fails its check at the first use.
     """
-    if platform == "cpu":
+    if target == "cpu":
         return Implementation("cpu", "plain")
-    if platform != "gpu" or spec.dtype != "bfloat16":
+    if target != "gpu" or spec.dtype != "bfloat16":
         return Implementation("xla", "plain")
     cudnn = "cudnn" in allowed_kernels() and _cudnn_takes(spec)
     fused = "fused" in allowed_kernels() and _fused_take(spec)

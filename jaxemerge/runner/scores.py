@@ -14,6 +14,7 @@ import numpy as np
 from jaxemerge.devices import Layout, over_seeds
 from jaxemerge.evaluation import Sheet, scores, sheet
 from jaxemerge.evaluation.metrics import ANSWER_NLL, EXACT_MATCH, TOKEN_ACCURACY, answer_nll, token_accuracy
+from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.tasks import Task
 
 if TYPE_CHECKING:
@@ -82,9 +83,16 @@ class Progress(NamedTuple):
     evaluation: Evaluation | None
 
 
-@functools.lru_cache(maxsize=32)
 def scorer(task: Task | Objective, model: Model | None, layout: Layout) -> Callable[[Params], Scores]:
     """The program that scores a population on a task's evaluation sets, or as an objective says."""
+    return _scorer(task, model, layout, code_in_use())
+
+
+@functools.lru_cache(maxsize=32)
+def _scorer(
+    task: Task | Objective, model: Model | None, layout: Layout, code: Code
+) -> Callable[[Params], Scores]:
+    del code
     if model is None:
         return over_seeds(functools.partial(_counted, cast("Objective", task)), layout)
     known = cast("Task", task)

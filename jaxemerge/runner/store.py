@@ -8,7 +8,7 @@
     DIR/cells/CELL/passes/PART.parquet  of an experiment with pass_until, its counts per seed and item
     DIR/cells/CELL/weights/PART.safetensors     where asked for, the final weights of that chunk's seeds
     DIR/cells/CELL/checkpoints/         of chunks that are being trained
-    DIR/cells/CELL/metrics/             numbers along the training, see ``metrics``; nothing is read from them
+    DIR/cells/CELL/metrics/             numbers along the training (``tracking``); nothing is read from them
 
 Files appear whole or not at all: they are written under a dot-name, flushed, and renamed. What is read is
 checked against its digest first.

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.devices import Layout, over_seeds, platform
-from jaxemerge.models.implementation import allowed_kernels
+from jaxemerge.devices import Layout, over_seeds
+from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.training.recipe import Recipe, fixed_part
 from jaxemerge.training.state import Member, Members, TrainState
 from jaxemerge.training.step import StepInfo, initial_state, train_step
@@ -59,11 +59,11 @@ class Program:
 
 def program(recipe: Recipe, layout: Layout) -> Program:
     """The training program of a cell; cells with the same ``fixed_part`` share it."""
-    return _program(fixed_part(recipe), layout, (platform(), allowed_kernels()))
+    return _program(fixed_part(recipe), layout, code_in_use())
 
 
 @functools.lru_cache(maxsize=32)
-def _program(fixed: Recipe, layout: Layout, code: tuple[str, frozenset[str]]) -> Program:
+def _program(fixed: Recipe, layout: Layout, code: Code) -> Program:
     del code  # platform and kernels: programs are traced differently for each
     # Initial weights are always drawn one seed after the other: they are then the same to the last
     # bit whatever the layout.

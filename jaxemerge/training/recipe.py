@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 import jax
 
-from jaxemerge.devices import platform
 from jaxemerge.models import Model  # here, not for type checkers alone: ``--set`` reads the fields' types
+from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.tasks import Task
 from jaxemerge.training.objective import Cost, NextToken, Objective
 from jaxemerge.training.optimizer import AdamW
@@ -58,12 +58,12 @@ def objective_of(recipe: Recipe) -> Objective | NextToken:
 
 def cost_of(recipe: Recipe) -> Cost:
     """What training one seed of a recipe takes."""
-    return _cost(objective_of(recipe), platform())
+    return _cost(objective_of(recipe), code_in_use())
 
 
 @functools.lru_cache(maxsize=256)  # tracing takes a while
-def _cost(objective: Objective | NextToken, platform: str) -> Cost:
-    del platform  # what computes a model there decides its memory
+def _cost(objective: Objective | NextToken, code: Code) -> Cost:
+    del code  # a model's memory depends on what computes it
     return objective.cost()
 
 
