@@ -267,7 +267,7 @@ COMMANDS = {
     ),
     "analyze": Command(
         "FILE",
-        "What do other results show? Reads CSV, Parquet, JSON lines or an lm-eval folder",
+        "What do other results show? Reads CSV, Parquet, JSON or lm-eval files",
         "Writes the same report about results of other programs: CSV, Parquet, JSON lines, or the folder of\n"
         "results of lm-evaluation-harness. Each row of a file is one score of one run. Example:\n\n"
         "  {name} analyze runs.csv --scale size --seed run --value acc --trials 500",

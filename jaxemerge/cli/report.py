@@ -42,6 +42,11 @@ def write(store: Store, options: argparse.Namespace, front: Front, console: Cons
         raise StoreError(f"{store.folder} holds no finished seeds yet: nothing to report")
     records, passes = store.records(), store.passes()
     threshold = front.threshold(options.threshold, store.study)
+    if options.threshold is None and not front.studies:  # an installed program, away from its studies
+        say(
+            console,
+            f"No studies here: success is an exact match of {threshold:g}, unless --threshold says else.",
+        )
     found = findings(front.studies.get(store.study), store, results, passes)
     path = write_report(
         results,
