@@ -88,11 +88,16 @@ def test_a_task_that_the_file_makes_is_trained_on_and_scored_part_by_part(
 def test_a_task_is_found_in_a_file_or_module_and_its_fields_are_set(
     where: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run.main(["--task", where, "--set", "task.length=9", "--plan", "--rate", "1e9", "--no-cache"]) == 0
+    assert (
+        run.main(
+            ["--task", where, "--set", "task.length=9", "--plan", "--flops-per-second", "1e9", "--no-cache"]
+        )
+        == 0
+    )
     plan = capsys.readouterr().out
     cells = re.findall(r"twice-depth\d-width64-\w+", plan)
     assert len(set(cells)) == 3  # those of the study
-    assert run.main(["--task", where, "--plan", "--rate", "1e9", "--no-cache"]) == 0
+    assert run.main(["--task", where, "--plan", "--flops-per-second", "1e9", "--no-cache"]) == 0
     assert not set(cells) & set(re.findall(r"twice-depth\d-width64-\w+", capsys.readouterr().out))
 
 
@@ -104,7 +109,7 @@ def test_a_file_may_import_with_a_dot_and_have_a_space_in_its_path(
     (place / "letters.py").write_text("COUNT = 3\n")
     (place / "own task.py").write_text(OWN.replace("import letters", "from . import letters"))
     where = "my tasks/own task.py:Twice"
-    assert run.main(["--task", where, "--plan", "--rate", "1e9", "--no-cache"]) == 0
+    assert run.main(["--task", where, "--plan", "--flops-per-second", "1e9", "--no-cache"]) == 0
     found = sys.modules.pop("custom_own task")
     assert found.Twice.vocabulary == 3
     assert [name for name, _ in digests(found.Twice)] == ["letters.py", "own task.py"]
@@ -119,7 +124,7 @@ def test_a_built_in_task_is_found_by_its_name_and_gets_its_context(
         "--set",
         "task.rule=reversal",
         "--plan",
-        "--rate",
+        "--flops-per-second",
         "1e9",
         "--no-cache",
     ]

@@ -15,7 +15,7 @@ import run
 
 PROGRAM = Path(run.__file__)
 STUDY = ["--seeds", "4", "--set", "steps=300", "--set", "batch=8", "--set", "evaluations=3", "--cells", "1:2"]
-STUDY += ["--set", "task.test_lengths=10,15", "--devices", "2", "--checkpoint", "0"]
+STUDY += ["--set", "task.test_lengths=10,15", "--cpu-devices", "2", "--checkpoint-every", "0"]
 # A process that has been silent for so many seconds is given up; two minutes are much for a test.
 IMPATIENT = """
 import sys

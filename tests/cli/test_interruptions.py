@@ -19,7 +19,18 @@ import run
 from jaxemerge.runner.opening import open_store
 
 PROGRAM = Path(__file__).parents[1] / "traced_run.py"
-STUDY = ["--seeds", "4", "--chunk", "2", "--checkpoint", "0", "--set", "model.depth=1", "--set", "batch=2"]
+STUDY = [
+    "--seeds",
+    "4",
+    "--chunk",
+    "2",
+    "--checkpoint-every",
+    "0",
+    "--set",
+    "model.depth=1",
+    "--set",
+    "batch=2",
+]
 STUDY += ["--set", "steps=60", "--set", "evaluations=5", "--set", "task.test_lengths=10,15"]
 KEY = ["cell", "init_seed", "step", "split", "length", "metric"]
 
@@ -121,7 +132,7 @@ def test_kills_at_random_moments_change_nothing_and_cost_an_interval_at_most(und
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_leaves_a_checkpoint_and_a_line_on_how_to_go_on(undisturbed, tmp_path, number, code):
     expected, _, _ = undisturbed
-    running = started(tmp_path / "out", "--checkpoint", "300")
+    running = started(tmp_path / "out", "--checkpoint-every", "300")
     for line in running.stdout:
         if "compiling for" in line:
             break
@@ -140,7 +151,7 @@ def test_a_signal_leaves_a_checkpoint_and_a_line_on_how_to_go_on(undisturbed, tm
 def test_four_processes_of_which_two_are_killed_commit_each_of_twelve_cells_once(tmp_path):
     """The survivors finish what the killed ones had begun."""
     folder = tmp_path / "out"
-    study = ["twelve", "--checkpoint", "0", "--chunk", "2"]  # a chunk a cell: to be shared out
+    study = ["twelve", "--checkpoint-every", "0", "--chunk", "2"]  # a chunk a cell: to be shared out
     ended(tmp_path / "whole", study=study)
     runs = [started(folder, study=study) for _ in range(4)]
     deadline = time.monotonic() + 120
@@ -191,14 +202,14 @@ def test_what_eight_devices_began_goes_on_on_two_and_on_one(tmp_path):
     2e-5 after it (seen: 4e-7): long training amplifies rounding.
     """
     folder, eight = tmp_path / "out", [*STUDY, "--seeds", "8", "--chunk", "8"]
-    ended(folder, "--devices", "8", study=eight, stop=8, code=143)
-    ended(folder, "--devices", "2", study=eight, stop=22, code=143)
-    output = ended(folder, "--devices", "1", study=eight)
+    ended(folder, "--cpu-devices", "8", study=eight, stop=8, code=143)
+    ended(folder, "--cpu-devices", "2", study=eight, stop=22, code=143)
+    output = ended(folder, "--cpu-devices", "1", study=eight)
     assert "resuming from the checkpoint of step 22." in output
     done = {line["step"]: line["digest"] for line in noted(folder, "done")}
     assert [line["step"] for line in noted(folder, "begun")] == [8, 22]
     assert all(done[line["step"]] == line["digest"] for line in noted(folder, "begun"))
-    ended(tmp_path / "one", "--devices", "1", study=eight)
+    ended(tmp_path / "one", "--cpu-devices", "1", study=eight)
     found, expected = (open_store(path).results().sort(KEY) for path in (folder, tmp_path / "one"))
     assert found.drop("value").equals(expected.drop("value"))
     for rows, bound in ((pl.col("step") <= 8, 2e-6), (pl.col("step") > 8, 2e-5)):

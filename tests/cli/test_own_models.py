@@ -91,7 +91,7 @@ def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_models_and_objectives_are_found_and_their_fields_set(
     words: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run.main([*words, "--plan", "--rate", "1e9", "--no-cache"]) == 0
+    assert run.main([*words, "--plan", "--flops-per-second", "1e9", "--no-cache"]) == 0
     cells = set(re.findall(r"[a-z]+(?:-\w+)*-[0-9a-f]{8}\b", capsys.readouterr().out))
     assert len(cells) == 1  # of the three depths of the study nothing is left
     assert cells.pop().rpartition("-")[0] == named
@@ -130,7 +130,7 @@ def test_a_model_is_trained_resumed_and_reported(
 def test_an_objective_is_trained_kept_and_exported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train = ["--task", "own.py:Point", "--set", "steps=60", "--set", "optimizer.learning_rate=0.1"]
     train += ["--set", "optimizer.warmup=0", "--set", "evaluations=3", "--seeds", "5", "--no-cache"]
-    assert run.main([*train, "--keep-weights", "--checkpoint", "0"]) == 0
+    assert run.main([*train, "--keep-weights", "--checkpoint-every", "0"]) == 0
     said = capsys.readouterr().out
     assert "Final weights are kept: 60B in results/count_quick_Point." in said
     assert "Near over seeds at the end of training" in said

@@ -61,8 +61,11 @@ def fails(arguments, capsys):
         (["--threshold", "0"], "error: --threshold: '0' must be a number in (0, 1]"),
         (["--chunk=-1"], "error: --chunk: '-1' must be a whole number of at least 0"),
         (["--cpu-devices", "0"], "error: --cpu-devices: '0' must be a whole number of at least 1"),
-        (["--rate", "-1"], "error: --flops-per-second: '-1' must be a positive number"),
-        (["--checkpoint", "nan"], "error: --checkpoint-every: 'nan' must be a number of seconds, at least 0"),
+        (["--flops-per-second", "-1"], "error: --flops-per-second: '-1' must be a positive number"),
+        (
+            ["--checkpoint-every", "nan"],
+            "error: --checkpoint-every: 'nan' must be a number of seconds, at least 0",
+        ),
         (["--memory", "lots"], "error: --memory: 'lots' must be a size such as 4GB or 500MB"),
         (["--memory", "0GB"], "error: --memory: '0GB' must be a size such as 4GB or 500MB"),
         (["--memory", "1GB"], "memory=1 GB is too little: one seed needs about 1 GB"),
@@ -100,7 +103,12 @@ def test_plans_keep_to_a_budget(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     narrow = ["--set", "model.width=64", "--set", "model.heads=1"]
     for given, budget in (("4GB", 4.0), ("6.5e9", 6.5)):
-        assert run.main(["count_fixed_depth", "--plan", "--rate", "4e14", *narrow, "--memory", given]) == 0
+        assert (
+            run.main(
+                ["count_fixed_depth", "--plan", "--flops-per-second", "4e14", *narrow, "--memory", given]
+            )
+            == 0
+        )
         table = capsys.readouterr().out.split("In all")[0]
         sizes = [float(word.removesuffix("GB")) for word in table.split() if word.endswith("GB")]
         assert sizes
@@ -109,7 +117,7 @@ def test_plans_keep_to_a_budget(capsys, tmp_path, monkeypatch):
 
 def test_plan_prints_every_cell_and_trains_nothing(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run.main(["count_fixed_parameters", "--plan", "--rate", "4e14"]) == 0
+    assert run.main(["count_fixed_parameters", "--plan", "--flops-per-second", "4e14"]) == 0
     output = capsys.readouterr().out
     for cell in STUDIES["count_fixed_parameters"].cells(quick=False):
         assert cell.cell in output
@@ -122,8 +130,8 @@ def test_plan_says_how_and_since_when(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(search, "measured_rate", lambda recipe, plan: plan.layout.width)
     shown = []
-    for options in (["--chunk", "12", "--width", "3"], ["--search"], []):
-        assert run.main(["--plan", "--rate", "1e10", *TINY, "--seeds", "4", *options]) == 0
+    for options in (["--chunk", "12", "--vmap", "3"], ["--autotune"], []):
+        assert run.main(["--plan", "--flops-per-second", "1e10", *TINY, "--seeds", "4", *options]) == 0
         lines = capsys.readouterr().out.splitlines()
         shown.append([line for line in lines if "seeds at once" in line])
     way = "4 seeds at once on 2 cpu devices, on each 2 side by side (vmap)"
@@ -211,6 +219,7 @@ def test_every_study_has_a_quick_version_with_three_scales_and_a_header(name):
         "init_or_data": (1, 100),
         "induced_emergence": (3, 12),
         "pass_until_scaling": (4, 12),
+        "precision": (2, 64),
     }
     least, seeds = others.get(name, (3, 16))
     assert len(cells) >= least

@@ -42,7 +42,7 @@ def rows(cell, tmp_path_factory):
 
 
 def command(folder):
-    return cli.main(["short", "--no-cache", "--checkpoint", "0", "--out", str(folder)], SHORT)
+    return cli.main(["short", "--no-cache", "--checkpoint-every", "0", "--out", str(folder)], SHORT)
 
 
 def finished(folder):

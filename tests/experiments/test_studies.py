@@ -124,7 +124,7 @@ def test_every_cell_is_planned_and_the_smallest_and_the_largest_traced(name, tmp
     """Tracing runs the code of task, model, optimizer, and scores, on shapes alone: nothing is compiled."""
     monkeypatch.chdir(tmp_path)
     for version in ([], ["--quick"]):
-        assert run.main([name, "--plan", "--rate", "1e12", "--no-cache", *version]) == 0
+        assert run.main([name, "--plan", "--flops-per-second", "1e12", "--no-cache", *version]) == 0
         cells = STUDIES[name].cells(quick=bool(version))
         assert f"In all {sum(len(cell.seeds) for cell in cells)} seeds" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []

@@ -139,11 +139,20 @@ def test_two_processes_compute_the_same_bits() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 3])
 def test_the_command_line_uses_as_many_devices_as_it_is_told(devices: int, tmp_path: Path) -> None:
-    """``run.py --devices N``: N devices start, and the plan shares the seeds out over N."""
-    arguments = ["--plan", "--rate", "1e9", "--devices", str(devices), "--seeds", "48", "--no-cache"]
+    """``run.py --cpu-devices N``: N devices start, and the plan shares the seeds out over N."""
+    arguments = [
+        "--plan",
+        "--flops-per-second",
+        "1e9",
+        "--cpu-devices",
+        str(devices),
+        "--seeds",
+        "48",
+        "--no-cache",
+    ]
     code = (
-        "import jax, run\nfrom jaxemerge.cli import train\nkept = []\nshown = train.estimates\n"
-        "train.estimates = lambda cells, todo, rate: kept.extend(todo) or shown(cells, todo, rate)\n"
+        "import jax, run\nfrom jaxemerge.cli import plan\nkept = []\nshown = plan.estimates\n"
+        "plan.estimates = lambda cells, todo, rate: kept.extend(todo) or shown(cells, todo, rate)\n"
         f"code = run.main({[*arguments, '--out', str(tmp_path / 'x')]!r})\n"
         "plans = {(len(job.plan.layout.devices), job.plan.chunk) for job in kept}\n"
         "print(code, jax.local_device_count(), plans)"
