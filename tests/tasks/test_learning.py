@@ -29,7 +29,7 @@ RECIPES: dict[str, tuple[Task, Any, dict[str, Any]]] = {
     "modular addition": (
         Modular(17, "add", train_share=0.8),
         llama(1, 64, 2),
-        {"optimizer": AdamW(5e-3, warmup=75, weight_decay=1.0), "steps": 1_500, "batch": 32, "context": 40},
+        {"optimizer": AdamW(5e-3, warmup=75, weight_decay=1.0), "steps": 2_500, "batch": 32, "context": 40},
     ),
     "recall": (
         Recall(keys=32, values=32, pairs=2, queries=1, test_pairs=(1, 2)),
