@@ -246,7 +246,7 @@ def test_a_full_disk_is_one_clear_line_and_costs_an_interval(undisturbed, small_
     output = ended(folder, code=1)
     [line] = [line for line in output.splitlines() if "compiling" not in line and "Training" not in line]
     assert line.startswith(f"error: {folder}/cells/")
-    assert line.endswith("no space left. What is finished is kept: make room, run the command again")
+    assert line.endswith("no space left. Finished seeds are kept: make room, run the command again")
     [chunk] = [chunk for cell in open_store(folder).cells for chunk in open_store(folder).checkpointed(cell)]
     kept = chunk.latest(pytest.fail)
     assert kept.step == noted(folder, "done")[-2]["step"] > 0
