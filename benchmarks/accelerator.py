@@ -4,7 +4,7 @@ python benchmarks/accelerator.py --minutes 8 --out accelerator.json
 python benchmarks/accelerator.py --train 4x64 --minutes 8 --out DIR     trains seeds of a cell of the paper
 python benchmarks/accelerator.py --import DIR                           makes result parts of what that wrote
 
-Needs JAX, Flax, Optax and NumPy; PyTorch for the peers. The file is written anew after every step, so that a
+Needs JAX, Flax, Optax and NumPy; PyTorch for the peers. The file is rewritten after every step, so that a
 machine that is taken away costs no more than the step at work. Steps without time left are named. The device
 is used by a process of its own: one that crashes or hangs costs its step.
 """
@@ -66,12 +66,12 @@ STEPS = (
     Step("device", 5, "what the device is, and what it can do"),
     Step("models", 30, "logits and gradients of all models against host cores"),
     Step("seeds", 45, "the same plan twice; a seed alone and among others; the speed of each"),
-    Step("peers 4x64", 30, "the same training by others, in turns"),
+    Step("peers 4x64", 30, "the same training in PyTorch and plain JAX, interleaved"),
     Step("cells", 45, "the study's cells in bfloat16"),
     Step("plain", 45, "without the library's kernels"),
     Step("float32", 45, "the study's cells in float32"),
     Step("widths", 45, "fewer and more seeds at once"),
-    Step("peers 4x256", 75, "the same training by others, in turns"),
+    Step("peers 4x256", 75, "the same training in PyTorch and plain JAX, interleaved"),
 )
 
 

@@ -1,6 +1,6 @@
 """Trains as many seeds of a cell of the paper as there is time for, on a machine available for a few minutes.
 
-Needs no Polars: each chunk becomes one file of arrays, ``CELL-seeds-A-B.npz``, written anew at every
+Needs no Polars: each chunk becomes one file of arrays, ``CELL-seeds-A-B.npz``, rewritten at every
 evaluation under ``.partial.npz`` until it is finished. ``paper_results`` makes result parts of finished ones.
 """
 
