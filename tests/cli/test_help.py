@@ -185,7 +185,6 @@ def test_starts_beside_files_of_the_same_names_and_without_the_folder_of_the_scr
 @pytest.mark.slow
 def test_is_a_program_of_its_own_where_it_is_installed(tmp_path):
     """Away from the clone: what needs no studies works, and `list` says where they are."""
-    pytest.importorskip("setuptools")
     venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
     site = next((tmp_path / "venv").glob("lib/python*/site-packages"))
     others = [path for path in sys.path if path.endswith("-packages")]
