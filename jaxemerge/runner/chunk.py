@@ -118,9 +118,19 @@ def run_chunk(chunk: Chunk, store: Store, options: RunOptions = DEFAULT) -> Iter
         if progress.step:
             run.save_checkpoint(snapshot)
         options.raise_if_stopping()
-    for part in chunk.parts:
-        run.store_results(part, params)
+    results = [run.results(part, params) for part in chunk.parts]
+    for part, found in zip(chunk.parts, results, strict=True):
+        run.store_results(part, found)
     options.raise_if_stopping()
+
+
+@dataclass(frozen=True)
+class _Results:
+    """What a cell's seeds of a chunk came to, ready to be written."""
+
+    rows: pl.DataFrame
+    tables: Mapping[str, pl.DataFrame]
+    weights: Mapping[str, np.ndarray] | None
 
 
 @dataclass
@@ -173,8 +183,12 @@ class _Run:
             record = {"cell": part.cell, **self.record(part)}
             self._checkpoints[part.cell].save(part.own(resumed), part.seeds, seen, record)
 
-    def store_results(self, part: Part, params: Params | None) -> None:
-        """Writes what a cell's seeds came to, and removes their checkpoints."""
+    def results(self, part: Part, params: Params | None) -> _Results:
+        """What a cell's seeds came to.
+
+        All cells' results are made before any is written: where memory runs out here, the whole chunk is
+        trained again in smaller ones, and a cell that had been written would be trained twice.
+        """
         experiment, columns = part.experiment, part.job.columns
         seen = [part.own(evaluation) for evaluation in self.evaluations]
         own = None if params is None else part.own(params)
@@ -182,7 +196,12 @@ class _Run:
         rows = results_table(experiment, part.seeds, seen, columns)
         rows = with_pass_rates(rows, tables.get(PASSES), columns)
         weights = named(own) if own is not None and self.options.save_weights else None
-        self.store.write(part.cell, part.seeds, rows, self.record(part), tables, weights)
+        return _Results(rows, tables, weights)
+
+    def store_results(self, part: Part, found: _Results) -> None:
+        """Writes what a cell's seeds came to, and removes their checkpoints."""
+        record = self.record(part)
+        self.store.write(part.cell, part.seeds, found.rows, record, found.tables, found.weights)
         self.store.clear(part.cell)
 
     def tables(self, part: Part, params: Params, last: Evaluation) -> dict[str, pl.DataFrame]:

@@ -1,11 +1,13 @@
 """Cells that ride along in one program: each seed gets what it would have got alone."""
 
 import dataclasses
+import io
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 
 import chunks
 from jaxemerge import paired
@@ -13,11 +15,14 @@ from jaxemerge.analysis import rescore
 from jaxemerge.devices import compiled
 from jaxemerge.evaluation import scores, sheet
 from jaxemerge.evaluation.metrics import ANSWER_NLL
+from jaxemerge.runner import chunk as chunk_module
 from jaxemerge.runner.chunk import RunOptions, run_chunk
 from jaxemerge.runner.groups import grouped
 from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.opening import create_store
+from jaxemerge.runner.progress import Display
 from jaxemerge.runner.signals import StoppedError
+from jaxemerge.runner.study import train_jobs
 from jaxemerge.runner.sweep import override
 from jaxemerge.runner.weights import unnamed
 from jaxemerge.training import init_shapes
@@ -159,6 +164,30 @@ def test_items_and_weights_are_kept_of_each_cell(grid, tmp_path):
             mine = {"cell": cell.cell, "init_seed": init, "data_seed": data}
             own = rows.filter(**mine).sort("length")["value"]
             np.testing.assert_allclose(score(unnamed(arrays, shapes)) / items.answers, own, rtol=1e-4)
+
+
+def test_memory_that_runs_out_with_the_results_of_a_later_cell_trains_no_seed_twice(
+    grid, alone, tmp_path, monkeypatch
+):
+    """The items of the second cell fail once: nothing of the first may have been written by then."""
+    true, calls = chunk_module.items_table, []
+
+    def failing(*arguments):
+        calls.append(arguments[1])
+        if len(calls) == 2:
+            raise MemoryError
+        return true(*arguments)
+
+    monkeypatch.setattr(chunk_module, "items_table", failing)
+    store = create_store(tmp_path, "grid", grid)
+    todo = jobs(grid, store, chunk=4)
+    console = Console(file=io.StringIO(), width=200)
+    with Display(console, grouped(todo), 0.2) as display:
+        train_jobs(todo, store, display, RunOptions(save_items=True))
+    assert "Out of memory: continuing with 2 seeds at once." in console.file.getvalue()
+    rows = store.results().sort(KEY)
+    assert rows.select(alone.columns).equals(alone)
+    assert store.items().n_unique(["cell", "init_seed", "length", "item"]) == store.items().height
 
 
 @pytest.mark.parametrize(("chunk", "cells"), [(2, [1, 1, 1, 1, 1]), (4, [2, 2, 1]), (6, [3, 2])])
