@@ -12,7 +12,7 @@ from jaxemerge.analysis import main_metric, read_results
 from jaxemerge.cli.options import COLUMNS
 from jaxemerge.cli.parser import suggestion
 from jaxemerge.cli.scores import print_diverged, print_scores
-from jaxemerge.cli.studies import Front
+from jaxemerge.cli.studies import SUCCESS, Front
 from jaxemerge.cli.terminal import say
 from jaxemerge.report import write_report
 
@@ -23,6 +23,8 @@ def run(options: argparse.Namespace, front: Front, console: Console) -> int:
     Raises:
         ValueError: there is no such file, column or metric.
     """
+    if (options.folder / "study.json").is_file():
+        raise ValueError(f"{options.folder} is a results folder: {front.name} report {options.folder} reads it")
     results = read_results(options.folder, _columns(options))
     metrics = results["metric"].unique(maintain_order=True).to_list()
     if options.score is not None and options.score not in metrics:
@@ -31,7 +33,7 @@ def run(options: argparse.Namespace, front: Front, console: Console) -> int:
     metric = options.score or main_metric(results)
     folder = options.out or Path("results") / options.folder.stem
     said = ", ".join(f"{meaning} is {column}" for meaning, column in _columns(options).items())
-    threshold = front.threshold(options.threshold)
+    threshold = SUCCESS if options.threshold is None else options.threshold
     path = write_report(
         results,
         folder,

@@ -14,7 +14,9 @@ from jaxemerge.cli.parser import suggestion
 from jaxemerge.cli.studies import Front
 from jaxemerge.devices import cache_folder, keep_compiled, use_host_cores
 from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.processes import Processes
+from jaxemerge.runner.store import Store
 from jaxemerge.runner.sweep import distinct, override, parse
 from jaxemerge.training import Seed, crossed, paired
 
@@ -112,6 +114,15 @@ def study_name(options: argparse.Namespace) -> str:
 def results_folder(options: argparse.Namespace) -> Path:
     """Where the study is kept."""
     return options.out or Path("results") / (study_name(options) + ("_quick" if options.quick else ""))
+
+
+def created_store(
+    options: argparse.Namespace, front: Front, folder: Path, cells: Sequence[Experiment]
+) -> Store:
+    """The study's folder, opened or created; it records what counts as a success."""
+    name = study_name(options)
+    own = front.threshold(name)
+    return create_store(folder, name, cells, threshold=options.threshold, default_threshold=own)
 
 
 def parse_seeds(text: str) -> tuple[Seed, ...]:

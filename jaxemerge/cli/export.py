@@ -25,7 +25,7 @@ def run(options: argparse.Namespace, front: Front, console: Console) -> int:
         raise ValueError("export: name a folder to write to, with --out")
     names = selected_names(list(store.cells), options.cells)
     asked = set(parse_seeds(options.seeds)) if options.seeds is not None else None
-    results, written, threshold = store.results(), 0, front.threshold(options.threshold, store.study)
+    results, written, threshold = store.results(), 0, front.success(options.threshold, store)
     for name in names:
         kept = [seed for seed in store.saved_weights(name) if asked is None or seed in asked]
         if not kept:

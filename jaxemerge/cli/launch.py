@@ -10,14 +10,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jaxemerge.cli.cells import chosen_cells, results_folder, selected, study_name
+from jaxemerge.cli.cells import chosen_cells, created_store, results_folder, selected, study_name
 from jaxemerge.cli.options import add_jobs
 from jaxemerge.cli.parser import Parser
 from jaxemerge.cli.status import print_status
 from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import say
 from jaxemerge.runner.launch import Resources, require, submit
-from jaxemerge.runner.opening import create_store, overwrite
+from jaxemerge.runner.opening import overwrite
 
 WAIT = 150  # seconds that a job waits for the lock of a killed one, until that is taken for dead
 
@@ -30,7 +30,7 @@ def launch(options: argparse.Namespace, front: Front, console: Console) -> int:
     require(options.launch)
     if options.overwrite:
         overwrite(folder)
-    store = create_store(folder, study_name(options), cells)
+    store = created_store(options, front, folder, cells)
     for line in (*store.notes, *store.mend()):
         say(console, line)
     left = [cell.cell for cell in wanted if not store.finished(cell.cell).issuperset(cell.seeds)]

@@ -41,8 +41,8 @@ def write(store: Store, options: argparse.Namespace, front: Front, console: Cons
     if results.is_empty():
         raise StoreError(f"{store.folder} holds no finished seeds yet: nothing to report")
     records, passes = store.records(), store.passes()
-    threshold = front.threshold(options.threshold, store.study)
-    if options.threshold is None and not front.studies:  # an installed program, away from its studies
+    threshold = front.success(options.threshold, store)
+    if options.threshold is store.threshold is None and not front.studies:
         say(
             console,
             f"No studies here: success is an exact match of {threshold:g}, unless --threshold says else.",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jaxemerge.cli.cells import Asked, asked, study_name
+from jaxemerge.cli.cells import Asked, asked, created_store, study_name
 from jaxemerge.cli.launch import launch
 from jaxemerge.cli.report import write
 from jaxemerge.cli.studies import Front
@@ -21,7 +21,7 @@ from jaxemerge.runner.chunk import Follow, RunOptions
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.groups import grouped
 from jaxemerge.runner.jobs import Job, jobs
-from jaxemerge.runner.opening import create_store, open_store, overwrite
+from jaxemerge.runner.opening import open_store, overwrite
 from jaxemerge.runner.processes import Processes, join
 from jaxemerge.runner.progress import Display
 from jaxemerge.runner.quantities import quantity
@@ -49,9 +49,9 @@ class Session:
         """Prints a line."""
         say(self.console, text)
 
-    def threshold(self, study: str) -> float:
+    def threshold(self, store: Store) -> float:
         """The score that counts as a success."""
-        return self.front.threshold(self.options.threshold, study)
+        return self.front.success(self.options.threshold, store)
 
 
 def run(options: argparse.Namespace, front: Front, console: Console) -> int:
@@ -114,7 +114,7 @@ def created(study: Asked, session: Session) -> Store:
         return seen_by_all(study.folder)
     if session.options.overwrite:
         overwrite(study.folder)
-    store = create_store(study.folder, study_name(session.options), study.whole)
+    store = created_store(session.options, session.front, study.folder, study.whole)
     for line in (*store.notes, *store.mend()):
         session.say(line)
     session.processes.opened()
@@ -145,7 +145,7 @@ def shown(todo: Sequence[Job], store: Store, session: Session) -> Iterator[Displ
         if job.note:
             session.say(f"{label}{job.note}")
     try:
-        with Display(session.console, grouped(todo), session.threshold(store.study), label=label) as display:
+        with Display(session.console, grouped(todo), session.threshold(store), label=label) as display:
             yield display
     except (StoppedError, KeyboardInterrupt):
         session.say(f"{label}{kept(todo, store)}")
@@ -187,7 +187,7 @@ def run_options(session: Session, store: Store, display: Display) -> RunOptions:
 
 def followed(store: Store, session: Session, line: Callable[[str], None]) -> Follow:
     """What takes the progress of chunks besides the display: a file of numbers, and trackers."""
-    threshold = session.threshold(store.study)
+    threshold = session.threshold(store)
     makers = [tracker(name, store.folder, store.study) for name in dict.fromkeys(session.options.track)]
 
     def follow(experiment: Experiment, seeds: Sequence[Seed]) -> ChunkMetrics:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxemerge.cli.parser import suggestion
+from jaxemerge.runner.records import Records
 
 SUCCESS = 0.2  # exact match that counts as a success, where neither study nor command line says
 ELSEWHERE = (
@@ -120,8 +121,16 @@ class Front:
             return self.studies.header(name).partition("\n")[0]
         return (self.studies[name].__doc__ or "").partition("\n")[0]
 
-    def threshold(self, given: float | None, study: str = "") -> float:
-        """The score that counts as a success: as given, or as the study of that name has it."""
-        if given is not None:
-            return given
+    def threshold(self, study: str) -> float:
+        """The score that counts as a success in the study of that name, if it is one of these."""
         return getattr(self.studies[study], "THRESHOLD", SUCCESS) if study in self.studies else SUCCESS
+
+    def success(self, given: float | None, store: Records) -> float:
+        """The score that counts as a success in a results folder.
+
+        Args:
+            given: on the command line.
+            store: the folder, which records what it was trained with.
+        """
+        known = given if given is not None else store.threshold
+        return self.threshold(store.study) if known is None else known

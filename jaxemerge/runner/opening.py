@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from jaxemerge.files import DamagedError, make_folder, remove_partial, set_aside, write_sealed
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.lock import locked, waiting
-from jaxemerge.runner.records import FORMAT, StoreError, described, open_records
+from jaxemerge.runner.records import FORMAT, Records, StoreError, described, open_records
 from jaxemerge.runner.store import Store
-from jaxemerge.training import Seed
 
 
 def open_store(folder: Path) -> Store:
@@ -23,14 +23,28 @@ def open_store(folder: Path) -> Store:
         StoreError: there is none.
     """
     found = open_records(folder)
-    return Store(found.folder, found.study, found.cells, found.notes, found.asked)
+    return Store(found.folder, found.study, found.cells, found.notes, found.asked, found.threshold)
 
 
-def create_store(folder: Path, study: str, experiments: Sequence[Experiment]) -> Store:
+def create_store(
+    folder: Path,
+    study: str,
+    experiments: Sequence[Experiment],
+    *,
+    threshold: float | None = None,
+    default_threshold: float | None = None,
+) -> Store:
     """Opens or creates the results folder of a study.
 
     A folder that holds some of the cells, or all and more, is continued. Several processes may do so at once,
     each with its own cells.
+
+    Args:
+        folder: made if it is not there.
+        study: its name.
+        experiments: its cells, with the seeds that are asked for.
+        threshold: the score that counts as a success in reports; None leaves what the folder says.
+        default_threshold: the same, where neither is known.
 
     Raises:
         StoreError: the folder holds another experiment or other files, or cannot be written.
@@ -42,10 +56,13 @@ def create_store(folder: Path, study: str, experiments: Sequence[Experiment]) ->
         make_folder(folder)
         with waiting(folder / ".lock"):
             remove_partial(folder)
-            kept, before, notes = _kept(folder, asked)
+            found = _found(folder, asked)
+            before = found.asked
             seeds = {cell.cell: (*before.get(cell.cell, ()), *cell.seeds) for cell in experiments}
             seeds = {cell: tuple(sorted(set(of))) for cell, of in {**before, **seeds}.items()}
-            store = Store(folder, study, {**kept, **asked}, notes, seeds)
+            known = (threshold, found.threshold, default_threshold)
+            success = next((share for share in known if share is not None), None)
+            store = Store(folder, study, {**found.cells, **asked}, found.notes, seeds, success)
             write_sealed(folder / "study.json", _description(store))
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror or error}") from error
@@ -57,28 +74,29 @@ def _description(store: Store) -> dict[str, Any]:
     seeds = {
         cell: " ".join(str(i) if i == d else f"{i}/{d}" for i, d in of) for cell, of in store.asked.items()
     }
-    return {"format": FORMAT, "study": store.study, "cells": store.cells, "seeds": seeds}
+    more = {} if store.threshold is None else {"threshold": store.threshold}
+    return {"format": FORMAT, "study": store.study, "cells": store.cells, "seeds": seeds, **more}
 
 
-def _kept(
-    folder: Path, asked: Mapping[str, Any]
-) -> tuple[Mapping[str, dict[str, Any]], Mapping[str, tuple[Seed, ...]], tuple[str, ...]]:
-    """Cells of the folder and their seeds; none, with a note, where the description is missing or damaged.
+def _found(folder: Path, asked: Mapping[str, Any]) -> Records:
+    """What the folder records; no cells, with a note, where the description is missing or damaged.
 
     A damaged description is renamed.
     """
+    nothing = Records(folder, "", {})
     if not (folder / "study.json").is_file():
         _check_left(folder, asked)
         lost = (folder / "cells").is_dir()
-        return {}, {}, (f"{folder / 'study.json'} is missing; it is written again.",) if lost else ()
+        note = f"{folder / 'study.json'} is missing; it is written again."
+        return replace(nothing, notes=(note,)) if lost else nothing
     try:
         found = described(folder)
     except DamagedError as error:
         _check_left(folder, asked)
         aside = set_aside(folder / "study.json")
-        return {}, {}, (f"{error}; it is kept as {aside.name} and written again.",)
+        return replace(nothing, notes=(f"{error}; it is kept as {aside.name} and written again.",))
     _check_same(folder, found.cells, asked)
-    return found.cells, found.asked, ()
+    return found
 
 
 def _check_left(folder: Path, asked: Mapping[str, Any]) -> None:

@@ -39,6 +39,8 @@ class Records:
         cells: what each cell is, by id.
         asked: the seeds of each cell that commands have asked for so far.
         notes: lines for people about how the folder was opened.
+        threshold: the score that counts as a success, as the study was trained; None where the folder does
+            not say.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class Records:
     cells: Mapping[str, dict[str, Any]]
     notes: tuple[str, ...] = ()
     asked: Mapping[str, tuple[Seed, ...]] = field(default_factory=dict)
+    threshold: float | None = None
 
     def finished(self, cell: str) -> set[Seed]:
         """Seeds of a cell that have results."""
@@ -139,7 +142,8 @@ def described(folder: Path) -> Records:
     for cell in fields["cells"]:
         if not _CELL.fullmatch(cell):
             raise StoreError(f"{folder}: study.json names a cell {cell!r}, which is no name of a folder")
-    return Records(folder, fields["study"], fields["cells"], asked=_read_seeds(fields.get("seeds", {})))
+    asked, threshold = _read_seeds(fields.get("seeds", {})), fields.get("threshold")
+    return Records(folder, fields["study"], fields["cells"], asked=asked, threshold=threshold)
 
 
 def _read_seeds(texts: Mapping[str, str]) -> dict[str, tuple[Seed, ...]]:

@@ -51,6 +51,15 @@ def test_report_and_summary_of_shares(runs, capsys):
     assert "value is acc, scale is size, seed is run, trials is 20" in page
 
 
+def test_a_results_folder_is_not_a_file_of_results(runs, capsys):
+    (runs / "kept").mkdir()
+    (runs / "kept" / "study.json").write_text("{}")
+    with pytest.raises(SystemExit) as stopped:
+        run.main(["analyze", "kept"])
+    assert stopped.value.code == 2
+    assert "kept is a results folder" in capsys.readouterr().err
+
+
 def test_report_and_summary_of_a_loss(runs, capsys):
     arguments = ["analyze", "mine.csv", "--scale", "size", "--seed", "run", "--value", "acc,loss"]
     assert run.main([*arguments, "--score", "loss"]) == 0

@@ -15,7 +15,7 @@ from jax.errors import JaxRuntimeError
 from rich.console import Console
 
 import run
-from jaxemerge import crossed, paired
+from jaxemerge import cli, crossed, paired
 from jaxemerge.analysis import rescore
 from jaxemerge.cli.cells import parse_seeds
 from jaxemerge.devices import DeviceError
@@ -255,7 +255,8 @@ def test_items_and_passes_are_kept_through_the_command_line(capsys, tmp_path):
 def folder(tmp_path_factory):
     """A small study with three seeds, run as a program."""
     out = tmp_path_factory.mktemp("study") / "results"
-    first = program("--seeds", "3", *TINY, "--out", out)
+    first = program("--seeds", "3", *TINY, "--threshold", "0.3", "--out", out)
+    assert "P(>= 0.3)" in first.stdout
     assert first.returncode == 0, first.stderr
     assert "Training 3 seeds in 1 cells" in first.stdout
     assert "step 6/6" in first.stdout
@@ -291,7 +292,13 @@ def test_a_run_leaves_report_record_and_status(folder, capsys):
     assert run.main(["status", str(folder)]) == 0
     assert "count-depth1-width64" in capsys.readouterr().out
     assert run.main(["report", str(folder)]) == 0
-    assert f"Report: {folder / 'report.html'}\n" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert f"Report: {folder / 'report.html'}\n" in output
+    assert "P(>= 0.3)" in output  # as it was trained
+    assert cli.main(["report", str(folder)]) == 0  # the installed program, which has no studies
+    output = capsys.readouterr().out
+    assert "P(>= 0.3)" in output
+    assert "No studies here" not in output
 
 
 @pytest.mark.slow

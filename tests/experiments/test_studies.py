@@ -17,6 +17,7 @@ from jaxemerge.cli.studies import Front
 from jaxemerge.devices import Layout
 from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.provenance import provenance
+from jaxemerge.runner.records import Records
 from jaxemerge.runner.scores import measured, scorer
 from jaxemerge.runner.tables import cell_columns
 from jaxemerge.schema import SCHEMA
@@ -251,10 +252,16 @@ def test_hints_and_depth_are_told_apart():
 
 
 def test_a_study_says_what_success_is():
-    front = Front(STUDIES)
-    assert front.threshold(0.7, "parity_width") == 0.7
-    assert front.threshold(None, "parity_width") == 0.9
-    assert front.threshold(None, "count_quick") == front.threshold(None, "someone_elses") == 0.2
+    """The command line comes first, then the folder, then the study; folders of old say nothing."""
+    front, folder = Front(STUDIES), Path("out")
+    assert front.threshold("parity_width") == 0.9
+    assert front.threshold("count_quick") == front.threshold("someone_elses") == 0.2
+    parity = Records(folder, "parity_width", {})
+    assert front.success(None, parity) == 0.9
+    assert Front().success(None, parity) == 0.2
+    recorded = Records(folder, "parity_width", {}, threshold=0.5)
+    assert front.success(None, recorded) == Front().success(None, recorded) == 0.5
+    assert front.success(0.7, parity) == front.success(0.7, recorded) == 0.7
 
 
 def test_numbers_are_written_with_three_digits():

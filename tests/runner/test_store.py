@@ -75,6 +75,20 @@ def test_more_cells_or_fewer_go_on_in_the_same_folder(tmp_path, tiny):
     assert list(open_store(tmp_path).cells) == [tiny.cell, other.cell]
 
 
+def test_the_folder_records_what_counts_as_a_success(tmp_path, tiny):
+    """As the command line says, else as before, else as the study has it; folders of old say nothing."""
+
+    def recorded(**shares):
+        create_store(tmp_path, "tiny", [tiny], **shares)
+        return open_store(tmp_path).threshold
+
+    assert recorded() is None
+    assert "threshold" not in json.loads((tmp_path / "study.json").read_text())
+    assert recorded(default_threshold=0.9) == 0.9
+    assert recorded(default_threshold=0.2) == recorded() == 0.9
+    assert recorded(threshold=0.5, default_threshold=0.2) == recorded(default_threshold=0.2) == 0.5
+
+
 def test_another_experiment_is_refused_and_the_folder_left_alone(tmp_path, tiny):
     create_store(tmp_path, "tiny", [tiny])
     before = (tmp_path / "study.json").read_bytes()
