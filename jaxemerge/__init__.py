@@ -35,11 +35,11 @@ out), `tasks`, `models`, `training`, `evaluation`, `runner`, `exports`. `analysi
 and training, need only JAX, Flax and Optax.
 """
 
+from importlib import import_module as _import_module
 from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING as _TYPE_CHECKING
-
-from .lazy import imported_when_used as _imported_when_used
+from typing import Any as _Any
 
 if _TYPE_CHECKING:
     from .devices import self_test as self_test
@@ -80,9 +80,8 @@ if _TYPE_CHECKING:
     from .training import pair as pair
     from .training import paired as paired
 
+# Names are imported when they are first used, so that importing the package is quick.
 _HOMES = {
-    "types": "",
-    "stats": "",
     "devices": "self_test use_host_cores",
     "evaluation": "PassUntil",
     "exports": "Trained export load",
@@ -95,7 +94,22 @@ _HOMES = {
     ),
     "training": "AdamW Objective check_objective crossed pair paired",
 }
-__getattr__, __dir__ = _imported_when_used(__name__, _HOMES)
+_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+_PARTS = {"types", "stats", *(module.partition(".")[0] for module in _HOMES)}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _HOME:
+        return getattr(_import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in _PARTS:
+        return _import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*_HOME, *_PARTS, *globals()})
+
 
 try:
     __version__ = _version("jaxemerge")

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import FunctionType, GenericAlias, ModuleType
 from typing import Any
 
+import numpy as np
+import polars
 import pytest
 
 import jaxemerge
@@ -85,7 +87,7 @@ def faults_of_function(function: Any, name: str, inherited: bool = False) -> Ite
 def faults_of_errors(text: str, name: str) -> Iterator[str]:
     for error in section(text, "Raises") or ():
         kind = getattr(builtins, error, None) or getattr(jaxemerge.devices, error, None)
-        if not (inspect.isclass(kind) and issubclass(kind, Exception)):
+        if not (inspect.isclass(kind) and issubclass(kind, BaseException)):
             yield f"{name}: Raises {error}, which is no exception"
 
 
@@ -283,3 +285,26 @@ def test_faults_are_seen() -> None:
         ast.parse("def f():\n    'Does.'\n    raise ValueError(1)\ndef _g():\n    raise KeyError(1)")
     )
     assert (name, text) == ("f f", "Does.")
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_types_of_public_names_can_be_looked_up(name: str) -> None:
+    """Of records and functions, where jaxtyping is not installed, too: ``types`` stands for it when run."""
+    for each in public(package(name)):
+        value = getattr(package(name), each)
+        if isinstance(value, (type, FunctionType)):
+            optional = {"pl": polars}  # not imported by what trains
+            hints = typing.get_type_hints(value, localns=optional, include_extras=True)
+            assert "jaxtyping" not in {getattr(hint, "__module__", "") for hint in hints.values()}
+
+
+def test_a_type_says_its_shape() -> None:
+    hints = typing.get_type_hints(jaxemerge.EvaluationSet, include_extras=True)
+    assert hints["tokens"] == typing.Annotated[np.ndarray, "Int E L"]
+
+
+def test_star_import_takes_every_public_name() -> None:
+    taken: dict[str, Any] = {}
+    exec("from jaxemerge import *", taken)
+    assert set(taken) - {"__builtins__"} == set(public(jaxemerge))
+    assert taken["train"] is jaxemerge.train

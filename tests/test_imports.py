@@ -20,7 +20,6 @@ BELOW: dict[str, set[str]] = {
     "types": set(),
     "devices": set(),
     "code": set(),
-    "lazy": set(),
     "files": set(),
     "schema": set(),
     "stats": set(),
@@ -58,7 +57,6 @@ PUBLIC = {
     "evaluation",
     "runner",
     "exports",
-    "lazy",
 }  # what `import jaxemerge` may load
 
 
@@ -117,7 +115,6 @@ def test_imports_point_down() -> None:
         ("charts/theme.py", "from ..report import write"),
         ("runner/study.py", "from jaxemerge.cli.terminal import say"),
         ("cli/plan.py", "from jaxemerge.stats import fit_mixture"),
-        ("lazy.py", "from .devices import self_test"),
         ("__init__.py", "from .charts import violins"),
         ("__init__.py", "from . import report"),
     ],

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace, front: Front, console: Console) -> int:
         ValueError: there is no such file, column or metric.
     """
     if (options.folder / "study.json").is_file():
-        raise ValueError(f"{options.folder} is a results folder: {front.name} report {options.folder} reads it")
+        raise ValueError(f"{options.folder} is a results folder: use {front.name} report {options.folder}")
     results = read_results(options.folder, _columns(options))
     metrics = results["metric"].unique(maintain_order=True).to_list()
     if options.score is not None and options.score not in metrics:

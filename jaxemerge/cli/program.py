@@ -31,12 +31,15 @@ def main(
     studies: Mapping[str, Any] | None = None,
     file: str | None = None,
 ) -> int:
-    """Runs one command and returns the exit code.
+    """Runs one command and returns the exit code; help and wrong usage end the program.
 
     Args:
         arguments: the words of the command line; None takes those of this process.
         studies: by name, see ``Front``.
         file: the program that calls this, if it is not the package itself.
+
+    Raises:
+        SystemExit: with code 0 after help, with code 2 after one line that says what is wrong with the words.
     """
     front = Front(studies or {}, file)
     words = sys.argv[1:] if arguments is None else list(arguments)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +18,10 @@ import numpy as np
 from jaxemerge.devices import Layout, over_seeds
 from jaxemerge.evaluation.prompts import Prompts
 from jaxemerge.evaluation.sampling import GREEDY, Sampling, pick
+from jaxemerge.models import Model
 from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.tasks import Task
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Int, UInt32
-
-    from jaxemerge.models import Model
-    from jaxemerge.types import Key, Params
+from jaxemerge.types import Array, Bool, Float, Int, Key, Params, UInt32
 
 CacheType = Literal["float32", "bfloat16"]
 _FIRST_STAGE = 16  # positions the cache has room for at first; doubled when they are full

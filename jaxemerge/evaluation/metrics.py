@@ -14,15 +14,14 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Int
+from jaxemerge.types import Array, Bool, Float, Int
 
 INFINITY = math.inf
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from jaxemerge.devices import Layout
 from jaxemerge.evaluation.generate import (
     CacheType,
     Manner,
@@ -29,14 +30,9 @@ from jaxemerge.evaluation.generate import (
 from jaxemerge.evaluation.prompts import Prompts, prompts
 from jaxemerge.evaluation.sampling import Sampling
 from jaxemerge.evaluation.score import Evaluated, evaluate
+from jaxemerge.models import Model
 from jaxemerge.tasks import EvaluationSet, Task
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
-
-    from jaxemerge.devices import Layout
-    from jaxemerge.models import Model
-    from jaxemerge.types import Key, Params
+from jaxemerge.types import Bool, Float, Int, Key, Params
 
 _GROWTH = 4  # a batch is this many times the one before
 

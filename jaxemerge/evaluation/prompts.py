@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxemerge.tasks import EvaluationSet
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Int
+from jaxemerge.types import Bool, Int
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,15 +20,11 @@ from jaxemerge.devices import Layout, over_seeds
 from jaxemerge.evaluation.generate import default_layout, generate, placed_params
 from jaxemerge.evaluation.metrics import Items, edit_distance
 from jaxemerge.evaluation.prompts import Prompts, prompts, stacked
+from jaxemerge.models import Model
 from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.models.likelihood import negative_log_likelihood, shift
 from jaxemerge.tasks import EvaluationSet, Task
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Int
-
-    from jaxemerge.models import Model
-    from jaxemerge.types import Params
+from jaxemerge.types import Array, Bool, Float, Int, Params
 
 _Scores = TypeVar("_Scores")
 

@@ -19,13 +19,12 @@ import numpy as np
 from jaxemerge.exports.trained import CONFIG, FORMAT, Trained
 from jaxemerge.files import digest, make_folder, write_bytes, write_sealed
 from jaxemerge.runner.provenance import provenance
+from jaxemerge.runner.train import Population
 from jaxemerge.runner.weights import named, write_weights
+from jaxemerge.training import Seed
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from jaxemerge.runner.train import Population
-    from jaxemerge.training import Seed
 
 Member = tuple["Seed", Mapping[str, np.ndarray]]  # and its weights by name
 

@@ -7,22 +7,19 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
-from jaxemerge.evaluation import evaluate, generate, prompts
+from jaxemerge.evaluation import Evaluated, Prompts, Written, evaluate, generate, prompts
 from jaxemerge.files import DamagedError, check_digest, read_sealed
 from jaxemerge.models import flax_model, is_flax_module
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.weights import read_weights, unnamed
 from jaxemerge.tasks import BUILT_IN
 from jaxemerge.training import init_shapes
-
-if TYPE_CHECKING:
-    from jaxemerge.evaluation import Evaluated, Prompts, Written
-    from jaxemerge.types import Params
+from jaxemerge.types import Params
 
 CONFIG = "config.json"
 FORMAT = 1

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
 from jaxemerge.models import cost
 from jaxemerge.models.likelihood import negative_log_likelihood
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
-
-    from jaxemerge.types import Key, Params
+from jaxemerge.types import Array, Float, Int, Key, Params
 
 
 @runtime_checkable

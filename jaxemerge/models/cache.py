@@ -6,15 +6,13 @@ the forward pass over whole texts, and the logits agree with its to rounding.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float
-
-    from jaxemerge.models.architecture import Architecture
+from jaxemerge.models.architecture import Architecture
+from jaxemerge.types import Array, Float
 
 
 class Cache(NamedTuple):

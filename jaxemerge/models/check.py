@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,7 @@ from jaxemerge.code import is_plain, told
 from jaxemerge.devices import compiled
 from jaxemerge.models.base import Model, plain_fields
 from jaxemerge.models.modules import construction
-
-if TYPE_CHECKING:
-    from jaxemerge.types import Key
+from jaxemerge.types import Key
 
 _ROWS = 2
 _LONGEST = 64  # positions that are tried

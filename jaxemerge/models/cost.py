@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-if TYPE_CHECKING:
-    from jaxemerge.types import Params
+from jaxemerge.types import Params
 
 
 def size(shapes: Params) -> int:

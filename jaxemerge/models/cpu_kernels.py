@@ -6,14 +6,13 @@ on two cores of an AMD EPYC with AVX2, jaxlib 0.10.2; the shapes are those of a 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float
+from jaxemerge.types import Array, Float
 
 # Rows this long and longer are transposed themselves rather than the other operand; see ``_weight_gradient``.
 _LONG_ROWS = 512

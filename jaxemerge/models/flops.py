@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from jaxemerge.models.architecture import Architecture
+from jaxemerge.models.architecture import Architecture
 
 
 def block_parameters(spec: Architecture) -> int:

@@ -10,15 +10,12 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 from jaxemerge.devices import platform
+from jaxemerge.models.architecture import Architecture
 from jaxemerge.models.kernel_check import attention_works, blocks_work
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jaxemerge.models.architecture import Architecture
 
 Kernel = Literal["cudnn", "fused"]
 Code = tuple[str, frozenset[str]]  # a platform, and the kernels that may be used there

@@ -6,7 +6,7 @@ Activations of a whole batch are [P, D] with P = B * L; only attention sees exam
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,9 @@ from flax import nnx
 
 from jaxemerge.devices import on_cpu, platform
 from jaxemerge.models import cpu_kernels
+from jaxemerge.models.architecture import Architecture
 from jaxemerge.models.implementation import implementation
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
-
-    from jaxemerge.models.architecture import Architecture
+from jaxemerge.types import Array, Float, Int
 
 
 @jax.custom_vjp

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import jax
 import jax.numpy as jnp
 
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
+from jaxemerge.types import Array, Float, Int
 
 
 def shift(x_BL: Array) -> Array:

@@ -7,18 +7,14 @@ import functools
 import inspect
 import typing
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
 from jaxemerge.models.base import Model, plain_fields
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
-
-    from jaxemerge.types import Key, Params
+from jaxemerge.types import Array, Float, Int, Key, Params
 
 _GIVEN = ("vocabulary", "rngs", "parent", "name")  # by the library, or by Flax
 _SEGMENTS = "segments"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 from flax import nnx
@@ -21,11 +21,7 @@ from jaxemerge.models.cache import Cache, cache_bytes
 from jaxemerge.models.implementation import allowed_kernels, implementation
 from jaxemerge.models.layers import Block, Norm, embedding, project
 from jaxemerge.models.likelihood import negative_log_likelihood
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
-
-    from jaxemerge.types import Key, Params
+from jaxemerge.types import Array, Float, Int, Key, Params
 
 
 @dataclass(frozen=True)

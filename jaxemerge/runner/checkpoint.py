@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -35,10 +35,7 @@ from jaxemerge.files import (
 )
 from jaxemerge.runner.records import checkpoint_folders, newest_record
 from jaxemerge.runner.scores import Evaluation
-from jaxemerge.training import DispatchInfo, ResumeState, Seed, StepInfo
-
-if TYPE_CHECKING:
-    from jaxemerge.training import Program, TrainState
+from jaxemerge.training import DispatchInfo, Program, ResumeState, Seed, StepInfo, TrainState
 
 KEPT = 2
 _FILE_BYTES = 8192  # on disk of the two files of an array, in addition to its content

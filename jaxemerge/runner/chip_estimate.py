@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jaxemerge.runner.experiment import Experiment
 from jaxemerge.training import fixed_part
+from jaxemerge.training.chips import Chip
 from jaxemerge.training.compiled import CompilerMissingError, described
 from jaxemerge.training.roofline import Prediction, by_formula, kept_prediction, predicted
-
-if TYPE_CHECKING:
-    from jaxemerge.runner.experiment import Experiment
-    from jaxemerge.training.chips import Chip
 
 _MOST = 256  # seeds at once: more make a chip no faster, and a chunk is what an interruption can lose
 

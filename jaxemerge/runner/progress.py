@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -14,13 +13,10 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from jaxemerge.runner.groups import Group
 from jaxemerge.runner.quantities import duration, quantity
-from jaxemerge.runner.scores import successes
-
-if TYPE_CHECKING:
-    from jaxemerge.runner.groups import Group
-    from jaxemerge.runner.scores import Evaluation, Measured
-    from jaxemerge.runner.scores import Progress as Seen
+from jaxemerge.runner.scores import Evaluation, Measured, successes
+from jaxemerge.runner.scores import Progress as Seen
 
 _PLAIN_INTERVAL = 10.0  # seconds between two lines where output is no terminal
 

@@ -8,14 +8,12 @@ import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 
 from jaxemerge.code import version_of
-
-if TYPE_CHECKING:
-    from jaxemerge.models import Model
+from jaxemerge.models import Model
 
 _PACKAGES = ("jaxemerge", "jax", "jaxlib", "flax", "optax", "numpy", "polars")
 _SETTINGS = (

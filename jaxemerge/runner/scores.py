@@ -5,26 +5,21 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxemerge.devices import Layout, over_seeds
-from jaxemerge.evaluation import Sheet, scores, sheet
+from jaxemerge.evaluation import SetScores, Sheet, scores, sheet
 from jaxemerge.evaluation.metrics import ANSWER_NLL, EXACT_MATCH, TOKEN_ACCURACY, answer_nll, token_accuracy
+from jaxemerge.models import Model
 from jaxemerge.models.implementation import Code, code_in_use
+from jaxemerge.runner.experiment import Experiment
 from jaxemerge.tasks import Task
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
-
-    from jaxemerge.evaluation import SetScores
-    from jaxemerge.models import Model
-    from jaxemerge.runner.experiment import Experiment
-    from jaxemerge.training import Objective
-    from jaxemerge.types import Params
+from jaxemerge.training import Objective
+from jaxemerge.types import Bool, Float, Params
 
 Scores = Any  # SetScores of a task; of an objective a dict of arrays [S]: numbers, or how many items are True
 

@@ -8,20 +8,18 @@ passes_table     one row per seed and item: how many samples were drawn until en
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from jaxemerge.evaluation import Evaluated, Passed
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.scores import Evaluation, measured
 from jaxemerge.runner.sweep import flat_fields, varied_fields
 from jaxemerge.schema import SCHEMA
 from jaxemerge.training import Seed, cost_of
-
-if TYPE_CHECKING:
-    from jaxemerge.evaluation import Evaluated, Passed
 
 METRIC = "pass_rate"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -17,9 +17,12 @@ from jaxemerge.evaluation import Passed, sampled
 from jaxemerge.models import check_model
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.scores import Evaluation, Progress, Scores, joined, scorer
-from jaxemerge.tasks import check_task
+from jaxemerge.tasks import Task, check_task
 from jaxemerge.training import (
+    Members,
+    Objective,
     Plan,
+    Program,
     ResumeState,
     Seed,
     Snapshot,
@@ -30,15 +33,10 @@ from jaxemerge.training import (
     smaller_plan,
     train_population,
 )
+from jaxemerge.types import Params
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import polars as pl
-
-    from jaxemerge.tasks import Task
-    from jaxemerge.training import Members, Objective, Program
-    from jaxemerge.types import Params
 
 _LOG = logging.getLogger(__name__)
 

@@ -9,15 +9,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxemerge.files import DamagedError, write_bytes
-
-if TYPE_CHECKING:
-    from jaxemerge.types import Params
+from jaxemerge.types import Params
 
 _ABOUT, _DIGEST = "jaxemerge", "sha256"
 

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import abc
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from jaxtyping import Array, Bool, Float, Int
-
-    from jaxemerge.types import Key
+from jaxemerge.types import Array, Bool, Float, Int, Key
 
 
 class Example(NamedTuple):

@@ -10,7 +10,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,7 @@ import numpy as np
 
 from jaxemerge.code import is_plain, told
 from jaxemerge.tasks.base import EvaluationSet, Example, Task
-
-if TYPE_CHECKING:
-    from jaxemerge.types import Key
+from jaxemerge.types import Key
 
 _DRAWS = 256
 _TRACES = 3  # hidden randomness may draw the same again once

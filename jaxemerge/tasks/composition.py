@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -21,11 +20,7 @@ import numpy as np
 
 from jaxemerge.tasks.base import EvaluationSet, Example, Task, check_distinct, check_whole
 from jaxemerge.tasks.packing import Piece, different, evaluation_sets, joined
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Int
-
-    from jaxemerge.types import Key
+from jaxemerge.types import Array, Int, Key
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,13 @@ Source: Zhao, Qin, Alvarez-Melis, Kakade, Saphra, "Random Scaling of Emergent Ca
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxemerge.tasks.base import EvaluationSet, Example, Task
-
-if TYPE_CHECKING:
-    from jaxemerge.types import Key
+from jaxemerge.types import Key
 
 
 @dataclass(frozen=True)

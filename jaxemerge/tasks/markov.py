@@ -14,18 +14,13 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxemerge.tasks.base import EvaluationSet, Example, Task
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
-
-    from jaxemerge.types import Key
+from jaxemerge.types import Array, Float, Int, Key
 
 _SWEEPS = 10_000  # of the power iteration; it converges in dozens
 _TOLERANCE = 1e-13

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxemerge.tasks.base import EvaluationSet, Example, Task
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jaxtyping import Array, Bool, Int
-
-    from jaxemerge.types import Key
+from jaxemerge.types import Array, Bool, Int, Key
 
 
 @dataclass(frozen=True)

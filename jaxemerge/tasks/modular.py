@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxemerge.tasks.base import EvaluationSet, Example, Task, check_one_of, check_whole
-
-if TYPE_CHECKING:
-    from jaxtyping import Int
-
-    from jaxemerge.types import Key
+from jaxemerge.types import Int, Key
 
 OPERATIONS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "quadratic": "o"}
 

@@ -8,20 +8,15 @@ no loss. There is no padding and no document mask. All of it runs on the device.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxemerge.tasks.base import EvaluationSet, Example, Task
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from jaxtyping import Array, Float, Int
-
-    from jaxemerge.types import Key
+from jaxemerge.types import Array, Float, Int, Key
 
 
 class Batch(NamedTuple):

@@ -9,7 +9,7 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +17,7 @@ import numpy as np
 
 from jaxemerge.tasks.base import EvaluationSet, Example, Task, check_distinct, check_one_of, check_whole
 from jaxemerge.tasks.packing import Piece, different, evaluation_sets, joined
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Int
-
-    from jaxemerge.types import Key
+from jaxemerge.types import Array, Int, Key
 
 OPERATIONS = ("copy", "reverse", "sort")
 

@@ -6,20 +6,16 @@ import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
+from jaxemerge.models import Model
 from jaxemerge.models import cost as traced
 from jaxemerge.models.likelihood import negative_log_likelihood, shift
 from jaxemerge.tasks import Task, pack_batch
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
-
-    from jaxemerge.models import Model
-    from jaxemerge.types import Key, Params
+from jaxemerge.types import Array, Float, Int, Key, Params
 
 
 class Cost(NamedTuple):

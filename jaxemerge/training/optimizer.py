@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import optax
 
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
+from jaxemerge.types import Array, Float, Int
 
 
 @dataclass(frozen=True)

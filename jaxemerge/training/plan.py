@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 
 from jaxemerge.devices import DeviceError, Layout
-from jaxemerge.training.recipe import cost_of
-
-if TYPE_CHECKING:
-    from jaxemerge.training.recipe import Recipe
+from jaxemerge.training.recipe import Recipe, cost_of
 
 _MEMORY_SHARE = 0.7  # of a device's memory that a chunk may take
 # Interpreter, libraries, compiler and report, in the host's memory: a whole run of the quick study's cell.

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +17,7 @@ from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.training.recipe import Recipe, fixed_part
 from jaxemerge.training.state import Member, Members, TrainState
 from jaxemerge.training.step import StepInfo, initial_state, train_step
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float
-
+from jaxemerge.types import Array, Float
 
 LOSS_WINDOW = 50  # steps before an evaluation over which its training loss is averaged
 

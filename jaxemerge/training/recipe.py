@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import jax
 
@@ -14,9 +14,7 @@ from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.tasks import Task
 from jaxemerge.training.objective import Cost, NextToken, Objective
 from jaxemerge.training.optimizer import AdamW
-
-if TYPE_CHECKING:
-    from jaxemerge.types import Params
+from jaxemerge.types import Params
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 
@@ -18,11 +18,8 @@ from jaxemerge.devices import Layout
 from jaxemerge.files import write_json
 from jaxemerge.training.plan import Plan, fixed_plan, is_out_of_memory, memory_limit, plan_fits
 from jaxemerge.training.population import program
-from jaxemerge.training.recipe import cost_of
+from jaxemerge.training.recipe import Recipe, cost_of
 from jaxemerge.training.state import members, paired
-
-if TYPE_CHECKING:
-    from jaxemerge.training.recipe import Recipe
 
 _REPEATS = 3
 _REPEAT_SECONDS = 0.3

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, UInt32
-
-    from jaxemerge.types import Key, Params
+from jaxemerge.types import Array, Bool, Float, Key, Params, UInt32
 
 _LARGEST_SEED = 2**32 - 1
 _INIT, _DATA = 0, 1  # independent streams of random numbers from one root key
@@ -53,7 +49,7 @@ class TrainState(NamedTuple):
     """
 
     params: Params
-    optimizer: optax.OptState
+    optimizer: Any
     diverged: Bool[Array, "*S"]
 
 

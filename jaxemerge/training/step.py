@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxemerge.tasks import Task, pack_batch
+from jaxemerge.tasks import Batch, Task, pack_batch
 from jaxemerge.training.recipe import Recipe, objective_of
 from jaxemerge.training.state import Member, TrainState, data_key, init_key
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float
-
-    from jaxemerge.tasks import Batch
+from jaxemerge.types import Array, Float
 
 
 class StepInfo(NamedTuple):
