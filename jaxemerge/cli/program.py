@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from jaxemerge import __version__
 from jaxemerge.cli.options import top_help
+from jaxemerge.cli.output import lasting_output
 from jaxemerge.cli.parser import USAGE_ERROR
 from jaxemerge.cli.reading import command_of, parsed
 from jaxemerge.cli.studies import Front
@@ -22,7 +22,6 @@ from jaxemerge.runner.signals import StoppedError
 
 FAILED = 1  # exit codes
 INTERRUPTED = 130
-PIPE_CLOSED = 141
 RESUME = "Run the same command again to resume."
 
 
@@ -43,15 +42,13 @@ def main(
     """
     front = Front(studies or {}, file)
     words = sys.argv[1:] if arguments is None else list(arguments)
-    command, words = command_of(words, front)
-    try:
-        try:
-            return _ended(command, words, front)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # as in ``list | head -1``
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0 if command in ("", "list", "status") else PIPE_CLOSED  # others may not have ended their work
+    with lasting_output() as output:
+        command, words = command_of(words, front)
+        code = _ended(command, words, front)
+        output.flush()
+        if output.failed and command != "run" and code == 0:  # of others the output is what they are for
+            return _failed(FAILED, f"standard output: {output.failed}")
+        return code
 
 
 def _ended(command: str, words: Sequence[str], front: Front) -> int:
@@ -60,15 +57,13 @@ def _ended(command: str, words: Sequence[str], front: Front) -> int:
         print(f"jaxemerge {__version__}\n" if words[:1] == ["--version"] else top_help(front), end="")
         return 0
     options = argparse.Namespace(label="")  # the label is that of this process, where there are several
-    console = _Terminal(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     try:
         options = parsed(command, words, front, options)
         return importlib.import_module(f"jaxemerge.cli.{command}").run(options, front, console)
     except StoppedError as stopped:
         say(console, options.label + RESUME)
         return stopped.exit_code
-    except BrokenPipeError:
-        raise
     except OSError as error:
         return _failed(FAILED, options.label + worded(error))
     except KeyboardInterrupt:
@@ -79,13 +74,6 @@ def _ended(command: str, words: Sequence[str], front: Front) -> int:
         if not is_mistake(error):
             raise
         sys.exit(_failed(USAGE_ERROR, f"{options.label}{error}"))
-
-
-class _Terminal(Console):
-    """A console that leaves a closed pipe to the program."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
 
 
 def _failed(code: int, message: str) -> int:

@@ -63,8 +63,9 @@ def run(options: argparse.Namespace, front: Front, console: Console) -> int:
     request = StopRequest(lambda number: say(console, options.label + noted(number)), processes.stopped)
     with request as stop, processes:
         session = Session(options, front, console, stop, processes)
-        study = asked(options, front, processes)
-        store, todo = opened(study, session)
+        with stop.at_once():  # the user's files, plans: nothing is lost
+            study = asked(options, front, processes)
+            store, todo = opened(study, session)
         if todo:
             with shown(todo, store, session) as display:
                 train_jobs(todo, store, display, run_options(session, store, display))
@@ -98,7 +99,6 @@ def opened(study: Asked, session: Session) -> tuple[Store, list[Job]]:
     todo = jobs(study.cells, store, **study.given, search=options.autotune or None)
     if options.keep_weights and todo and session.processes.first:
         session.say(f"Final weights are kept: {quantity(weight_bytes(todo))}B in {study.folder}.")
-    session.stop.raise_if_asked()
     return store, todo
 
 

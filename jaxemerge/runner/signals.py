@@ -10,11 +10,16 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-PATIENCE = 2.0  # seconds that a second SIGINT waits for Python, which has no say while XLA compiles
+PATIENCE = (
+    2.0  # seconds that a signal to be obeyed at once waits for Python, which is blocked while XLA compiles
+)
 
 
-class StoppedError(Exception):
-    """A signal ended training early; finished seeds and checkpoints are saved."""
+class StoppedError(BaseException):
+    """A signal ended training early; finished seeds and checkpoints are saved.
+
+    Like KeyboardInterrupt no ``Exception``: the user's code, which may be running, must not swallow it.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -27,11 +32,11 @@ class StoppedError(Exception):
 
 
 class StopRequest:
-    """Records SIGINT, SIGTERM and SIGUSR2 as a context manager; ``raise_if_asked`` obeys them.
+    """Records SIGINT, SIGTERM, SIGHUP and SIGUSR2 as a context manager; ``raise_if_asked`` obeys them.
 
     A second SIGINT raises KeyboardInterrupt at once; where Python cannot, because it waits for a compiler,
-    the process exits as if killed. Slurm sends SIGUSR2 before it ends a job; its default action would end
-    the process. Only the main thread can enter the context.
+    the process exits as if killed. Slurm sends SIGUSR2 before it ends a job; a terminal that is closed sends
+    SIGHUP, which stays ignored where it is, as under nohup. Only the main thread can enter the context.
     """
 
     def __init__(
@@ -47,18 +52,21 @@ class StopRequest:
         """
         self._noted = noted
         self._elsewhere = elsewhere
-        self._number = 0
+        # Each has one writer, the signal handler and ``__bool__``: a handler runs between any two operations,
+        # and what it notes must not be overwritten.
+        self._received = self._heard = 0
         self._at_once = False
         self._former: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
-            self._former[number] = signal.signal(number, self._note)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                self._former[number] = signal.signal(number, self._note)
         self._seen, self._sent = os.pipe()
         os.set_blocking(self._sent, False)
         self._former_sent = signal.set_wakeup_fd(self._sent)
         self._left = threading.Event()
-        threading.Thread(target=self._watch, args=(self._seen, self._left), daemon=True).start()
+        threading.Thread(target=self._watch, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,8 +78,14 @@ class StopRequest:
 
     def __bool__(self) -> bool:
         """Whether a signal has come."""
-        self._number = self._number or self._elsewhere()
+        if not self._number:
+            self._heard = self._elsewhere()
         return self._number != 0
+
+    @property
+    def _number(self) -> int:
+        """Number of the signal to obey, 0 for none."""
+        return self._received or self._heard
 
     def raise_if_asked(self) -> None:
         """Called where everything is on disk.
@@ -91,22 +105,25 @@ class StopRequest:
             yield
         finally:
             self._at_once = False
+        self.raise_if_asked()  # Python drops what is raised inside a destructor or a callback
 
-    @staticmethod
-    def _watch(seen: int, left: threading.Event) -> None:
-        """Reads the numbers of signals as they arrive, whatever Python is doing."""
+    def _watch(self) -> None:
+        """Reads the numbers of signals as they arrive, and ends the process where Python cannot obey them."""
+        seen, left = self._seen, self._left
         interrupts = 0
         while number := os.read(seen, 1):
             interrupts += number[0] == signal.SIGINT
-            if interrupts > 1 and not left.wait(PATIENCE):
-                os._exit(128 + signal.SIGINT)
+            urgent = interrupts > 1 or self._at_once
+            if urgent and not left.wait(PATIENCE) and (interrupts > 1 or self._at_once):
+                os._exit(128 + number[0])
         os.close(seen)
 
     def _note(self, number: int, frame: types.FrameType | None) -> None:
         if self._number and number == signal.SIGINT:
             raise KeyboardInterrupt
         if not self._number:
-            self._number = number
+            self._received = number
             if self._at_once:
                 raise StoppedError(number)
-            self._noted(number)
+            with contextlib.suppress(RuntimeError):  # the signal came while the program was printing
+                self._noted(number)

@@ -1,9 +1,12 @@
 """Signals while compiling, stepping, evaluating and saving: a clean end, and the same results afterwards."""
 
 import contextlib
+import errno
 import importlib
+import io
 import os
 import signal
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -187,6 +190,21 @@ def test_a_signal_before_and_after_training(cell, rows, tmp_path, monkeypatch, c
     assert not late.came_back
     assert "Run the same command again to resume." in capsys.readouterr().out
     assert finished(folder).equals(rows)
+
+
+class Gone(io.StringIO):
+    """A terminal that was closed."""
+
+    def write(self, text):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_terminal_that_is_gone_does_not_end_training(rows, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", Gone())
+        patch.setattr(sys, "stderr", Gone())
+        assert command(tmp_path / "out") == 0
+    assert open_store(tmp_path / "out").results().equals(rows)
 
 
 def test_out_of_memory_is_recorded_with_the_run(cell, tmp_path, monkeypatch, capsys):

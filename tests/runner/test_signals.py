@@ -1,5 +1,6 @@
 """Signals are noted, and obeyed where the program asks."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -23,7 +24,8 @@ with signals.StopRequest(lambda number: print("noted", flush=True)):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR2, 140)]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR2, 140), (signal.SIGHUP, 129)],
 )
 def test_a_signal_waits_until_it_is_asked_for(number, code):
     told = []
@@ -49,10 +51,11 @@ def test_a_second_interrupt_stops_at_once_and_a_second_term_does_not():
 
 
 def test_former_handlers_come_back():
-    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)]
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
+    before = [signal.getsignal(n) for n in numbers]
     with StopRequest():
         assert signal.getsignal(signal.SIGTERM) != before[1]
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)] == before
+    assert [signal.getsignal(n) for n in numbers] == before
 
 
 def test_a_signal_to_another_process_is_obeyed_too():
@@ -66,11 +69,83 @@ def test_a_signal_to_another_process_is_obeyed_too():
         stop.raise_if_asked()
 
 
+@pytest.mark.parametrize("also", [0, signal.SIGINT])
+def test_a_signal_that_comes_while_others_are_asked_is_not_lost(also):
+    """A handler runs between any two operations: what it notes must not be overwritten."""
+
+    def elsewhere():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return also
+
+    with StopRequest(elsewhere=elsewhere) as stop:
+        assert stop
+        with pytest.raises(StoppedError, match="SIGTERM"):
+            stop.raise_if_asked()
+
+
+def test_a_hangup_that_is_ignored_stays_ignored():
+    """As nohup has it."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+
+def test_a_signal_that_comes_while_the_program_prints_does_not_break_it():
+    def printing(number):
+        raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stdout>'>")
+
+    with StopRequest(printing) as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop
+
+
+def test_where_nothing_is_lost_a_signal_is_obeyed_at_once_whatever_the_users_code_catches():
+    def careless():  # as a task's file may have it
+        with contextlib.suppress(Exception):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with StopRequest() as stop, pytest.raises(StoppedError, match="SIGTERM"), stop.at_once():
+        careless()
+
+
+class Finalised:
+    """Sends a signal from where Python drops what is raised."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(3):
+            pass
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_in_a_destructor_is_obeyed_afterwards():
+    with StopRequest() as stop, pytest.raises(StoppedError, match="SIGTERM"), stop.at_once():
+        Finalised()
+
+
+def test_where_nothing_is_lost_python_need_not_have_a_say():
+    with started(BUSY.replace("flush=True)):", "flush=True)) as stop, stop.at_once():")) as busy:
+        try:
+            assert busy.stdout.readline() == "busy\n"
+            time.sleep(0.5)
+            busy.send_signal(signal.SIGTERM)
+            assert busy.wait(timeout=30) == 143
+        finally:
+            busy.kill()
+
+
+def started(code):
+    environment = {**os.environ, "PYTHONPATH": str(Path(signals.__file__).parents[2])}
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+
+
 def test_a_second_interrupt_ends_what_does_not_listen():
-    root = Path(signals.__file__).parents[2]
-    command = [sys.executable, "-c", BUSY]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as busy:
+    with started(BUSY) as busy:
         try:
             assert busy.stdout.readline() == "busy\n"
             time.sleep(0.5)
