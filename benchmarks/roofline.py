@@ -4,9 +4,10 @@ python benchmarks/roofline.py                           all 15 cells, bfloat16, 
 python benchmarks/roofline.py 4x64 --for tpu-v5e --dtype float32
 python benchmarks/roofline.py 4x64 --rows 20 --hlo step.txt     the heaviest kernels; the whole program
 
-Nothing is run. Each row has the bytes that the kernels of a step read and write, its matrix products, its
-memory, and the least time at nine tenths of the chip's bandwidth and at its peak. A compilation takes a
-minute or two; its answer stays in the user's cache folder while code and compiler are the same.
+Nothing is run. Each row has the bytes that the kernels of a step read and write (each operand and result
+once: see jaxemerge.training.traffic), the operations of its matrix products and those that the backward pass
+repeats, its memory, and the least time at nine tenths of the chip's bandwidth and at its peak. A compilation
+takes a minute or two; its answer stays in the user's cache folder while code and compiler are the same.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ HEADER = (
     "kernels",
     "GB/step",
     "GFLOP/step",
+    "repeated",
     "ms traffic",
     "ms products",
     "h traffic",
@@ -62,6 +64,7 @@ def record(cell: cells.Cell, found: Prediction) -> dict[str, Any]:
         "state_gb_per_seed": found.state / 1e9,
         "kernels": found.kernels,
         "gflop_per_seed_step": found.flops / 1e9,
+        "repeated_gflop_per_seed_step": found.recomputed / 1e9,
         "ms_by_traffic": 1e3 * found.traffic_seconds,
         "ms_by_products": 1e3 * found.arithmetic_seconds,
         "hours_by_traffic": steps * found.traffic_seconds / 3600,
@@ -82,6 +85,7 @@ def row(line: dict[str, Any]) -> tuple[object, ...]:
         "kernels",
         "gb_per_seed_step",
         "gflop_per_seed_step",
+        "repeated_gflop_per_seed_step",
         "ms_by_traffic",
         "ms_by_products",
         "hours_by_traffic",

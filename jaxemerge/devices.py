@@ -33,7 +33,7 @@ _CPU_IN_ORDER = {"xla_cpu_enable_concurrency_optimized_scheduler": "False"}
 
 # Without it the gradients of cuDNN's attention and of scatters are added in the order in which blocks happen
 # to finish, and the same plan would not give the same bits twice.
-_GPU_IN_ORDER = {"xla_gpu_exclude_nondeterministic_ops": "true"}
+_GPU_IN_ORDER = {"xla_gpu_exclude_nondeterministic_ops": "True"}
 
 # The platform that programs are compiled for, where that is not the one at hand.
 _target: contextvars.ContextVar[str | None] = contextvars.ContextVar("target", default=None)
@@ -51,6 +51,11 @@ def platform() -> str:
 def on_cpu() -> bool:
     """Whether programs are compiled for host cores."""
     return platform() == "cpu"
+
+
+def ahead_of_time() -> bool:
+    """Whether programs are compiled for a chip that is described, whatever the devices at hand."""
+    return _target.get() is not None
 
 
 @contextlib.contextmanager

@@ -46,26 +46,24 @@ def state_bytes(spec: Architecture, vocabulary: int) -> int:
 
 
 def activation_bytes(
-    spec: Architecture, vocabulary: int, batch: int, context: int, *, fused: bool = False
+    spec: Architecture, vocabulary: int, batch: int, context: int, *, attention_maps: bool = True
 ) -> int:
     """Estimated bytes that a step of one seed needs beside its state.
 
     Gradients; what the backward pass keeps, per block and position 9 widths, three MLP widths and one
     attention map; two MLP widths of scratch; and three float32 copies of the logits. The counts are
-    those of the compiled programs for host cores, within 10 %. Fused kernels keep six widths per block,
-    and two at once: those of programs compiled for an H100, within 10 %.
+    those of the compiled programs for host cores, within 10 %; a GPU's compiler keeps less. For a GPU's
+    fused kernels see ``fused.step_bytes``.
 
     Args:
         spec: the transformer.
         vocabulary: number of token ids.
         batch: context windows of a step.
         context: tokens per window.
-        fused: whether a GPU's fused kernels compute the blocks and the loss.
+        attention_maps: whether attention writes its maps to memory; cuDNN's does not.
     """
     size = 2 if spec.dtype == "bfloat16" else 4
     up = spec.mlp_width * (1 if spec.mlp == "gelu" else 2)
-    if fused:
-        kept = (6 * spec.depth + 2) * spec.width
-        return 4 * total_parameters(spec, vocabulary) + batch * context * kept * size
-    kept = spec.depth * (9 * spec.width + 2 * up + spec.mlp_width + spec.heads * context) + 2 * up
+    maps = spec.heads * context * attention_maps
+    kept = spec.depth * (9 * spec.width + 2 * up + spec.mlp_width + maps) + 2 * up
     return 4 * total_parameters(spec, vocabulary) + batch * context * (kept * size + 12 * vocabulary)

@@ -13,12 +13,13 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Literal
 
-from jaxemerge.devices import platform
+from jaxemerge.devices import ahead_of_time, platform
 from jaxemerge.models.architecture import Architecture
 from jaxemerge.models.kernel_check import attention_works, blocks_work
 
 Kernel = Literal["cudnn", "fused"]
-Code = tuple[str, frozenset[str]]  # a platform, and the kernels that may be used there
+# A platform, the kernels that may be used there, and whether its devices are only described.
+Code = tuple[str, frozenset[str], bool]
 KERNELS: frozenset[Kernel] = frozenset({"cudnn", "fused"})
 
 # cuDNN's fused attention: head widths that all versions and GPUs since Ampere take.
@@ -51,8 +52,8 @@ def allowed_kernels() -> frozenset[str]:
 
 
 def code_in_use() -> Code:
-    """What decides how models are computed besides their specification; programs are kept by it."""
-    return platform(), allowed_kernels()
+    """What decides how models are computed besides their specification: part of every program's key."""
+    return platform(), allowed_kernels(), ahead_of_time()
 
 
 @contextlib.contextmanager
@@ -82,7 +83,8 @@ def implementation(spec: Architecture, target: str) -> Implementation:
 
     cuDNN's attention takes bfloat16 and head widths that are multiples of 8 up to 128. The fused kernels
     take bfloat16 and GPT-NeoX-style blocks of a width that is a multiple of 64 up to 512. Everything else
-    takes the plain path, and so does a GPU on which a kernel fails its check at the first use.
+    takes the plain path, and so does a GPU on which a kernel fails its check at the first use. Programs for
+    a chip that is only described assume that its kernels work.
     """
     if target == "cpu":
         return Implementation("cpu", "plain")

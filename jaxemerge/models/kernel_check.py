@@ -1,19 +1,28 @@
-"""May a kernel be used on this device? Found out once per process and sizes, before its first use."""
+"""May a kernel be used on this device? Checked once per process and sizes, before the first use."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxemerge.devices import ahead_of_time, cache_folder
+
 if TYPE_CHECKING:
     from jaxtyping import Array
+
+_LENGTH = 320  # window positions: five blocks of 64 rows, and not a whole number of 128
+_REASON = 200  # characters of an error that a warning shows
+
+# Threads compile several cells at once: one checks, the others wait for its answer.
+_one_thread = threading.Lock()
 
 
 def attention_works(heads: int, head_width: int) -> bool:
@@ -27,24 +36,48 @@ def blocks_work(heads: int, head_width: int, rotated: int, hidden: int) -> bool:
 
 
 def _is_here() -> bool:
-    return jax.default_backend() == "gpu"
+    """Whether what is compiled now will run on a GPU of this host, not on one that is only described."""
+    return not ahead_of_time() and jax.default_backend() == "gpu"
+
+
+def _usable(name: str, fault: Callable[..., str | None], *sizes: int) -> bool:
+    with _one_thread:
+        return _passes(name, fault, *sizes)
 
 
 @functools.cache
-def _usable(name: str, fault: Callable[..., str | None], *sizes: int) -> bool:
-    found = _outside_of_tracing(functools.partial(_said, fault, *sizes))
+def _passes(name: str, fault: Callable[..., str | None], *sizes: int) -> bool:
+    with _one_process():
+        found = _outside_of_tracing(functools.partial(_reason, fault, *sizes))
     if found is not None:
         kind = jax.devices()[0].device_kind
-        warnings.warn(f"{name} cannot be used on {kind}, plain code is used instead ({found})", stacklevel=2)
+        warnings.warn(f"{name} cannot be used on {kind}, plain code is used instead ({found})", stacklevel=3)
     return found is None
 
 
-def _said(fault: Callable[..., str | None], *sizes: int) -> str | None:
-    """What is wrong; a check that cannot run (a JAX without Triton) is a fault, too."""
+@contextlib.contextmanager
+def _one_process() -> Iterator[None]:
+    """Waits until no other process of this user checks: two at once could lack the memory that one has."""
+    import fcntl  # a GPU's host has it
+
+    try:
+        folder = cache_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (folder / "kernel_check.lock").open("a")
+    except OSError:  # a read-only home: the check itself does not need the folder
+        yield
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _reason(fault: Callable[..., str | None], *sizes: int) -> str | None:
+    """What is wrong, in one short line. A check that cannot run (a JAX without Triton) is a fault, too."""
     try:
         return fault(*sizes)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
+    except Exception as error:  # of any kind: there is always the plain code
+        return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:_REASON]
 
 
 def _outside_of_tracing(function: Callable[[], Any]) -> Any:
@@ -66,7 +99,8 @@ def _attention_fault(heads: int, head_width: int) -> str | None:
     from jaxemerge.models.fused.check import Case, first_fault
 
     rng = np.random.default_rng(0)
-    q, k, v = (jnp.asarray(rng.normal(size=(3, 64, heads, head_width)), jnp.bfloat16) for _ in range(3))
+    shape = (2, _LENGTH, heads, head_width)
+    q, k, v = (jnp.asarray(rng.normal(size=shape), jnp.bfloat16) for _ in range(3))
 
     def attention(code: Any, q: Array, k: Array, v: Array) -> Array:
         return jax.nn.dot_product_attention(q, k, v, is_causal=True, implementation=code)

@@ -18,7 +18,7 @@ from jaxemerge.models import flops
 from jaxemerge.models.architecture import Architecture
 from jaxemerge.models.base import Model
 from jaxemerge.models.cache import Cache, cache_bytes
-from jaxemerge.models.implementation import allowed_kernels, implementation
+from jaxemerge.models.implementation import Code, code_in_use, implementation
 from jaxemerge.models.layers import Block, Norm, embedding, project
 from jaxemerge.models.likelihood import negative_log_likelihood
 from jaxemerge.types import Array, Float, Int, Key, Params
@@ -110,10 +110,23 @@ class Transformer(Architecture, Model):
         """By formula."""
         return flops.training_flops_per_token(self, vocabulary, context)
 
+    def recomputed_flops_per_token(self, vocabulary: int) -> float:
+        """Operations per token that the code on the platform at hand repeats in the backward pass."""
+        if implementation(self, platform()).blocks != "fused":
+            return 0.0
+        from jaxemerge.models import fused
+
+        return fused.recomputed_flops(self, vocabulary)
+
     def activation_bytes(self, vocabulary: int, batch: int, context: int) -> int:
         """By formula, for the code that computes it on the platform at hand."""
-        fused = implementation(self, platform()).blocks == "fused"
-        return flops.activation_bytes(self, vocabulary, batch, context, fused=fused)
+        code = implementation(self, platform())
+        maps = code.attention != "cudnn"
+        if code.blocks == "fused":
+            from jaxemerge.models import fused
+
+            return fused.step_bytes(self, vocabulary, batch, context, attention_maps=maps)
+        return flops.activation_bytes(self, vocabulary, batch, context, attention_maps=maps)
 
 
 def neox(depth: int, width: int, heads: int, **changes: Any) -> Transformer:
@@ -241,15 +254,13 @@ def apply(
 
 def decoder(spec: Transformer, vocabulary: int, params: Params) -> Decoder:
     """The module with these weights."""
-    return nnx.merge(_structure(spec, vocabulary, platform(), allowed_kernels()), params)
+    return nnx.merge(_structure(spec, vocabulary, code_in_use()), params)
 
 
 @functools.cache
-def _structure(
-    spec: Transformer, vocabulary: int, platform: str, kernels: frozenset[str]
-) -> nnx.GraphDef[Decoder]:
+def _structure(spec: Transformer, vocabulary: int, code: Code) -> nnx.GraphDef[Decoder]:
     """The module without its weights; its layers have the form that suits the platform."""
-    del platform, kernels
+    del code
     return nnx.split(nnx.eval_shape(lambda: Decoder(spec, vocabulary, rngs=nnx.Rngs(0))))[0]
 
 

@@ -1,8 +1,8 @@
 """What is the least time of a training step on a chip, and how many seeds fit? By the compiled program.
 
 A step takes at least as long as its bytes take to and from memory, and at least as long as its matrix
-products take at the chip's peak (Williams et al. 2009, "Roofline"). How close a program comes to that is for
-a measurement on the chip to say.
+products take at the chip's peak, those that the backward pass repeats included (Williams et al. 2009,
+"Roofline"). How close a program comes to that is for a measurement on the chip to say.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,9 @@ import jax
 from jaxemerge.code import code_of, version_of
 from jaxemerge.devices import Layout, compiling_for
 from jaxemerge.files import write_json
+from jaxemerge.models import Transformer
 from jaxemerge.models.implementation import allowed_kernels
+from jaxemerge.tasks import Task
 from jaxemerge.training.chips import Chip, chip_named
 from jaxemerge.training.compiled import compiled_training, described
 from jaxemerge.training.hlo import parse
@@ -35,7 +38,9 @@ SEEDS = 8  # per device, that programs are compiled for: traffic and memory of a
 # Of a chip's memory JAX takes 75 % unless it is told otherwise (XLA_PYTHON_CLIENT_MEM_FRACTION). A tenth of
 # that stays free, for scoring and for what does not fit between other blocks.
 MEMORY_SHARE = 0.75 * 0.9
-_COMPILERS = ("jaxlib", "jax-cuda13-plugin", "jax-cuda12-plugin", "libtpu")
+# What turns a cell into a program: the packages that trace it, and those that compile it.
+_PACKAGES = ("jax", "flax", "optax", "jaxlib", "jax-cuda13-plugin", "jax-cuda12-plugin", "libtpu")
+_FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ class Prediction:
         width: of these, how many side by side.
         kernels: pieces of work per step, loops within it counted for every turn.
         bytes: moved per seed and step.
-        flops: of matrix products, per seed and step.
+        flops: of matrix products, per seed and step, as the formula for training counts them.
+        recomputed: FLOPs of products that the backward pass repeats instead of keeping their results.
         state: bytes of a seed that stay between steps.
         temporary: bytes of a seed that a step needs beside them.
         collectives: instructions by which devices exchange data.
@@ -63,6 +69,7 @@ class Prediction:
     kernels: int
     bytes: float
     flops: float
+    recomputed: float
     state: float
     temporary: float
     collectives: int
@@ -76,7 +83,7 @@ class Prediction:
     @property
     def arithmetic_seconds(self) -> float:
         """Least time of a step of one seed by its matrix products."""
-        return self.flops / self._chip.peak(self.dtype)
+        return (self.flops + self.recomputed) / self._chip.peak(self.dtype)
 
     @property
     def least_seconds(self) -> float:
@@ -156,6 +163,7 @@ def compiled_prediction(recipe: Recipe, chip: Chip, seeds: int, *, width: int = 
         kernels=sum(kernel.times for kernel in steps),
         bytes=total(steps) / layout.width,
         flops=cost_of(recipe).flops,
+        recomputed=recomputed_flops(recipe, chip),
         state=done.state / seeds,
         temporary=done.temporary / layout.width,
         collectives=len(collectives(module)),
@@ -168,8 +176,25 @@ def by_formula(recipe: Recipe, chip: Chip) -> Prediction:
     """What is known without compiling: memory by formula and products; no kernels and no bytes."""
     with compiling_for(chip.platform):
         state, temporary = cell_bytes(recipe)
-    flops = cost_of(recipe).flops
-    return Prediction(chip.name, dtype_of(recipe), 1, 1, 0, 0.0, flops, state, temporary, 0, 0.0)
+    flops, again = cost_of(recipe).flops, recomputed_flops(recipe, chip)
+    return Prediction(chip.name, dtype_of(recipe), 1, 1, 0, 0.0, flops, again, state, temporary, 0, 0.0)
+
+
+def recomputed_flops(recipe: Recipe, chip: Chip) -> float:
+    """FLOPs per seed and step of products that the backward pass repeats on a chip."""
+    if not isinstance(recipe.model, Transformer) or not isinstance(recipe.task, Task):
+        return 0.0
+    with compiling_for(chip.platform):
+        per_token = recipe.model.recomputed_flops_per_token(recipe.task.vocabulary)
+    return per_token * recipe.batch * recipe.context
+
+
+def _code_of_model(recipe: Recipe, chip: Chip) -> Mapping[str, str]:
+    """What computes the parts of the model on a chip."""
+    if not isinstance(recipe.model, Transformer):
+        return {}
+    with compiling_for(chip.platform):
+        return recipe.model.implementation()
 
 
 def dtype_of(recipe: Recipe) -> str:
@@ -183,9 +208,11 @@ def _key(recipe: Recipe, chip: Chip, seeds: int, width: int) -> dict[str, Any]:
         "cell": repr(fixed_part(recipe)),
         "code": code_of((recipe.task, recipe.model)),
         "library": _library(),
-        "compilers": {name: version_of(name) for name in _COMPILERS},
+        "packages": {name: version_of(name) for name in _PACKAGES},
+        "flags": {name: os.environ.get(name, "") for name in _FLAGS},
         "chip": asdict(chip),
         "kernels": sorted(allowed_kernels()),
+        "implementation": _code_of_model(recipe, chip),
         "precision": getattr(jax.config, "jax_default_matmul_precision"),  # noqa: B009 - as in devices
         "seeds": seeds,
         "width": width,

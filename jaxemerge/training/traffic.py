@@ -1,9 +1,14 @@
 """How many bytes do the kernels of one training step move, and do devices talk to each other?
 
-Read from the compiled program: every kernel reads its operands and writes its results once. What one kernel
-leaves in a cache for the next is counted all the same, so that the sum is an upper bound of what goes to
-memory, and close to it where a step works on more than the cache holds. Hand-written kernels are taken to
-read each operand once, too.
+Read from the compiled program, one call of a kernel at a time. Counted: every operand once, every result
+once, and of an operand or result that is only sliced or updated in place the part that is touched. Loops
+count for every turn; a loop whose number of turns only the running program knows counts once.
+
+Not counted: reading an operand again. The blocks of a matrix product and of a hand-written kernel each read
+the weights, and the weight gradients read activations once per tile of the weights. These repeated reads are
+taken to be served by the L2 cache, as are the scratch spaces of libraries. On the other hand, what one kernel
+leaves in that cache for the next counts as if it came from memory. The sum is neither an upper nor a lower
+bound of what goes to memory; it is close where a step's activations exceed the cache and its weights do not.
 """
 
 from __future__ import annotations
@@ -92,7 +97,7 @@ def kernels(module: Module, computation: str) -> Iterator[Kernel]:
     of = module.computations[computation]
     for each in of.values():
         if each.opcode == "while":
-            turns = each.turns or 1
+            turns = 1 if each.turns is None else each.turns
             for kernel in kernels(module, each.called("body")):
                 yield replace(kernel, times=turns * kernel.times)
         elif each.opcode == "conditional":

@@ -17,7 +17,7 @@ from jaxemerge.training.compiled import CompilerMissingError
 from jaxemerge.training.roofline import Prediction
 
 PLAN = ["count_fixed_depth", "--plan", "--for", "h100", "--set", "model.dtype=bfloat16"]
-FOUND = Prediction("h100", "bfloat16", 8, 8, 321, 3.5e9, 66.4e9, 2.6e6, 0.492e9, 0, 40.0)
+FOUND = Prediction("h100", "bfloat16", 8, 8, 321, 3.5e9, 66.4e9, 0.0, 2.6e6, 0.492e9, 0, 40.0)
 
 
 @pytest.fixture(autouse=True)

@@ -9,17 +9,18 @@ import jax
 import pytest
 
 from jaxemerge.devices import Layout
+from jaxemerge.models import neox
 from jaxemerge.models.implementation import kernels
 from jaxemerge.training import cost_of, roofline
 from jaxemerge.training.chips import chip_named
 from jaxemerge.training.compiled import compiled_training
 from jaxemerge.training.hlo import parse
-from jaxemerge.training.roofline import MEMORY_SHARE, Prediction, kept_prediction, predicted
+from jaxemerge.training.roofline import MEMORY_SHARE, Prediction, kept_prediction, predicted, recomputed_flops
 from jaxemerge.training.traffic import step_kernels, total
 from small_cell import CELL
 
 H100 = chip_named("h100")
-FOUND = Prediction("h100", "bfloat16", 8, 8, 300, 3.0e9, 66e9, 3e6, 0.5e9, 0, 41.0)
+FOUND = Prediction("h100", "bfloat16", 8, 8, 300, 3.0e9, 66e9, 0.0, 3e6, 0.5e9, 0, 41.0)
 
 
 def test_least_times_are_bytes_and_products_over_what_the_chip_does() -> None:
@@ -27,6 +28,8 @@ def test_least_times_are_bytes_and_products_over_what_the_chip_does() -> None:
     assert FOUND.arithmetic_seconds == pytest.approx(66e9 / 989.4e12)
     assert FOUND.least_seconds == FOUND.traffic_seconds
     assert replace(FOUND, bytes=1e6).least_seconds == FOUND.arithmetic_seconds
+    again = replace(FOUND, recomputed=33e9)
+    assert again.arithmetic_seconds == pytest.approx(1.5 * FOUND.arithmetic_seconds)
     single = replace(FOUND, dtype="float32")
     assert single.arithmetic_seconds == pytest.approx(2 * FOUND.arithmetic_seconds)
 
@@ -88,6 +91,39 @@ def test_other_kernels_are_another_program(tmp_path: Path, monkeypatch: pytest.M
     with kernels():
         assert kept_prediction(CELL, H100, cache=tmp_path) is None
     assert kept_prediction(CELL, H100, cache=tmp_path) == FOUND
+
+
+@pytest.mark.parametrize("what", ["flags", "flax", "kernels that failed"])
+def test_an_answer_holds_for_the_same_circumstances(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roofline, "compiled_prediction", lambda *_, **__: (FOUND, ""))
+    monkeypatch.setenv("XLA_FLAGS", "--xla_a=1")
+    cell = replace(CELL, model=neox(1, 64, 1, dtype="bfloat16"))
+    predicted(cell, H100, cache=tmp_path)
+    assert kept_prediction(cell, H100, cache=tmp_path) == FOUND
+    if what == "flags":
+        monkeypatch.setenv("XLA_FLAGS", "--xla_a=2")
+    elif what == "flax":
+        version_of = roofline.version_of
+        monkeypatch.setattr(roofline, "version_of", lambda name: "9" if name == what else version_of(name))
+    else:
+        monkeypatch.setattr("jaxemerge.models.implementation.blocks_work", lambda *_: False)
+    assert kept_prediction(cell, H100, cache=tmp_path) is None
+
+
+def test_work_that_fused_kernels_repeat() -> None:
+    """By hand for width 64: the MLP forward takes 4 D F; 6 D F are repeated, and 4 D V for the head."""
+    cell = replace(CELL, model=neox(2, 64, 1, dtype="bfloat16"))
+    tokens, vocabulary = cell.batch * cell.context, cell.task.vocabulary
+    rotations = 12 * 64 * 64
+    by_hand = tokens * (2 * (6 * 64 * 256 + rotations) + 4 * 64 * vocabulary)
+    assert recomputed_flops(cell, H100) == by_hand
+    wide = replace(cell, model=neox(2, 384, 6, dtype="bfloat16"))
+    wide_by_hand = tokens * (2 * (2 * 384 * 1536 + 12 * 64 * 384) + 4 * 384 * vocabulary)
+    assert recomputed_flops(wide, H100) == wide_by_hand
+    assert recomputed_flops(CELL, H100) == 0.0  # in float32 plain code computes
+    assert recomputed_flops(cell, chip_named("tpu-v5e")) == 0.0
 
 
 def test_a_damaged_answer_is_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

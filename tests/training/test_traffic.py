@@ -164,6 +164,14 @@ ENTRY %all (x: f32[7,11]) -> f32[7,11] {
     assert step_kernels(parse(outer)) == step_kernels(module())
 
 
+def test_turns_of_loops() -> None:
+    for known, times in (('{"known_trip_count":{"n":"0"}}', 0), ('{"known_trip_count":{"n":"7"}}', 7)):
+        text = PROGRAM.replace('{"known_trip_count":{"n":"5"}}', known)
+        assert {kernel.name: kernel.times for kernel in step_kernels(parse(text))}["copy.3"] == times
+    unknown = parse(PROGRAM.replace(', backend_config={"known_trip_count":{"n":"5"}}', ""))
+    assert {kernel.name: kernel.times for kernel in kernels(unknown, "step")}["copy.3"] == 1
+
+
 def test_a_fusion_that_also_reads_all_of_an_operand_is_charged_for_all() -> None:
     needs_all = PROGRAM.replace("bitcast(%row.2)", "reduce(%param_1.2)")
     [put] = [kernel for kernel in step_kernels(parse(needs_all)) if kernel.name == "put"]

@@ -1,7 +1,8 @@
-"""Do the kernels compute what they should on the device at hand?
+"""Do the fused kernels compute what they should on the device at hand?
 
-A kernel that was compiled wrongly, or not at all, must not decide a result: the comparison covers values,
-gradients and whether two runs give the same bits, on numbers drawn for the purpose.
+A miscompiled kernel must not decide a result. Values and gradients are compared with the plain code on random
+inputs, and two runs of the same program must give the same bits. Kernels are compiled with the options that
+training programs have.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxemerge.devices import compiled
 from jaxemerge.models.fused import reference
 from jaxemerge.models.fused.mlp import EndWeights, block_end
 from jaxemerge.models.fused.projection import Heads, normed_qkv
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.015  # of the reference's norm; bfloat16 gives 0.004
 _LENGTH, _VOCABULARY = 32, 131  # windows that do not fill the rows
-# Rows that do not fill their last block. On a device they make four parts of three blocks each, so that the
+# The last block of rows is not full. On a device there are twelve blocks, in up to four parts, so that the
 # sums over blocks of a part and over parts are both checked; operation by operation that takes too long.
 _ROWS, _ROWS_INTERPRETED = 741, 293
 
@@ -52,12 +54,9 @@ def fault(heads: int, head_width: int, rotated: int, hidden: int, interpret: boo
 
 
 def first_fault(checked: Sequence[Case]) -> str | None:
-    """What is wrong with the first of these that is wrong."""
-    try:
-        faults = [f"{case.name}: {found}" for case in checked for found in _differences(case)]
-    except Exception as error:  # of whatever kind: there is always the plain code
-        return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
-    return faults[0] if faults else None
+    """What is wrong with the first of these kernels that is wrong; None if nothing is seen."""
+    found = ((case, _difference(case)) for case in checked)
+    return next((f"{case.name}: {what}" for case, what in found if what), None)
 
 
 def cases(heads: int, head_width: int, rotated: int, hidden: int, interpret: bool) -> list[Case]:
@@ -101,14 +100,14 @@ def cases(heads: int, head_width: int, rotated: int, hidden: int, interpret: boo
     ]
 
 
-def _differences(case: Case) -> list[str]:
-    seen, again = (_values_and_gradients(case.kernel, case.arguments) for _ in range(2))
-    expected = _values_and_gradients(case.plain, case.arguments)
+def _difference(case: Case) -> str | None:
+    kernel = values_and_gradients(case.kernel)
+    seen, again = (kernel(*case.arguments) for _ in range(2))
     if not all(np.array_equal(one, other, equal_nan=True) for one, other in zip(seen, again, strict=True)):
-        return ["two runs give different bits"]
-    distances = [distance(one, other) for one, other in zip(seen, expected, strict=True)]
-    worst = max(distances)
-    return [] if worst < TOLERANCE else [f"differs from plain code by {worst:.3g}, more than {TOLERANCE}"]
+        return "two runs give different bits"
+    expected = values_and_gradients(case.plain)(*case.arguments)
+    worst = max(distance(one, other) for one, other in zip(seen, expected, strict=True))
+    return None if worst < TOLERANCE else f"differs from plain code by {worst:.3g}, more than {TOLERANCE}"
 
 
 def distance(seen: np.ndarray, expected: np.ndarray) -> float:
@@ -117,16 +116,23 @@ def distance(seen: np.ndarray, expected: np.ndarray) -> float:
     return share if np.isfinite(share) else float("inf")
 
 
-def _values_and_gradients(function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[np.ndarray]:
-    """Results, and the gradients for one fixed outer gradient, side by side for two members."""
+def values_and_gradients(function: Callable[..., Any]) -> Callable[..., list[np.ndarray]]:
+    """A program of its values, and of the gradients for one fixed outer gradient, for two seeds side by side.
+
+    The second seed's arguments are the first one's with their rows in reverse order.
+    """
 
     def one(*arguments: Any) -> Any:
         values, pull = jax.vjp(function, *arguments)
         return values, pull(jax.tree.map(_outer, values))
 
-    pairs = jax.tree.map(lambda x: jnp.stack([x, x[::-1]]), arguments)
-    found = jax.jit(jax.vmap(one))(*pairs)
-    return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(found)]
+    program = compiled(jax.vmap(one))
+
+    def run(*arguments: Any) -> list[np.ndarray]:
+        pairs = jax.tree.map(lambda x: jnp.stack([x, x[::-1]]), arguments)
+        return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(program(*pairs))]
+
+    return run
 
 
 def _outer(value: Array) -> Array:

@@ -23,6 +23,21 @@ if TYPE_CHECKING:
 _KEEP_WIDTH = 384
 
 
+def keeps_hidden(width: int) -> bool:
+    """Whether the backward pass writes the hidden layer to memory."""
+    return width >= _KEEP_WIDTH
+
+
+def weight_parts(blocks: int, width: int, hidden: int) -> int:
+    """In how many parts the gradients of the hidden layer's weights are summed up."""
+    return tiles.segments(blocks, hidden // _tile(width))
+
+
+def _tile(width: int) -> int:
+    """Hidden activations that a program takes, so that its sums fit into registers."""
+    return tiles.CHUNK if width <= 128 else tiles.CHUNK // 2
+
+
 class EndWeights(NamedTuple):
     """Weights of ``block_end``: float32, the norm's scale and bias multiplied into ``up``.
 
@@ -101,7 +116,7 @@ def _end_kernel(
 def _backward(epsilon: float, interpret: bool, residuals: Any, gradient_PD: Array) -> tuple[Any, ...]:
     x_PD, mixed_PD, out, up, up_bias, down = residuals
     rows, x, g = x_PD.shape[0], tiles.filled(x_PD), tiles.filled(gradient_PD)
-    keep = x.shape[1] >= _KEEP_WIDTH
+    keep = keeps_hidden(x.shape[1])
     shapes = [(x.shape, x.dtype), (x.shape, x.dtype), ((x.shape[0] // tiles.ROWS, x.shape[1]), jnp.float32)]
     if keep:
         wide = (x.shape[0], up.shape[1])
@@ -173,8 +188,7 @@ def _hidden_gradients(
     x: Array, g: Array, up: Array, up_bias: Array, down: Array, epsilon: float, how: tiles.Launch
 ) -> tuple[Array, Array, Array]:
     blocks, (width, hidden) = x.shape[0] // tiles.ROWS, up.shape
-    tile = tiles.CHUNK if width <= 128 else tiles.CHUNK // 2
-    parts = tiles.segments(blocks, hidden // tile)
+    tile, parts = _tile(width), weight_parts(blocks, width, hidden)
     shapes = [(parts, width, hidden), (parts, hidden), (parts, hidden, width)]
     body = functools.partial(_weight_kernel, epsilon=epsilon, blocks=blocks // parts, tile=tile)
     outputs = [(shape, jnp.float32) for shape in shapes]

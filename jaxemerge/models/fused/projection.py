@@ -160,9 +160,14 @@ def _input_kernel(
         dx[here, c] = (other[here, c].astype(jnp.float32) + step).astype(dx.dtype)
 
 
+def weight_parts(blocks: int, heads: int) -> int:
+    """In how many parts the gradients of the weights are summed up."""
+    return tiles.segments(blocks, 2 * heads)
+
+
 def _weight_gradients(x: Array, turn: Any, gradients: Any, sizes: Heads) -> tuple[Array, Array]:
     blocks, width = x.shape[0] // tiles.ROWS, x.shape[1]
-    parts = tiles.segments(blocks, 2 * sizes.heads)
+    parts = weight_parts(blocks, sizes.heads)
     shapes = [((parts, width, 3 * width), jnp.float32), ((parts, 3 * width), jnp.float32)]
     body = functools.partial(_weight_kernel, sizes=sizes, blocks=blocks // parts)
     how = tiles.launch(width, sizes.interpret)

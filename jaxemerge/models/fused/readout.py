@@ -96,12 +96,17 @@ def _backward(epsilon: float, interpret: bool, residuals: Any, gradient_P: Array
     body, grid = functools.partial(_input_kernel, epsilon=epsilon), (x.shape[0] // tiles.ROWS,)
     (dx,) = tiles.call(body, grid, [(x.shape, x.dtype)], *arguments, how=how)
     blocks = x.shape[0] // tiles.ROWS
-    parts = tiles.segments(blocks, head.shape[0] // tiles.CHUNK)
+    parts = weight_parts(blocks, head.shape[0])
     shapes = [((parts, *head.shape), jnp.float32), ((parts, head.shape[0]), jnp.float32)]
     body = functools.partial(_weight_kernel, epsilon=epsilon, blocks=blocks // parts)
     dhead, dbias = tiles.call(body, (parts, head.shape[0] // tiles.CHUNK), shapes, *arguments, how=how)
     n = len(bias_V)
     return dx[:rows], dhead.sum(0)[:n], dbias.sum(0)[:n], None
+
+
+def weight_parts(blocks: int, vocabulary: int) -> int:
+    """In how many parts the gradient of the head is summed up; ``vocabulary`` is a multiple of a chunk."""
+    return tiles.segments(blocks, vocabulary // tiles.CHUNK)
 
 
 def _logit_gradients(logits: Array, targets: Array, start: Any, total: Array, g: Array) -> Array:

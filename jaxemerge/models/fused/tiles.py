@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 CHUNK = 64  # columns that are loaded, multiplied and stored at once
 ROWS = 64  # rows of a block: what one instruction of Hopper's tensor cores takes
-_BUSY = 128  # programs that fill a GPU: about the number of its multiprocessors
+_BUSY = 128  # programs that occupy a GPU: about the number of its multiprocessors
+# Seeds that are trained side by side at least: each brings programs of its own. The number of parts does not
+# depend on how many there really are, or a seed's bits would.
+_SIDE_BY_SIDE = 4
 
 _interpreting: contextvars.ContextVar[bool] = contextvars.ContextVar("interpreting", default=False)
 
@@ -94,8 +97,12 @@ def filled(x: Array, rows: int = ROWS) -> Array:
 
 
 def segments(blocks: int, tiles: int) -> int:
-    """In how many parts rows are summed up: a power of two that divides ``blocks`` and keeps a GPU busy."""
-    wanted = max(1, _BUSY // tiles)
+    """In how many parts rows are summed up: a power of two that divides ``blocks``.
+
+    With ``tiles`` programs per part and a few seeds side by side it is enough to occupy a GPU. More parts
+    would only mean more partial sums to write and read.
+    """
+    wanted = max(1, _BUSY // (_SIDE_BY_SIDE * tiles))
     return int(np.gcd(blocks, 2 ** int(np.log2(wanted))))
 
 
