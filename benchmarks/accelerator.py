@@ -31,7 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import paper_cell
 import peers
 import timing
-from jaxemerge.devices import available_cores, keep_compiled
+from jaxemerge import host
+from jaxemerge.devices import keep_compiled
 from jaxemerge.files import make_folder
 from journal import Journal, show, summary
 from worker import Work, Worker, WorkerError
@@ -153,7 +154,7 @@ def environment(options: argparse.Namespace) -> dict[str, str]:
     found = {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # several processes share the device
-        "TORCHINDUCTOR_COMPILE_THREADS": str(max(1, available_cores() // 2)),
+        "TORCHINDUCTOR_COMPILE_THREADS": str(max(1, host.cores() // 2)),
     }
     platforms = os.environ.get("JAX_PLATFORMS", "")
     if platforms and "cpu" not in platforms.split(","):

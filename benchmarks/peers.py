@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 import peak
 import timing
 from cells import laptop
-from jaxemerge.devices import available_cores
+from jaxemerge import host
 from worker import Work, Worker, WorkerError
 
 OURS = "jaxemerge"
@@ -135,7 +135,7 @@ def start(
 
     def worker(kind: str, core: int = -1) -> Worker:
         fields = {**dataclasses.asdict(work), "core": core}
-        threads = {"OMP_NUM_THREADS": "1" if core >= 0 else str(available_cores())}
+        threads = {"OMP_NUM_THREADS": "1" if core >= 0 else str(host.cores())}
         log = Path(work.folder, f"{kind}{len(started)}.log")
         variables = {**_ENVIRONMENT, **threads, **(environment or {})}
         started.append(Worker(_FOLDER / f"worker_{kind}.py", fields, variables, log))

@@ -19,6 +19,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jaxemerge import host
+
 # XLA:CPU of jaxlib 0.10.2 fuses some reductions wrongly (github.com/jax-ml/jax/issues/39103).
 # Without these fusions the numbers are right, and training is as fast or faster.
 _CPU_GUARD = {"xla_cpu_experimental_ynn_fusion_type": ""}
@@ -81,16 +83,9 @@ def use_host_cores(n: int | None = None) -> None:
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return
     try:
-        jax.config.update("jax_num_cpu_devices", n or available_cores())
+        jax.config.update("jax_num_cpu_devices", n or host.cores())
     except RuntimeError:  # the backend has started: what it has is what there is
         return
-
-
-def available_cores() -> int:
-    """Cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def compiler_options() -> Mapping[str, str]:

@@ -139,15 +139,6 @@ def test_started_devices_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> No
     use_host_cores(5)
 
 
-def test_available_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert devices.available_cores() >= 1
-    monkeypatch.delattr(devices.os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(devices.os, "cpu_count", lambda: 7)
-    assert devices.available_cores() == 7
-    monkeypatch.setattr(devices.os, "cpu_count", lambda: None)
-    assert devices.available_cores() == 1
-
-
 def test_layout_errors() -> None:
     with pytest.raises(ValueError, match=r"^devices=\(\): at least one is needed$"):
         Layout(())

@@ -18,14 +18,15 @@ ROOT = Path(jaxemerge.__file__).parent
 # What each part of the package may import, besides itself.
 BELOW: dict[str, set[str]] = {
     "types": set(),
-    "devices": set(),
+    "host": set(),
+    "devices": {"host"},
     "code": set(),
     "files": set(),
     "schema": set(),
     "stats": set(),
     "tasks": {"types", "devices", "code"},
     "models": {"types", "devices", "code"},
-    "training": {"types", "devices", "code", "files", "tasks", "models"},
+    "training": {"types", "host", "devices", "code", "files", "tasks", "models"},
     "evaluation": {"types", "devices", "tasks", "models"},
     "runner": {"types", "devices", "code", "files", "schema", "tasks", "models", "training", "evaluation"},
     "exports": {"types", "files", "tasks", "models", "training", "evaluation", "runner", "analysis"},

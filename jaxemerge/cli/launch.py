@@ -75,6 +75,17 @@ def command(front: Front, words: Sequence[str], cells: Sequence[str], folder: Pa
     for option in ("--cells", "--out", "--wait"):
         stripping.add_argument(option)
     stripping.add_argument("--overwrite", action="store_true")
-    _, kept = stripping.parse_known_args(words)
+    launched, kept = stripping.parse_known_args(words)
+    launched.memory = any(word.partition("=")[0] == "--memory" for word in kept)
     own = ["--cells", ",".join(cells), "--out", str(folder), "--wait", str(WAIT)]
-    return [*front.command, "run", *kept, *own]
+    return [*front.command, "run", *kept, *own, *budget(launched)]
+
+
+def budget(launched: argparse.Namespace) -> list[str]:
+    """``--memory`` of a job with ``--job-memory``: a job that takes more is killed without a message.
+
+    A tenth is left for what the plan's formula misses. With GPUs ``--memory`` means that of each GPU.
+    """
+    if not launched.job_memory or launched.job_gpus or launched.memory:
+        return []
+    return ["--memory", str(launched.job_memory * 9 // 10)]

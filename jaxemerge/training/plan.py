@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 
+from jaxemerge import host
 from jaxemerge.devices import DeviceError, Layout
 from jaxemerge.training.recipe import Recipe, cost_of
 
@@ -254,8 +254,8 @@ def cell_bytes(recipe: Recipe) -> tuple[int, int]:
 
 
 def device_memory(device: jax.Device) -> int:
-    """Bytes a device may use: an accelerator's own limit, or the host's physical memory."""
+    """Bytes a device may use: an accelerator's own limit, or what this process may use of the host."""
     statistics = device.memory_stats() or {}
     if "bytes_limit" in statistics:
         return int(statistics["bytes_limit"])
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return host.memory()

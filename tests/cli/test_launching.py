@@ -159,6 +159,22 @@ def test_a_job_runs_the_same_program_on_its_cells():
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "memory"),
+    [
+        (["--job-memory", "10GB"], ["9000000000"]),
+        (["--job-memory", "10GB", "--memory=4GB"], []),  # as given
+        (["--job-memory", "10GB", "--job-gpus", "1"], []),  # there it is the memory of a GPU
+        ([], []),
+    ],
+)
+def test_a_job_plans_for_the_memory_that_it_is_given(given, memory):
+    front = Front(STUDIES, str(PROGRAM))
+    words = launch.command(front, ["--launch", "local", *given], NAMES[:1], Path("/results"))
+    assert words[words.index("--memory") + 1 :] == memory if memory else "--memory" not in words
+    assert ("--memory=4GB" in words) == ("--memory=4GB" in given)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """Two cells of three trained in one go."""
