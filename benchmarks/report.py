@@ -98,7 +98,7 @@ def write(file: Path, folder: Path, profile: bool) -> None:
     profiler = cProfile.Profile()
     if profile:
         profiler.enable()
-    write_report(pl.read_parquet(file), folder, title="benchmark")
+    write_report(pl.read_parquet(file, glob=False), folder, title="benchmark")
     if profile:
         profiler.disable()
         pstats.Stats(profiler, stream=sys.stderr).sort_stats("cumulative").print_stats(60)

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def write(name: str, source: Path, measured: Path, figures: Path) -> list[str]:
     """Writes the findings and the picture of one study from its kept results; returns the findings' lines."""
-    study, rows = MEASURED[name], pl.read_parquet(source / f"{name}.parquet")
+    study, rows = MEASURED[name], pl.read_parquet(source / f"{name}.parquet", glob=False)
     found = study.findings(rows)
     run = read_json(source / f"{name}.json")["run"]
     write_json(measured / f"{name}.json", {"run": run, "findings": [each.to_dict() for each in found]})

@@ -88,6 +88,20 @@ def check_digest(path: Path, expected: str) -> None:
         raise DamagedError(f"{path} is damaged: its content does not match its digest")
 
 
+def checked_bytes(path: Path, expected: str) -> bytes:
+    """The content of a file whose digest is known.
+
+    Raises:
+        DamagedError: it is missing or has changed.
+    """
+    if not path.is_file():
+        raise DamagedError(f"{path} is missing")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise DamagedError(f"{path} is damaged: its content does not match its digest")
+    return content
+
+
 def set_aside(path: Path) -> Path:
     """Renames a damaged file so that it is read no more, and returns its new name."""
     aside = path.with_name(f"{path.name}.damaged")

@@ -6,17 +6,18 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import polars as pl
 
-READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+# They take opened files: Polars expands the name of a file as a pattern, and may find others.
+READERS: dict[str, Callable[[BinaryIO], pl.DataFrame]] = {
     # All rows decide on a column's type: a size may be 70 in the first of them and 1.4B in the last.
-    ".csv": lambda path: pl.read_csv(path, infer_schema_length=None),
-    ".tsv": lambda path: pl.read_csv(path, separator="\t", infer_schema_length=None),
+    ".csv": lambda file: pl.read_csv(file, infer_schema_length=None),
+    ".tsv": lambda file: pl.read_csv(file, separator="\t", infer_schema_length=None),
     ".parquet": pl.read_parquet,
-    ".jsonl": lambda path: pl.read_ndjson(path, infer_schema_length=None),
-    ".ndjson": lambda path: pl.read_ndjson(path, infer_schema_length=None),
+    ".jsonl": lambda file: pl.read_ndjson(file, infer_schema_length=None),
+    ".ndjson": lambda file: pl.read_ndjson(file, infer_schema_length=None),
 }
 
 
@@ -35,7 +36,8 @@ def file_rows(path: Path) -> pl.DataFrame:
         known = ", ".join((*READERS, ".json"))
         raise ValueError(f"{path}: cannot read {path.suffix or 'a file without suffix'}; it must be {known}")
     try:
-        rows = READERS[path.suffix](path)
+        with path.open("rb") as file:
+            rows = READERS[path.suffix](file)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         what = " ".join(str(error).split())[:200]
         raise ValueError(f"{path}: this is no {path.suffix} file that can be read: {what}") from None

@@ -32,6 +32,7 @@ import polars as pl
 from jaxemerge.files import (
     DamagedError,
     check_digest,
+    checked_bytes,
     digest,
     make_folder,
     read_sealed,
@@ -243,10 +244,10 @@ def _write(path: Path, frame: pl.DataFrame) -> None:
 def _checked(path: Path, expected: str) -> pl.DataFrame:
     """The frame in a file, checked against its digest."""
     try:
-        check_digest(path, expected)
+        content = checked_bytes(path, expected)
     except DamagedError as error:
         raise StoreError(f"{error}; train the study again to mend it") from error
-    return pl.read_parquet(path)
+    return pl.read_parquet(io.BytesIO(content))  # Polars would expand the file's name as a pattern
 
 
 def _name(seeds: Sequence[Seed]) -> str:

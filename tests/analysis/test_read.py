@@ -44,6 +44,22 @@ def test_the_schema_is_the_runners():
     assert dict(read.schema) == {name: kind() for name, kind in TYPES.items()} | {"size": pl.Float64()}
 
 
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet", "ndjson"])
+@pytest.mark.parametrize("name", ["r*", "r?", "r[12]", "~", "s3:x", " ", "a'b\"c", "ü\n"])
+def test_names_of_files_are_no_patterns(kind, name, tmp_path):
+    """``r*.csv`` is that file, whatever lies beside it."""
+    frame = scores()
+    for stem, part in ((name, frame), ("r1", frame.reverse()), ("r2", frame.head(4))):
+        path = tmp_path / f"{stem}.{kind}"
+        if kind in ("csv", "tsv"):
+            path.write_text(part.write_csv(separator="\t" if kind == "tsv" else ","))
+        else:
+            with path.open("wb") as file:
+                (part.write_parquet if kind == "parquet" else part.write_ndjson)(file)
+    read = read_results(tmp_path / f"{name}.{kind}", NAMES, study="mine")
+    assert read.equals(read_results(frame, NAMES, study="mine"))
+
+
 @pytest.mark.parametrize("kind", ["csv", "tsv", "parquet", "jsonl", "frame"])
 def test_every_kind_of_source_gives_the_same_frame(kind, tmp_path):
     frame, path = scores(), tmp_path / f"mine.{kind}"

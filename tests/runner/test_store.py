@@ -6,16 +6,19 @@ import json
 import os
 import socket
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from jaxemerge import files, paired
 from jaxemerge.analysis import final_values, read_results, summarise
+from jaxemerge.runner.checkpoint import Checkpoints
 from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.opening import create_store, open_store, overwrite
 from jaxemerge.runner.records import StoreError
 from jaxemerge.runner.tables import results_table
+from jaxemerge.training import ResumeState
 
 RECORD = {"seconds": 1.5, "plan": {}, "provenance": {}}
 
@@ -38,6 +41,21 @@ def test_what_is_written_reads_back(tmp_path, tiny, rows):
     assert record.pop("rows") == hashlib.sha256(rows_file.read_bytes()).hexdigest()
     assert record == {"cell": tiny.cell, "seeds": [[s, s] for s in range(5)], **RECORD}
     assert again.study == "tiny"
+
+
+@pytest.mark.parametrize("name", ["a[b]", "a*", "what?", "a b", "a'b\"c", "ü\n", "~", "#%41&", "{x}"])
+def test_names_of_folders_are_no_patterns(tmp_path, tiny, population, rows, name):
+    made = create_store(tmp_path / name, "tiny", [tiny])
+    with made.writing(tiny.cell):
+        made.write(tiny.cell, tiny.seeds, rows, RECORD, {"items": rows}, {"x": np.ones(3)})
+    (tmp_path / "ab").mkdir()  # what a pattern might find as well
+    again = open_store(tmp_path / name)
+    assert again.results().equals(rows)
+    assert again.items().equals(rows)
+    assert again.damage() == again.mend() == []
+    kept = Checkpoints(tmp_path / name / "checkpoints")
+    kept.save(ResumeState(3, {"x": np.arange(5.0)}, ()), tiny.seeds, population.evaluations, {})
+    assert np.array_equal(kept.latest(pytest.fail).arrays["state['x']"], np.arange(5.0))
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path, tiny, rows, monkeypatch):
