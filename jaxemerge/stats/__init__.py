@@ -15,10 +15,14 @@ Intervals resample seeds. A fitted quantity is an `Estimate`: a value with its i
     times          time of breakthrough: survival curves, log-rank test, Cox regression
     passes         pass rates from samples, the task scaling law, predictions from the loss
     laws           power laws of the loss, compute-optimal sizes, accuracy from loss
+    design         how many seeds a question needs, and what a number of seeds can miss
 
 All public names are here; `help(fit_mixture)` has the formulas, ranges and references of one of them.
 """
 
+from .design.seed_plan import SeedPlan as SeedPlan
+from .design.seed_plan import plan_seeds as plan_seeds
+from .design.two_rates import detectable_difference as detectable_difference
 from .estimates.interval import Estimate as Estimate
 from .estimates.interval import Interval as Interval
 from .estimates.interval import success_interval as success_interval
