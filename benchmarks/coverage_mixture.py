@@ -1,108 +1,158 @@
-"""How often do the mixture's intervals hold the truth, and how often does `bimodal` say what is true?
+"""How often do the mixture's intervals hold the truth, and how often are its statements on modes true?
 
-Run `python benchmarks/coverage_mixture.py coverage 500` and `python benchmarks/coverage_mixture.py bimodal
-200`: on one core about 2 and 25 minutes. Populations of 250 seeds with exact match over 91 items.
+    python benchmarks/coverage_mixture.py coverage 500     intervals, 250 seeds
+    python benchmarks/coverage_mixture.py success 200      P(success) where cut and components are chosen
+    python benchmarks/coverage_mixture.py sides 200        one side called two, and two sides found
+
+Exact match over 91 items unless a name says otherwise. Every command takes the numbers of seeds as further
+arguments.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from jaxemerge.stats import fit_mixture, summaries
 
-N, S = 91, 250
-Draw = Callable[[np.random.Generator], np.ndarray]
+N = 91
+Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 
-def counts(rng: np.random.Generator, mean: float, total: float) -> np.ndarray:
+def counts(rng: np.random.Generator, seeds: int, mean: float, total: float) -> np.ndarray:
     """[S] items right by seeds whose rate is Beta with this mean and a + b = total."""
-    return rng.binomial(N, rng.beta(mean * total, (1 - mean) * total, S))
+    return rng.binomial(N, rng.beta(mean * total, (1 - mean) * total, seeds))
 
 
-def two_lumps(share: float, total: float) -> Draw:
-    """A share of the seeds around .7, the others around .1."""
-    return lambda rng: np.where(rng.random(S) < share, counts(rng, 0.7, total), counts(rng, 0.1, total))
+def two_components(share: float, total: float, low: float = 0.1, high: float = 0.7) -> Draw:
+    """A share of the seeds around `high`, the others around `low`."""
+
+    def draw(rng: np.random.Generator, seeds: int) -> np.ndarray:
+        upper = rng.random(seeds) < share
+        return np.where(upper, counts(rng, seeds, high, total), counts(rng, seeds, low, total)) / N
+
+    return draw
 
 
-def inflated(share: float, mean: float, total: float) -> Draw:
-    """A share of exact zeros and one lump."""
-    return lambda rng: np.where(rng.random(S) < share, 0, counts(rng, mean, total))
+def inflated(share: float, rate: Callable[[np.random.Generator, int], np.ndarray]) -> Draw:
+    """A share of exact zeros; the others' rates are drawn."""
+    return lambda rng, s: rng.binomial(N, np.where(rng.random(s) < share, 0, rate(rng, s))) / N
 
 
-def rounded(a: float, b: float, steps: int) -> Draw:
-    """Beta scores rounded to a coarse grid."""
-    return lambda rng: np.round(np.round(rng.beta(a, b, S) * steps) / steps * N)
+def rates(rate: Callable[[np.random.Generator, int], np.ndarray]) -> Draw:
+    """Scores of seeds whose rates are drawn."""
+    return inflated(0.0, rate)
 
 
-TWO_SIDED: dict[str, Draw] = {
-    f"means .1 and .7, weight {w} above, a + b = {t}": two_lumps(w, t)
-    for t in (10, 20, 50)
-    for w in (0.1, 0.3, 0.5, 0.7, 0.9)
+def logit_normal(mean: float, sd: float) -> Draw:
+    """Rates whose logit is normal."""
+    return rates(lambda rng, s: 1 / (1 + np.exp(-rng.normal(mean, sd, s))))
+
+
+def outlier(rng: np.random.Generator, seeds: int) -> np.ndarray:
+    """One component, and one seed far from it."""
+    return np.append(counts(rng, seeds - 1, 0.1, 20), 80) / N
+
+
+ONE_SIDE: dict[str, Draw] = {
+    "Beta(20, 5)": rates(lambda rng, s: rng.beta(20, 5, s)),
+    "beta-binomial, mean .4": rates(lambda rng, s: rng.beta(4, 6, s)),
+    "logit-normal(0, 1)": logit_normal(0, 1),
+    "logit-normal(1, 1.3)": logit_normal(1, 1.3),
+    "flat, 0 to 1": rates(lambda rng, s: rng.random(s)),
+    "flat, .3 to .8": rates(lambda rng, s: rng.uniform(0.3, 0.8, s)),
+    "triangular": rates(lambda rng, s: rng.triangular(0, 0.3, 1, s)),
+    "floor, mean .03": rates(lambda rng, s: rng.beta(0.36, 11.64, s)),
+    "zeros and a falling tail": inflated(0.4, lambda rng, s: rng.beta(1, 3, s)),
+    "zeros and a flat tail": inflated(0.6, lambda rng, s: rng.uniform(0, 0.8, s)),
+    "rounded to tenths": lambda rng, s: np.round(np.round(rng.beta(3, 4, s) * 10) / 10 * N) / N,
+    "one outlier": outlier,
 }
-ONE_SIDED: dict[str, Draw] = {
-    "floor, mean .02": lambda rng: counts(rng, 0.02, 10),
-    "floor, mean .05": lambda rng: counts(rng, 0.05, 5),
-    "all zeros": lambda rng: np.zeros(S),
-    "all ones": lambda rng: np.full(S, N),
-    "uniform": lambda rng: rng.integers(0, N + 1, S),
-    "uniform from .3 to .8": lambda rng: rng.binomial(N, rng.uniform(0.3, 0.8, S)),
-    "triangular": lambda rng: rng.binomial(N, rng.triangular(0, 0.3, 1, S)),
-    "half zeros, lump at .4": inflated(0.5, 0.4, 10),
-    "zeros, lump at .15": inflated(0.3, 0.15, 10),
-    "zeros, wide lump": inflated(0.7, 0.5, 6),
-    "rounded to tenths": rounded(3, 4, 10),
-    "rounded to fifths": rounded(2, 2, 5),
+TWO_SIDES: dict[str, Draw] = {
+    "means .1 and .7, weight .1 above": two_components(0.1, 20),
+    "means .1 and .7, weight .3 above": two_components(0.3, 20),
+    "means .1 and .7, weight .5 above": two_components(0.5, 20),
+    "means .25 and .65, weight .5 above": two_components(0.5, 20, 0.25, 0.65),
+    "70 % zeros, Beta with mean .6": inflated(0.7, lambda rng, s: rng.beta(6, 4, s)),
+    "half at 0, half at 1": lambda rng, s: (rng.random(s) < 0.5) * 1.0,
 }
 
 
-def bimodal(samples: int) -> None:
-    """Share of populations of each kind that are called bimodal, and two-sided."""
-    for name, draw in (TWO_SIDED | ONE_SIDED).items():
-        found = [
-            fit_mixture(draw(np.random.default_rng([i, 1])) / N, N, (1, 2), key=i, bootstraps=60)
-            for i in range(samples)
-        ]
-        shares = np.mean([[m.bimodal, m.two_sided] for m in found], axis=0)
-        print(f"{name:50s} bimodal {shares[0]:.3f}   two-sided {shares[1]:.3f}", flush=True)
+def sides(samples: int, sizes: Sequence[int]) -> None:
+    """Share of populations of each kind with more than one component, two-sided and bimodal."""
+    for name, draw in (ONE_SIDE | TWO_SIDES).items():
+        for seeds in sizes:
+            found = [
+                fit_mixture(draw(np.random.default_rng([i, seeds]), seeds), N, key=i, bootstraps=0)
+                for i in range(samples)
+            ]
+            shares = np.mean([[len(m.parameters) > 1, m.two_sided, m.bimodal] for m in found], axis=0)
+            print(
+                f"{name:36s} {seeds:4d} seeds   C > 1 {shares[0]:.3f}   two-sided {shares[1]:.3f}   "
+                f"bimodal {shares[2]:.3f}",
+                flush=True,
+            )
 
 
-def coverage(samples: int) -> None:
+def success(samples: int, sizes: Sequence[int]) -> None:
+    """Share of populations with a P(success), and of these how many intervals hold it."""
+    planted = {
+        (low, high, share): two_components(share, 20, low, high)
+        for low, high, share in ((0.25, 0.65, 0.5), (0.25, 0.65, 0.3), (0.1, 0.7, 0.3))
+    }
+    for (low, high, share), draw in planted.items():
+        for seeds in sizes:
+            held, widths = [], []
+            for i in range(samples):
+                scores = draw(np.random.default_rng([i, seeds, 3]), seeds)
+                interval = fit_mixture(scores, N, key=i, bootstraps=100).success.interval
+                low_end, high_end = float(interval.low), float(interval.high)
+                if not np.isnan(low_end):
+                    held.append(low_end <= share <= high_end)
+                    widths.append(high_end - low_end)
+            print(
+                f"means {low:g} and {high:g}, {share:g} above, {seeds:4d} seeds: determined in "
+                f"{len(held) / samples:.3f}, held in {np.mean(held) if held else np.nan:.3f}, "
+                f"mean width {np.mean(widths) if held else np.nan:.2f}",
+                flush=True,
+            )
+
+
+def coverage(samples: int, sizes: Sequence[int]) -> None:
     """Share of 95 % intervals of the upper weight, P(success) and the mean of successes that hold it."""
+    names = ("weight", "P(success)", "upper mean", "mean of successes")
     for share in (0.2, 0.5):
-        truth = np.array([share, share, 0.7, 0.7])
-        held = np.zeros(4)
-        for i in range(samples):
-            scores = two_lumps(share, 30)(np.random.default_rng([i, 2])) / N
-            found = fit_mixture(scores, N, [2], key=i, bootstraps=200)
-            plain = summaries(scores, 0.4, key=i)
-            ends = [found.success.interval, plain.success_mean.interval]
-            low = np.array(
-                [
-                    np.asarray(found.weights.interval.low)[1],
-                    ends[0].low,
-                    np.asarray(found.means.interval.low)[1],
-                    ends[1].low,
-                ]
+        for seeds in sizes:
+            held = np.zeros(4)
+            for i in range(samples):
+                scores = two_components(share, 30)(np.random.default_rng([i, 2]), seeds)
+                found = fit_mixture(scores, N, [2], key=i, bootstraps=200)
+                plain = summaries(scores, 0.4, key=i)
+                low, high = (
+                    np.array(
+                        [
+                            np.asarray(getattr(found.weights.interval, end))[1],
+                            getattr(found.success.interval, end),
+                            np.asarray(getattr(found.means.interval, end))[1],
+                            getattr(plain.success_mean.interval, end),
+                        ]
+                    )
+                    for end in ("low", "high")
+                )
+                held += (low <= [share, share, 0.7, 0.7]) & (np.array([share, share, 0.7, 0.7]) <= high)
+            print(
+                share, seeds, dict(zip(names, np.round(held / samples, 3).tolist(), strict=True)), flush=True
             )
-            high = np.array(
-                [
-                    np.asarray(found.weights.interval.high)[1],
-                    ends[0].high,
-                    np.asarray(found.means.interval.high)[1],
-                    ends[1].high,
-                ]
-            )
-            held += (low <= truth) & (truth <= high)
-        names = ("weight", "P(success)", "upper mean", "mean of successes")
-        print(
-            share,
-            {name: round(float(h), 3) for name, h in zip(names, held / samples, strict=True)},
-            flush=True,
-        )
 
+
+QUESTIONS = {
+    "coverage": (coverage, (250,)),
+    "success": (success, (16, 30, 60, 120, 250)),
+    "sides": (sides, (5, 10, 16, 60, 250, 1000)),
+}
 
 if __name__ == "__main__":
-    {"coverage": coverage, "bimodal": bimodal}[sys.argv[1]](int(sys.argv[2]))
+    ask, sizes = QUESTIONS[sys.argv[1]]
+    ask(int(sys.argv[2]), [int(size) for size in sys.argv[3:]] or sizes)

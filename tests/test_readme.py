@@ -123,7 +123,8 @@ def test_the_autoencoders_are_short_run_and_learn():
 @pytest.mark.parametrize("page", ["README.md", "jaxemerge/README.md"])
 def test_the_statistics_run_alone(page, capsys):
     names = run(block("fit_success_curve", page))
-    assert capsys.readouterr().out.startswith("True 0.5")
+    bimodal, share = capsys.readouterr().out.split()[:2]
+    assert (bimodal, float(share)) == ("True", pytest.approx(0.5, abs=1e-3))
     assert 2 < names["curve"].midpoint.value < 4
 
 

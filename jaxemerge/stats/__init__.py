@@ -85,6 +85,8 @@ from .populations.summaries import ThresholdScan as ThresholdScan
 from .populations.summaries import half_sample_mode as half_sample_mode
 from .populations.summaries import summaries as summaries
 from .populations.summaries import threshold_scan as threshold_scan
+from .populations.unimodality import UnimodalityTest as UnimodalityTest
+from .populations.unimodality import unimodality_test as unimodality_test
 from .populations.variance import VarianceSplit as VarianceSplit
 from .populations.variance import split_variance as split_variance
 from .success.emergence import breakthroughness as breakthroughness

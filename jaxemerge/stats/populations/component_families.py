@@ -115,11 +115,25 @@ class _Shaped:
         return np.stack(shape_parameters(theta)[:2], -1)
 
 
+def _high(narrowest: float) -> Array:
+    """[2] greatest coordinates of components whose rates spread at least this much at mean 1/2."""
+    return np.array([MEAN_EDGE, min(TIGHTEST, np.log(0.25 / max(narrowest, 1e-6) ** 2))])
+
+
 @dataclass(frozen=True)
 class BetaBinomial(_Shaped):
-    """k of n items right, where a seed's rate is Beta(a, b): C(n, k) B(a + k, b + n - k) / B(a, b)."""
+    """k of n items right, where a seed's rate is Beta(a, b): C(n, k) B(a + k, b + n - k) / B(a, b).
 
+    Attributes:
+        narrowest: least standard deviation of the rates at mean 1/2, so that close seeds are no spikes.
+    """
+
+    narrowest: float = 0.0
     name: str = "beta_binomial"
+
+    @property
+    def high(self) -> Array:  # type: ignore[override]
+        return _high(self.narrowest)
 
     def log_density(self, theta: Array, points: Points) -> tuple[Array, Array]:
         assert points.n is not None
@@ -164,7 +178,7 @@ class Beta(_Shaped):
 
     @property
     def high(self) -> Array:  # type: ignore[override]
-        return np.array([MEAN_EDGE, np.log(0.25 / self.narrowest**2)])
+        return _high(self.narrowest)
 
     def log_density(self, theta: Array, points: Points) -> tuple[Array, Array]:
         a, b, jacobian = shape_parameters(theta)

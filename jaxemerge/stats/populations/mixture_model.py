@@ -13,17 +13,23 @@ from scipy.special import softmax
 
 from ..estimates.interval import UNKNOWN, Estimate, Interval, success_interval
 from ..estimates.resampling import generator, percentile_interval
-from .mixture_likelihood import Fits, log_parts
-from .modality import dip_test
+from .mixture_likelihood import log_parts
 from .observations import Array, Points, items_right, on_coarser_grid, points, scores_of_seeds
-from .selection import Selection, check_arguments, family_of, likelihood_ratio_p_value, resampled_fits, select
-from .sides import Sides, above, sides
+from .selection import (
+    Candidate,
+    Selection,
+    check_arguments,
+    family_of,
+    likelihood_ratio_p_value,
+    refits,
+    resampled_counts,
+    select,
+)
+from .sides import ResampledSides, resampled_sides, share_above, sides
+from .unimodality import one_mode
 
 # A valley that half of the resamples lack is attributed to chance.
 MAJORITY = 0.5
-# With some hundred seeds the dip test detects a side of a quarter, with less power than a fit, but not of a
-# tenth. Both numbers were chosen on simulated components and flat blocks, for 95 % power on the former.
-MINORITY, DOUBT = 0.25, 0.4
 
 
 @dataclass(frozen=True)
@@ -45,15 +51,19 @@ class Mixture:
         bic: for each number of components fitted, the least BIC over the choices of atoms; lower is better.
         p_values: for a number c of components, the parametric-bootstrap p-value of c against the next
             number requested, up to the first that is not rejected; empty without bootstraps.
+        several_components: one component is rejected: the population is not one beta-binomial (Beta, normal)
+            with its atoms. A flat or skewed population with a single mode is not, either.
         converged: whether the search ended within its steps.
         modes: scores of the peaks of the components' density, atoms left out.
         antimodes: scores of the valleys between them.
         valley: density at the deepest valley over that at the lower of its two peaks; 1 for one peak.
         valley_share: share of the fits to resampled seeds that have a valley; 1 without bootstraps.
-        bimodal: at least two peaks, with the evidence that `fit_mixture` lists.
-        two_sided: `bimodal`, or an atom separated by a valley from a component or another atom.
+        p_one_mode: p-value of a single mode of all seeds (`unimodality_test`), which may be an atom.
+        two_sided: the population has two sides, by the criteria that `fit_mixture` lists.
+        bimodal: the same of the seeds off the atoms, too: two peaks besides the point masses.
         cut: score of the deepest valley when atoms count as peaks; NaN where there is no valley.
-        success: P(success) without a threshold: expected share of the seeds above the cut.
+        success: P(success) without a threshold: expected share of the seeds above the cut. NaN unless the
+            population is two-sided, or all its seeds are at 0 or all at 1.
     """
 
     family: str
@@ -69,13 +79,15 @@ class Mixture:
     log_likelihood: float
     bic: dict[int, float]
     p_values: dict[int, float]
+    several_components: bool
     converged: bool
     modes: tuple[float, ...]
     antimodes: tuple[float, ...]
     valley: float
     valley_share: float
-    bimodal: bool
+    p_one_mode: float
     two_sided: bool
+    bimodal: bool
     cut: float
     success: Estimate
 
@@ -115,7 +127,6 @@ def fit_mixture(
     bootstraps: int = 200,
     confidence: float = 0.95,
     depth: float = 0.1,
-    upper: float = 0.5,
 ) -> Mixture:
     """Fits a mixture to the scores of S seeds: how many components there are, and whether they are separated.
 
@@ -127,28 +138,24 @@ def fit_mixture(
     to tenths) are fitted as counts of that grid's steps.
 
     Number of components: least BIC = -2 log L + ln(S) (3 C + A - 1), over the numbers asked for and, for
-    beta-binomials, over the atoms that seeds really sit on. `p_values` add the bootstrap likelihood ratio of
-    c against more components, both with all atoms.
+    beta-binomials, over the atoms that seeds really sit on. There are at least three seeds for every
+    component, and none is narrower than 1/20, or 2/S, of the standard deviation of the scores. `p_values` add
+    the bootstrap likelihood ratio of c against more components, both with all atoms.
 
-    A population is `bimodal` if all of this holds: the fit has a valley at least `depth` deep between two
-    peaks of its components' density; so have at least half of the fits to resampled seeds; and the bootstrap
-    likelihood ratio rejects one component at level 1 - `confidence`. Flat-topped components are not
-    beta-binomial and would be rejected too: where both sides hold a quarter of the components' weight, the
-    p-value of `dip_test` without the atoms must be at most 0.4. An atom is not a peak here: zeros and one
-    component are `two_sided` but not `bimodal`. Failures that are mostly but not only zeros are a component,
-    and with another one they are `bimodal`.
+    A population is `two_sided` if all of this holds, where an atom counts as a peak: the fit has a valley at
+    least `depth` deep between two peaks, with at least three seeds on either side; so have at least half of
+    the fits to resampled seeds; and `unimodality_test` rejects a single mode of all seeds at level
+    1 - `confidence`. It is `bimodal` if the same also holds for the components and the seeds without the
+    atoms: zeros and one component are `two_sided` but not `bimodal`. Failures that are mostly but not only
+    zeros are a component, and with another one they are `bimodal`. More than one component is not more than
+    one mode: `several_components` states the former.
 
     `success` is the expected share of seeds (sum of responsibilities over S) in components whose mean is
-    above `cut`, and in the atom at 1. Without a valley all seeds are on one side: the share is 1 if the mean
-    score is at least `upper`, else 0, with Wilson's interval. Other intervals are percentile bootstraps over
-    seeds, components matched by the order of their means.
-
-    Measured on 250 seeds and 91 items (`benchmarks/coverage_mixture.py`). 95 % intervals over 500
-    populations, 0.2 and 0.5 of the seeds above: weight and `success` 93.6 and 92.8 %, upper mean 93.2 and
-    92.6 %. `bimodal` in 200 populations each, 60 bootstraps, means .1 and .7, weights .1 to .9: with a + b =
-    20 and 50 all; with a + b = 10, 93.5 % at weight .1 (just below the 95 % aimed at), 97.5 % at .3, all
-    above. Wrongly: none of those at the floor, all zeros or ones, uniform, zeros with one component,
-    on coarse grids; 1 % of triangular ones. A flat block from .3 to .8 is wrongly called bimodal in 20 %.
+    above `cut`, and in the atom at 1. Its interval holds the percentiles over resampled seeds, each with
+    its own least BIC over components and atoms and its own cut, and Wilson's interval. Where the population
+    is not two-sided the share is not determined without a threshold: NaN. If all seeds are at 1, or at 0, it
+    is 1, or 0, with Wilson's interval. Other intervals are percentile bootstraps over seeds, components
+    matched by the order of their means.
 
     NaN scores are diverged runs: failures with score 0 among proportions, left out elsewhere. All scores on
     atoms (all zero, say) give C = 0. Numbers of components above that of the distinct scores off the atoms
@@ -160,11 +167,10 @@ def fit_mixture(
         components: numbers of components to try.
         family: one of "auto", "beta_binomial", "beta", "gaussian".
         key: int or JAX key of the bootstraps.
-        bootstraps: resamples for p-values and for intervals. With 0 there are neither, and `bimodal` rests
-            on the other criteria.
+        bootstraps: resamples for `p_values` and for intervals. With 0 there are neither, and `two_sided`
+            rests on the other criteria.
         confidence: probability in (0, 1) of every interval, and see above.
         depth: in (0, 1), how deep a valley must be: 1 - valley / lower peak.
-        upper: mean score from which a population without a valley counts as successful.
 
     Raises:
         ValueError: if an argument is out of its range, or the values do not fit the family.
@@ -188,16 +194,18 @@ def fit_mixture(
     selection = select(shape, points(x, n), numbers)
     resamples = bootstraps if len(scores) > 1 else 0
     p_values = _p_values(selection, rng, resamples, 1 - confidence)
-    replicates = None
-    if resamples:
-        replicates = _replicates(selection, rng, resamples)
-    found = sides(selection, replicates, depth)
+    drawn = resampled_counts(selection.data, rng, resamples) if resamples else None
+    found = sides(selection, depth)
+    moved = None if drawn is None else resampled_sides(selection, drawn, depth)
+    p_one_mode = one_mode(x, n, key=key).p_value
+    two_sided = bool(p_one_mode <= 1 - confidence and found.cut == found.cut) and (
+        moved is None or moved.cut_share >= MAJORITY
+    )
+    valley = found.valley <= 1 - depth and (moved is None or moved.valley_share >= MAJORITY)
+    bimodal = two_sided and valley and _inner_p_value(selection, x, n, p_one_mode, key) <= 1 - confidence
     responsibilities = _responsibilities(selection, x, n, np.asarray(values, np.float64))
-    split = len(selection.atoms)
-    means = None if replicates is None else shape.mean(replicates.theta)
-    shares = None if replicates is None else replicates.weights
-    weights = selection.fit.weights[0]
-    bimodal = _bimodal(selection, found, p_values, confidence, depth) and _dips(selection, found, scores, n)
+    split, weights = len(selection.atoms), selection.fit.weights[0]
+    means, shares = _moved(selection, drawn)
     return Mixture(
         family=shape.name,
         n=np.size(values),
@@ -212,15 +220,17 @@ def fit_mixture(
         log_likelihood=float(selection.fit.log_likelihood[0]),
         bic=selection.bic,
         p_values=p_values,
+        several_components=p_values.get(1, 1.0) <= 1 - confidence,
         converged=bool(selection.fit.converged[0]),
         modes=found.modes,
         antimodes=found.antimodes,
         valley=found.valley,
-        valley_share=found.valley_share,
+        valley_share=1.0 if moved is None else moved.valley_share,
+        p_one_mode=p_one_mode,
+        two_sided=two_sided,
         bimodal=bimodal,
-        two_sided=bimodal or bool(found.cut == found.cut and found.cut_share >= MAJORITY),
         cut=found.cut,
-        success=_success(selection, found.cut, shares, scores, confidence, upper),
+        success=_success(selection, found.cut if two_sided else np.nan, moved, confidence),
     )
 
 
@@ -240,36 +250,20 @@ def _p_values(
     return found
 
 
-def _replicates(selection: Selection, rng: np.random.Generator, resamples: int) -> Fits:
-    if selection.fit.theta.shape[1]:
-        return resampled_fits(
-            selection.family, selection.data, selection.atoms, selection.fit, rng, resamples
-        )
-    seeds = round(selection.data.counts.sum())
-    shares = rng.multinomial(seeds, selection.fit.weights[0], size=resamples) / seeds
-    with np.errstate(divide="ignore"):
-        logits = np.log(shares)
-    return Fits(logits, np.zeros((resamples, 0, 2)), np.zeros(resamples), np.ones(resamples, bool))
+def _inner_p_value(selection: Selection, x: Array, n: Array | None, p_all: float, key: Any) -> float:
+    """p-value of a single mode of the seeds off the atoms."""
+    inside = ~np.isin(x if n is None else x / n, selection.atoms)
+    if inside.all():
+        return p_all
+    return one_mode(x[inside], None if n is None else n[inside], key=key).p_value
 
 
-def _bimodal(
-    selection: Selection, found: Sides, p_values: dict[int, float], confidence: float, depth: float
-) -> bool:
-    rejected = p_values.get(1, 0.0) <= 1 - confidence
-    return found.valley <= 1 - depth and found.valley_share >= MAJORITY and rejected
-
-
-def _dips(selection: Selection, found: Sides, scores: Array, n: Array | None) -> bool:
-    """False if Hartigans' test favours one mode where both sides are large enough for it to detect."""
-    means, weights = (
-        selection.family.mean(selection.fit.theta[0]),
-        selection.fit.weights[0, len(selection.atoms) :],
-    )
-    upper = weights[means > found.antimodes[0]].sum() / weights.sum()
-    if min(upper, 1 - upper) < MINORITY:
-        return True
-    inside = ~np.isin(scores, selection.atoms)
-    return dip_test(scores[inside], None if n is None else n[inside]).p_value <= DOUBT
+def _moved(selection: Selection, drawn: Array | None) -> tuple[Array | None, Array | None]:
+    """[R, C] means and [R, A + C] weights of the chosen form on the resampled seeds."""
+    if drawn is None:
+        return None, None
+    fits = refits(selection, Candidate(selection.atoms, selection.fit, 0.0), drawn)
+    return selection.family.mean(fits.theta), fits.weights
 
 
 def _responsibilities(selection: Selection, x: Array, n: Array | None, values: Array) -> Array:
@@ -292,13 +286,17 @@ def _estimate(value: Array, replicates: Array | None, confidence: float) -> Esti
     return Estimate(value, percentile_interval(replicates, confidence))
 
 
-def _success(
-    selection: Selection, cut: float, shares: Array | None, scores: Array, confidence: float, upper: float
-) -> Estimate:
+def _success(selection: Selection, cut: float, moved: ResampledSides | None, confidence: float) -> Estimate:
+    seeds = float(selection.data.counts.sum())
+    held = np.unique(selection.data.scores[0][selection.data.counts[0] > 0])
+    if len(held) == 1 and len(selection.atoms) == 1:
+        return Estimate(float(held[0]), success_interval(round(held[0] * seeds), round(seeds), confidence))
     if np.isnan(cut):
-        n = len(scores)
-        passed = n if scores.mean() >= upper else 0
-        return Estimate(passed / n, success_interval(passed, n, confidence))
-    side = above(selection, cut)
-    value = float(selection.fit.weights[0] @ side)
-    return Estimate(value, UNKNOWN if shares is None else percentile_interval(shares @ side, confidence))
+        return Estimate(float("nan"), UNKNOWN)
+    value = float(share_above(selection, selection.fit, np.array([cut]))[0])
+    if moved is None:
+        return Estimate(value, UNKNOWN)
+    wilson, found = success_interval(value * seeds, seeds, confidence), moved.success
+    bootstrap = percentile_interval(found, confidence)
+    low, high = min(wilson.low, bootstrap.low), max(wilson.high, bootstrap.high)
+    return Estimate(value, Interval(float(low), float(high)))

@@ -61,9 +61,9 @@ def dip_test(values: ArrayLike, trials: ArrayLike | None = None) -> DipTest:
         raise ValueError(
             f"values are all NaN ({np.size(values)} diverged seeds); at least one score is needed"
         )
-    points = np.sort(scores if trials is None else _spread(*items_right(scores, trials)))
+    points = scores if trials is None else _spread(*items_right(scores, trials))
     n = len(points)
-    if n < 4 or points[0] == points[-1]:
+    if n < 4 or np.ptp(points) == 0:
         return DipTest(n, 1 / (2 * n), 1.0)
     statistic, p_value = diptest.diptest(points)
     return DipTest(n, float(statistic), float(p_value))
@@ -127,10 +127,16 @@ def ashman_d(mean_1: ArrayLike, sd_1: ArrayLike, mean_2: ArrayLike, sd_2: ArrayL
         return np.sqrt(2) * apart / np.hypot(first, second)
 
 
+def spread_ties(scores_S: Array, width_S: Array) -> Array:
+    """[S] sorted scores, equal ones of equal width at even distances within half a width of their value."""
+    order = np.lexsort((width_S, scores_S))
+    scores, width = scores_S[order], width_S[order]
+    new = np.concatenate([[True], (np.diff(scores) != 0) | (np.diff(width) != 0)])
+    first = np.flatnonzero(new)
+    ties = np.diff(np.append(first, len(scores)))
+    rank = np.arange(len(scores)) - np.repeat(first, ties)
+    return np.sort(scores + ((rank + 0.5) / np.repeat(ties, ties) - 0.5) * width)
+
+
 def _spread(k_S: Array, n_S: Array) -> Array:
-    """Equal counts of as many items at even distances within half an item of their score."""
-    pairs, place, ties = np.unique(np.stack([k_S, n_S], 1), axis=0, return_inverse=True, return_counts=True)
-    order = np.argsort(place.ravel(), kind="stable")
-    rank = np.arange(len(k_S)) - np.repeat(np.cumsum(ties) - ties, ties)
-    k, n = pairs[place.ravel()[order]].T
-    return (k - 0.5 + (rank + 0.5) / ties[place.ravel()[order]]) / n
+    return spread_ties(k_S / n_S, 1 / n_S)

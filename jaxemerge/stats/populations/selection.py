@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
+from scipy.special import xlogy
 
 from ..estimates.arguments import check_at_least, check_confidence
 from .component_families import Beta, BetaBinomial, Family, Gaussian
@@ -14,10 +15,35 @@ from .mixture_likelihood import FULL, QUICK, THOROUGH, Fits, fit_best, log_parts
 from .observations import Array, Points
 
 FAMILIES = ("auto", "beta_binomial", "beta", "gaussian")
-# Least width of a component as a share of the sample's standard deviation: close pairs are not components.
+# Least width of a component as a share of the sample's standard deviation, also over half the seeds: close
+# pairs are not components.
 NARROWEST = 0.05
+# Seeds that a side, or a component, needs at least.
+SIDE = 3
+# BIC within which fits to all seeds may still be the best one to resampled seeds.
+WINDOW = 10.0
 # Components of this width, as a share of the grid's step, merge with those on neighbouring grid points.
 TIE_WIDTH = 0.6
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One number of components with one choice of atoms.
+
+    Attributes:
+        atoms: scores that have weight.
+        fit: one row, components sorted by mean.
+        bic: -2 log L + ln(S) (3 C + A - 1).
+    """
+
+    atoms: tuple[float, ...]
+    fit: Fits
+    bic: float
+
+    @property
+    def parameters(self) -> int:
+        """Free ones: 3 C + A - 1."""
+        return 3 * self.fit.theta.shape[1] + len(self.atoms) - 1
 
 
 @dataclass(frozen=True)
@@ -32,6 +58,7 @@ class Selection:
         bic: by number of components, the least over the choices of atoms.
         all_atoms: scores that seeds sit on and that may carry weight.
         nested: by number of components, the fit with all of these.
+        rivals: fits whose BIC is close to the least, `fit` included: all that resampled seeds may favour.
     """
 
     family: Family
@@ -41,6 +68,11 @@ class Selection:
     bic: dict[int, float]
     all_atoms: tuple[float, ...]
     nested: dict[int, Fits]
+    rivals: tuple[Candidate, ...]
+
+    def like(self, candidate: Candidate, fit: Fits) -> Selection:
+        """The same with another fit of a candidate's form."""
+        return replace(self, atoms=candidate.atoms, fit=fit)
 
 
 def check_arguments(
@@ -75,13 +107,12 @@ def family_of(name: str, scores: Array, trials: Array | None) -> Family:
         name = "beta_binomial" if counts else "beta" if bounded else "gaussian"
     if counts != (name == "beta_binomial"):
         raise ValueError(f"family={name!r} {'does not take' if counts else 'needs'} trials")
-    if trials is not None:
-        return BetaBinomial()
-    inside = scores[(scores > 0) & (scores < 1)] if name == "beta" else scores
+    inside = scores[(scores > 0) & (scores < 1)] if name != "gaussian" else scores
     sd = float(inside.std()) if len(inside) else 0.0
-    narrowest = max(
-        NARROWEST * sd, TIE_WIDTH * _resolution(inside), 1e-3 * max(1.0, float(np.abs(scores).max()))
-    )
+    least = max(NARROWEST, 2 / max(len(inside), 1)) * sd
+    if counts:
+        return BetaBinomial(least)
+    narrowest = max(least, TIE_WIDTH * _resolution(inside), 1e-3 * max(1.0, float(np.abs(scores).max())))
     return (
         Beta(narrowest) if name == "beta" else Gaussian(float(inside.mean()), max(sd, narrowest), narrowest)
     )
@@ -95,7 +126,9 @@ def select(family: Family, data: Points, numbers: tuple[int, ...]) -> Selection:
     distinct = len(set(held.tolist()) - on)
     if distinct == 0:
         return _atoms_only(family, data, seen)
-    tried = [c for c in numbers if c <= distinct] or [min(numbers[0], distinct)]
+    seeds = data.counts.sum()
+    most = min(distinct, max(1, int(seeds) // SIDE))
+    tried = [c for c in numbers if c <= most] or [min(numbers[0], most)]
     # Without counts a score of 0 or 1 has no density: there every atom is needed.
     masks = [(True,) * len(seen)] if data.n is None else list(product((True, False), repeat=len(seen)))
     found = [
@@ -103,22 +136,29 @@ def select(family: Family, data: Points, numbers: tuple[int, ...]) -> Selection:
         for c in tried
         for mask in masks
     ]
-    seeds = data.counts.sum()
-    scored = [
-        (float(-2 * fit.log_likelihood[0] + np.log(seeds) * (3 * c + sum(mask) - 1)), c, mask, fit)
-        for c, mask, fit in found
-    ]
-    _, _, mask, fit = min(scored, key=lambda item: item[0])
-    used = [*np.flatnonzero(mask), *range(len(seen), fit.logits.shape[1])]
+    candidates = [_candidate(family, seen, mask, fit, seeds) for _, mask, fit in found]
+    best = min(candidates, key=lambda candidate: candidate.bic)
+    of_number = [(c, candidate.bic) for (c, *_), candidate in zip(found, candidates, strict=True)]
     return Selection(
         family=family,
         data=data,
-        atoms=tuple(a for a, allowed in zip(seen, mask, strict=True) if allowed),
-        fit=in_order(family, replace(fit, logits=fit.logits[:, used])),
-        bic={c: min(bic for bic, number, *_ in scored if number == c) for c in tried},
+        atoms=best.atoms,
+        fit=best.fit,
+        bic={c: min(bic for number, bic in of_number if number == c) for c in tried},
         all_atoms=seen,
         nested={c: fit for c, mask, fit in found if all(mask)},
+        rivals=tuple(rival for rival in candidates if rival.bic <= best.bic + WINDOW),
     )
+
+
+def _candidate(
+    family: Family, seen: tuple[float, ...], mask: tuple[bool, ...], fit: Fits, seeds: float
+) -> Candidate:
+    used = [*np.flatnonzero(mask), *range(len(seen), fit.logits.shape[1])]
+    atoms = tuple(a for a, allowed in zip(seen, mask, strict=True) if allowed)
+    found = Candidate(atoms, in_order(family, replace(fit, logits=fit.logits[:, used])), np.nan)
+    bic = float(-2 * fit.log_likelihood[0] + np.log(seeds) * found.parameters)
+    return replace(found, bic=bic)
 
 
 def _atoms_only(family: Family, data: Points, seen: tuple[float, ...]) -> Selection:
@@ -126,8 +166,8 @@ def _atoms_only(family: Family, data: Points, seen: tuple[float, ...]) -> Select
     at = np.array([data.counts[data.scores == atom].sum() for atom in seen])
     log_likelihood = float((at * np.log(at / seeds)).sum())
     fit = Fits(np.log(at / seeds)[None], np.zeros((1, 0, 2)), np.array([log_likelihood]), np.array([True]))
-    bic = {0: -2 * log_likelihood + float(np.log(seeds)) * (len(seen) - 1)}
-    return Selection(family, data, seen, fit, bic, seen, {})
+    least = -2 * log_likelihood + float(np.log(seeds)) * (len(seen) - 1)
+    return Selection(family, data, seen, fit, {0: least}, seen, {}, (Candidate(seen, fit, least),))
 
 
 def _resolution(scores: Array) -> float:
@@ -142,18 +182,23 @@ def _resolution(scores: Array) -> float:
 TOLERANCE = 1e-3
 
 
-def resampled_fits(
-    family: Family,
-    data: Points,
-    atoms: tuple[float, ...],
-    fits: Fits,
-    rng: np.random.Generator,
-    resamples: int,
-) -> Fits:
-    """[R] fits to seeds drawn with replacement, started from the fit to all, components sorted by mean."""
+def resampled_counts(data: Points, rng: np.random.Generator, resamples: int) -> Array:
+    """[R, B] seeds at each point, drawn with replacement."""
     seeds = round(data.counts.sum())
-    counts = rng.multinomial(seeds, data.counts[0] / seeds, size=resamples).astype(np.float64)
-    return in_order(family, _refit(family, replace(data, counts=counts), atoms, fits))
+    return rng.multinomial(seeds, data.counts[0] / seeds, size=resamples).astype(np.float64)
+
+
+def refits(selection: Selection, candidate: Candidate, counts_RB: Array) -> Fits:
+    """[R] fits of a candidate's form to resampled seeds, started from its fit to all, sorted by mean."""
+    family, atoms, fit = selection.family, candidate.atoms, candidate.fit
+    if fit.theta.shape[1]:
+        return in_order(family, _refit(family, replace(selection.data, counts=counts_RB), atoms, fit))
+    at = [counts_RB[:, selection.data.scores[0] == atom].sum(axis=1) for atom in atoms]
+    shares = np.stack(at, axis=1) / counts_RB.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        logits = np.log(shares)
+    log_likelihood = xlogy(np.stack(at, axis=1), shares).sum(axis=1)
+    return Fits(logits, np.zeros((len(logits), 0, 2)), log_likelihood, np.ones(len(logits), bool))
 
 
 def likelihood_ratio_p_value(

@@ -6,7 +6,7 @@ from scipy import stats as scipy_stats
 from scipy.optimize import minimize
 from sklearn.mixture import GaussianMixture
 
-from jaxemerge.stats import fit_mixture
+from jaxemerge.stats import fit_mixture, success_interval
 from jaxemerge.stats.populations.component_families import Beta, BetaBinomial, Gaussian
 from jaxemerge.stats.populations.mixture_likelihood import maximise
 from jaxemerge.stats.populations.observations import Points, points
@@ -205,6 +205,103 @@ def test_ties_are_found_and_climbed_to_the_end():
     np.testing.assert_allclose(found.atom_weights.value, [2 / 61, 9 / 61], atol=1e-5)
     np.testing.assert_allclose(found.weights.value[0], 3 / 61, atol=2e-3)
     assert found.means.value[0] == pytest.approx(0.0413, abs=1e-3)
+
+
+def two_spikes(rate, ones, others, trials=500, key=0):
+    """Seeds at exactly 1, and others that pass this share of the items."""
+    return np.concatenate([np.ones(ones), np.random.default_rng(key).binomial(trials, rate, others) / trials])
+
+
+@pytest.mark.parametrize(
+    ("scores", "trials", "share", "low", "high"),
+    [
+        (two_spikes(0.6, 16, 8), 500, 2 / 3, (0.4, 0.5), (0.8, 0.9)),
+        (two_spikes(0.5, 18, 6, 91, key=1), 91, 3 / 4, (0.5, 0.6), (0.85, 0.95)),
+        (two_spikes(0.5, 6, 18, 91, key=2), 91, 1 / 4, (0.08, 0.15), (0.4, 0.55)),
+        (np.concatenate([two_spikes(0.7, 9, 15, 91), np.zeros(8)]), 91, 0.75, (0.2, 0.6), (0.85, 1)),
+    ],
+)
+def test_an_atom_at_one_is_success(scores, trials, share, low, high):
+    found = fit_mixture(scores, trials, (1, 2), bootstraps=40)
+    assert found.two_sided
+    assert 1.0 in found.atoms
+    assert found.success.value == pytest.approx(share, abs=0.02)
+    assert low[0] <= found.success.interval.low <= low[1]
+    assert high[0] <= found.success.interval.high <= high[1]
+    assert found.success.interval.low < found.success.value < found.success.interval.high
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        np.array([0] * 12 + [1, 3, 8, 9]) / 11,
+        np.array([0] * 9 + [1, 1, 2, 4, 5, 7, 10]) / 11,
+        np.array([3, 4, 4, 5, 5, 5, 6, 6, 7, 8]) / 11,
+        np.array([11] * 9 + [10, 10, 9, 7, 6, 4]) / 11,
+    ],
+)
+def test_without_two_sides_success_is_not_determined(scores):
+    found = fit_mixture(scores, 11, bootstraps=40)
+    assert not found.two_sided
+    assert np.isnan([found.success.value, found.success.interval.low, found.success.interval.high]).all()
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        [0.8527, 0.8350, 0.8092, 0.9003, 0.6249],
+        [0.21, 0.2101, 0.64, 0.6402, 0.9],
+        [0.5, 0.51, 0.52, 0.9, 0.91],
+        np.random.default_rng(0).beta(20, 5, 10),
+    ],
+)
+def test_few_points_make_no_modes(scores):
+    found = fit_mixture(scores, bootstraps=20)
+    assert len(found.parameters) <= len(scores) // 3
+    assert (found.two_sided, found.bimodal, len(found.modes)) == (False, False, 1)
+
+
+@pytest.mark.parametrize("far", [80, 91, 50])
+@pytest.mark.parametrize("others", [1, 2])
+def test_one_or_two_outliers_are_no_side(far, others):
+    rng = np.random.default_rng(far)
+    k = np.concatenate([counts(rng, 0.1, 20, 111 - others), np.full(others, far)])
+    found = fit_mixture(k / N, N, bootstraps=0)
+    assert not found.two_sided
+    assert all(np.sum(k / N > cut) >= 3 for cut in found.antimodes)
+
+
+def test_close_pairs_do_not_narrow_a_component():
+    """Sixteen scores in eight close pairs: a component is at least an eighth of their spread wide."""
+    pairs = np.repeat(np.linspace(0.2, 0.8, 8), 2) + np.tile([-1e-4, 1e-4], 8)
+    found = fit_mixture(pairs, bootstraps=0)
+    a, b = found.parameters.T
+    assert (np.sqrt(0.25 / (a + b)) >= 0.99 * pairs.std() * 2 / 16).all()
+    of_items = fit_mixture(np.round(pairs * 10**5) / 10**5, 10**5, bootstraps=0)
+    a, b = of_items.parameters.T
+    assert (np.sqrt(0.25 / (a + b)) >= 0.9 * pairs.std() * 2 / 16).all()
+
+
+def test_more_than_one_component_is_not_more_than_one_mode():
+    """Flat-topped rates are no beta-binomial, and have one mode."""
+    k = np.random.default_rng(3).binomial(500, np.random.default_rng(4).uniform(0.3, 0.8, 400))
+    found = fit_mixture(k / 500, 500, (1, 2), bootstraps=30)
+    assert found.several_components
+    assert (found.two_sided, found.bimodal) == (False, False)
+    assert found.p_one_mode > 0.05
+
+
+def test_the_interval_of_success_holds_the_choices():
+    """It is at least Wilson's, and wider where components and cut are not sure."""
+    rng = np.random.default_rng(21)
+    upper = rng.random(250) < 0.5
+    k = np.where(upper, counts(rng, 0.65, 20, 250), counts(rng, 0.25, 20, 250))
+    found = fit_mixture(k / N, N, bootstraps=60)
+    assert found.two_sided
+    wilson = success_interval(found.success.value * 250, 250)
+    assert found.success.interval.low <= wilson.low
+    assert found.success.interval.high >= wilson.high
+    assert found.success.interval.high - found.success.interval.low > 1.2 * (wilson.high - wilson.low)
 
 
 def test_failures_and_perfection_alone_are_two_sided():
