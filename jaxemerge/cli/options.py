@@ -17,6 +17,7 @@ from jaxemerge.cli.studies import SUCCESS, Front
 TRACKERS = ("wandb", "tensorboard")  # of jaxemerge.runner.tracking, which imports JAX
 CHIPS = ("h100", "h200", "a100", "tpu-v5e", "tpu-v6e")  # that plan can compile for
 CHECKPOINT = 300.0  # seconds between two checkpoints
+JOINING = 60.0  # seconds in which all processes must have started
 
 # Old spellings of options of run and plan, which are still understood.
 RENAMED = {
@@ -199,6 +200,7 @@ def _add_program(add: _Add) -> None:
     add("--wait", wait, type=seconds, default=0.0, metavar="S")
     several = "several processes: auto (default), off, or HOST:PORT,RANK,COUNT"
     add("--distributed", several, default="auto", metavar="HOW")
+    add("--distributed-wait", argparse.SUPPRESS, type=positive, default=JOINING, metavar="S")
 
 
 def add_jobs(parser: Parser, *, hidden: bool = False) -> None:

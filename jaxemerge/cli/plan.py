@@ -34,7 +34,8 @@ def run(options: argparse.Namespace, front: Front, console: Console) -> int:
     """Prints what is left of the cells, and what that would cost."""
     if options.target:
         compile_on_host()
-    processes = join(options.distributed)
+    waited = options.distributed_wait
+    processes = join(options.distributed, waited, lambda line: say(console, line))
     options.label = processes.label
     with processes:
         study = asked(options, front, processes)

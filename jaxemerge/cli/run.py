@@ -58,7 +58,8 @@ def run(options: argparse.Namespace, front: Front, console: Console) -> int:
     """Trains what is missing of a study, then writes its report; or submits jobs that do."""
     if options.launch:
         return launch(options, front, console)
-    processes = join(options.distributed)
+    waited = options.distributed_wait
+    processes = join(options.distributed, waited, lambda line: say(console, line))
     options.label = processes.label
     request = StopRequest(lambda number: say(console, options.label + noted(number)), processes.stopped)
     with request as stop, processes:

@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,11 @@ from typing import Any
 import jax
 
 from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.quantities import duration
+from jaxemerge.runner.rendezvous import Say, meet, within
 from jaxemerge.runner.signals import StoppedError
+
+PATIENCE = 60.0  # seconds in which all processes must have started
 
 _BEAT, _EXPIRY = (
     5.0,
@@ -180,40 +185,59 @@ def _jax_state() -> Any:
     return distributed.global_state
 
 
-def join(how: str, timeout: int = 300) -> Processes:
+def join(how: str, seconds: float = PATIENCE, say: Say = lambda line: None) -> Processes:
     """Joins the other processes of this program, if any. Call it before JAX starts its devices.
 
     Args:
         how: ``off``; ``auto`` to join those that Slurm, Open MPI, a Kubernetes job or a TPU pod has started,
             if it has started several; or ``HOST:PORT,RANK,COUNT``, where process 0 listens at HOST:PORT.
-        timeout: seconds to wait for all of them; JAX then ends the process.
+        seconds: to wait for all of them.
+        say: prints a line on who is missing.
 
     Raises:
-        ProcessError: the text is none of these, or JAX cannot tell the processes from each other.
+        ProcessError: the text is none of these, the address cannot be used, processes are missing, or JAX
+            cannot tell them from each other.
     """
     if how == "off":
         return Processes()
     arguments = _expected(os.environ) if how == "auto" else _explicit(how)
     if arguments is None or arguments.get("num_processes") == 1:
         return Processes()
-    for name, value in (("jax_enable_preemption_service", False), ("jax_enable_recoverability", True)):
-        # Signals are handled here, and a process that dies must not end the others.
-        with contextlib.suppress(AttributeError):
-            jax.config.update(name, value)
     try:
-        jax.distributed.initialize(
-            **arguments, initialization_timeout=timeout, heartbeat_timeout_seconds=int(_EXPIRY)
-        )
+        if how != "auto":
+            host, _, port = arguments["coordinator_address"].rpartition(":")
+            rank, count = arguments["process_id"], arguments["num_processes"]
+            meet(host.strip("[]"), int(port), rank, count, seconds, say)
+        for name, value in (("jax_enable_preemption_service", False), ("jax_enable_recoverability", True)):
+            # Signals are handled here, and a process that dies must not end the others.
+            with contextlib.suppress(AttributeError):
+                jax.config.update(name, value)
+        with within(seconds, lambda: _give_up(how, seconds), say):
+            jax.distributed.initialize(
+                **arguments,
+                initialization_timeout=int(10 * seconds) + 1,
+                heartbeat_timeout_seconds=int(_EXPIRY),
+            )
     except Exception as error:  # whatever goes wrong where JAX asks the cluster
         if how == "auto" and "coordinator_address should be defined" in str(error) and not arguments:
             return Processes()  # libtpu is installed, and this is no TPU pod
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ProcessError(
-            f"--distributed {how}: {reason}; name the processes with --distributed HOST:PORT,RANK,COUNT, or "
-            "continue without the others: --distributed off"
-        ) from error
+        raise _cannot(how, " ".join(str(error).split()) or type(error).__name__) from error
     state = _jax_state()  # jax.process_index() would start the devices
     return Processes(state.process_id, state.num_processes)
+
+
+def _cannot(how: str, reason: str) -> ProcessError:
+    return ProcessError(
+        f"--distributed {how}: {reason}; name the processes with --distributed HOST:PORT,RANK,COUNT, or "
+        "continue without the others: --distributed off"
+    )
+
+
+def _give_up(how: str, seconds: float) -> None:
+    """Ends this process: JAX would wait much longer, and then end it with the stack of its C++ code."""
+    reason = f"the other processes did not come within {duration(seconds)}"
+    print(f"error: {_cannot(how, reason)}", file=sys.stderr, flush=True)
+    os._exit(2)
 
 
 def _expected(environment: Mapping[str, str]) -> dict[str, Any] | None:
