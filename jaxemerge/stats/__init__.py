@@ -14,7 +14,7 @@ Intervals resample seeds. A fitted quantity is an `Estimate`: a value with its i
     success        P(success) and mean of successes against scale, onsets, trends, emergence scores
     times          time of breakthrough: survival curves, log-rank test, Cox regression
     passes         pass rates from samples, the task scaling law, predictions from the loss
-    laws           power laws of the loss, compute-optimal sizes, accuracy from loss
+    laws           power laws of the loss, compute-optimal sizes, accuracy from loss; one law of the scores
     design         how many seeds a question needs, and what a number of seeds can miss
 
 All public names are here; `help(fit_mixture)` has the formulas, ranges and references of one of them.
@@ -35,6 +35,9 @@ from .laws.broken_power_law import BrokenPowerLaw as BrokenPowerLaw
 from .laws.broken_power_law import fit_broken_power_law as fit_broken_power_law
 from .laws.chinchilla import ParametricLoss as ParametricLoss
 from .laws.chinchilla import fit_chinchilla as fit_chinchilla
+from .laws.distribution.law import DistributionLaw as DistributionLaw
+from .laws.distribution.law import fit_distribution_law as fit_distribution_law
+from .laws.distribution.prediction import PredictedDistribution as PredictedDistribution
 from .laws.envelope import Envelope as Envelope
 from .laws.envelope import TrainingCurve as TrainingCurve
 from .laws.envelope import fit_envelope as fit_envelope

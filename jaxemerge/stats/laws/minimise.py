@@ -137,8 +137,8 @@ def minimise(
         np.ones(P) if free is None else np.asarray(free, np.float64),
         np.array([penalty.delta, penalty.quantile]),
     )
-    with _float64():
-        device, options = _host()
+    with float64():
+        device, options = host()
         program = _program(law, tuple(options.items()))
         found = [np.asarray(a) for a in program(*jax.device_put(arguments, device))]
     theta, objective, flat, replicates, objectives, ends = found
@@ -159,7 +159,7 @@ def _filled(rows: Floats, side: int, value: float) -> Floats:
     return np.pad(rows, ((0, size - len(rows)), (0, side)), constant_values=value)
 
 
-def _float64() -> AbstractContextManager[Any]:
+def float64() -> AbstractContextManager[Any]:
     """Double precision within the context only."""
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(True)
@@ -167,7 +167,7 @@ def _float64() -> AbstractContextManager[Any]:
 
 
 @functools.cache
-def _host() -> tuple[Any, Mapping[str, str]]:
+def host() -> tuple[Any, Mapping[str, str]]:
     """The host's first device, and the options its programs are compiled with.
 
     If JAX does not see the host, its default device.
