@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jaxemerge.models import Transformer, families, neox, training_flops_per_token
+from jaxemerge.models import Transformer, families, neox
 from jaxemerge.tasks import Count, Task
 from jaxemerge.training import AdamW, Recipe
 
@@ -25,7 +25,7 @@ class Cell(Recipe):
     @property
     def step_flops(self) -> float:
         """Floating-point operations of one step of one seed."""
-        per_token = training_flops_per_token(self.model, self.task.vocabulary, self.context)
+        per_token = self.model.training_flops_per_token(self.task.vocabulary, self.context)
         return per_token * self.batch * self.context
 
 

@@ -25,7 +25,7 @@ from cells import Cell
 from jaxemerge.devices import compiled, compiling_for, platform
 from jaxemerge.models import Transformer, apply, init, kernels, llama, neox
 from jaxemerge.models.implementation import KERNELS
-from jaxemerge.models.likelihood import shift
+from jaxemerge.tasks.packing import shift
 from jaxemerge.training.objective import weighted_mean
 from population import Population
 

@@ -27,7 +27,7 @@ import numpy as np
 import timing
 from jaxemerge.devices import Layout, over_seeds, use_host_cores
 from jaxemerge.evaluation import Prompts, Sampling, estimate, generate, prompts
-from jaxemerge.evaluation.sampling import pick
+from jaxemerge.evaluation.decoding import pick
 from jaxemerge.models import Transformer, apply, init, neox
 from jaxemerge.tasks import Count, Markov, Task
 from jaxemerge.training import paired

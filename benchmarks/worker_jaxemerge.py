@@ -11,8 +11,9 @@ import numpy as np
 
 from cells import Cell
 from jaxemerge.devices import compiled, use_host_cores
+from jaxemerge.tasks import Batch, pack_batch
 from jaxemerge.training import make_plan, members, paired
-from jaxemerge.training.step import initial_state, training_batch
+from jaxemerge.training.step import data_key, initial_state
 from peak import products
 from population import Population
 from timing import Run
@@ -47,7 +48,11 @@ def _share(cell: Cell, folder: str) -> None:
         jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(params)
     }
-    batches = compiled(jax.vmap(lambda step: training_batch(cell, who, step)))(jnp.arange(BATCHES))
+
+    def batch(step: jax.Array) -> Batch:
+        return pack_batch(cell.task, data_key(who.data_seed, step), cell.batch, cell.context)
+
+    batches = compiled(jax.vmap(batch))(jnp.arange(BATCHES))
     Common(named, np.asarray(batches.tokens), np.asarray(batches.weights)).write(folder)
 
 

@@ -12,8 +12,12 @@ import numpy as np
 
 from jaxemerge.devices import Layout
 from jaxemerge.models import Transformer, neox
-from jaxemerge.tasks import Count, Task
+from jaxemerge.models.layers import negative_log_likelihood
+from jaxemerge.tasks import Batch, Count, Task, pack_batch
+from jaxemerge.tasks.packing import shift
 from jaxemerge.training import AdamW, Members, Program, Recipe, members, paired, program
+from jaxemerge.training.objective import weighted_mean
+from jaxemerge.training.step import data_key
 
 _TASK = Count(11, 5, (3, 7))
 _MODEL = neox(1, 20, 5, rotary_fraction=0.5, mlp_ratio=1.35)
@@ -30,6 +34,21 @@ class Cell(Recipe):
     steps: int = 13
     batch: int = 3
     context: int = 17
+
+
+def parameter_shapes(spec: Transformer, vocabulary: int) -> Any:
+    """Shapes and dtypes of a transformer's weights."""
+    return jax.eval_shape(lambda: spec.init(vocabulary, jax.random.key(0)))
+
+
+def training_batch(recipe: Recipe, member: Any, step: Any) -> Batch:
+    """The context windows of one member at one step."""
+    return pack_batch(recipe.task, data_key(member.data_seed, step), recipe.batch, recipe.context)
+
+
+def mean_loss(logits: Any, tokens: Any, weights: Any) -> jax.Array:
+    """Of given logits, in nats per weighted token."""
+    return weighted_mean(negative_log_likelihood(logits, shift(tokens)), shift(weights))
 
 
 CELL = Cell()

@@ -130,7 +130,7 @@ def test_allows_a_downward_import() -> None:
     for path, source in (
         (
             "tasks/count.py",
-            "from jaxemerge.tasks.base import Task\nfrom .base import Task\nfrom . import check",
+            "from jaxemerge.tasks.task import Task\nfrom .base import Task\nfrom . import check",
         ),
         ("runner/train.py", "from ..training import Plan\nfrom jaxemerge.types import Key"),
         ("charts/scale.py", "from ..analysis import summarise\nfrom .theme import PAGE"),

@@ -53,7 +53,6 @@ from scipy.stats import ttest_1samp
 
 from jaxemerge import AdamW, Experiment, Markov, charts, llama, paired
 from jaxemerge.analysis import ScalingLaws, final, law_runs, scaling_laws
-from jaxemerge.models import non_embedding_parameters
 from jaxemerge.stats import Estimate, Interval, fit_isoflop
 from studies.finding import Finding, finding
 
@@ -111,7 +110,7 @@ def _too_long(base: Experiment, flops: float, width: int) -> tuple[Experiment, .
 def _cell(base: Experiment, flops: float, width: int) -> Experiment:
     """One model, trained for as many steps as the budget pays for."""
     model = llama(2, width, max(1, width // 16))
-    steps = round(flops / (6 * non_embedding_parameters(model) * BATCH * CONTEXT))
+    steps = round(flops / (6 * model.non_embedding_parameters() * BATCH * CONTEXT))
     return replace(base, model=model, steps=steps)
 
 

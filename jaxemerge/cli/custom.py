@@ -14,12 +14,12 @@ from typing import Any
 
 from jaxemerge.code import is_foreign
 from jaxemerge.models import Model, flax_model, is_flax_module
-from jaxemerge.models import check as models
+from jaxemerge.models import model_contract as models
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.tasks import BUILT_IN, Task
-from jaxemerge.tasks import check as tasks
+from jaxemerge.tasks import task_contract as tasks
 from jaxemerge.training import Objective
-from jaxemerge.training import check as objectives
+from jaxemerge.training import objective as objectives
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,12 @@ How often they must try:
     PassUntil, sampled, Passed               the same as a part of an experiment, and what came of it
 """
 
+from .decoding import GREEDY as GREEDY
+from .decoding import Sampling as Sampling
+from .generate import Prompts as Prompts
 from .generate import Written as Written
 from .generate import generate as generate
+from .generate import prompts as prompts
 from .metrics import METRICS as METRICS
 from .metrics import Guess as Guess
 from .metrics import Items as Items
@@ -44,10 +48,6 @@ from .pass_until import Passed as Passed
 from .pass_until import PassUntil as PassUntil
 from .pass_until import estimate as estimate
 from .pass_until import sampled as sampled
-from .prompts import Prompts as Prompts
-from .prompts import prompts as prompts
-from .sampling import GREEDY as GREEDY
-from .sampling import Sampling as Sampling
 from .score import Evaluated as Evaluated
 from .score import ItemScores as ItemScores
 from .score import SetScores as SetScores

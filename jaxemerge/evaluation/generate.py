@@ -1,33 +1,77 @@
-"""Generation: greedy or sampled texts of many seeds, items and samples in one program.
-
-The draws of a sample are a function of the key, its seed, the number of its item and its own number, and of
-nothing else in the batch.
-"""
+"""Which answers do seeds give? Items to answer, and the greedy or sampled texts of many seeds."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.devices import Layout, over_seeds
-from jaxemerge.evaluation.prompts import Prompts
-from jaxemerge.evaluation.sampling import GREEDY, Sampling, pick
+from jaxemerge.devices import Layout
+from jaxemerge.evaluation.decoding import GREEDY, CacheType, Manner, Request, Sampling, Texts, writer
 from jaxemerge.models import Model
-from jaxemerge.models.implementation import Code, code_in_use
-from jaxemerge.tasks import Task
-from jaxemerge.types import Array, Bool, Float, Int, Key, Params, UInt32
+from jaxemerge.tasks import EvaluationSet, Task
+from jaxemerge.tasks.packing import stacked
+from jaxemerge.types import Bool, Int, Key, Params, UInt32
 
-CacheType = Literal["float32", "bfloat16"]
-_FIRST_STAGE = 16  # positions the cache has room for at first; doubled when they are full
 _CACHE_BUDGET = 256_000_000  # bytes of the cache of one seed
 _MOST_ROWS = {"cpu": 128}  # texts of a seed that are written together
 _MOST_ROWS_ELSEWHERE = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """Items to be answered, padded at their end to the same length.
+
+    Attributes:
+        tokens: reference texts.
+        scored: places that an exact answer gets right.
+        writes: generated positions; at all others before the last of these the reference is given.
+        numbers: an item's number; with the seed's numbers it decides the item's draws.
+    """
+
+    tokens: Int[np.ndarray, "E L"]
+    scored: Bool[np.ndarray, "E L"]
+    writes: Bool[np.ndarray, "E L"]
+    numbers: Int[np.ndarray, " E"]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def start(self) -> int:
+        """The first position where the model writes, in any item."""
+        return int(self.writes.any(0).argmax())
+
+    def take(self, which: Sequence[int] | np.ndarray) -> Prompts:
+        """Some of the items with their numbers, and so with the same draws."""
+        chosen = np.asarray(which, np.int64)
+        return Prompts(self.tokens[chosen], self.scored[chosen], self.writes[chosen], self.numbers[chosen])
+
+
+def prompts(sets: EvaluationSet | Sequence[EvaluationSet]) -> Prompts:
+    """The items of one or more evaluation sets, in order, numbered from 0.
+
+    A model writes from an item's first scored place on, to the end of its set's longest text; tokens that
+    are not scored but stand between scored ones are given to it, as they are in teacher forcing.
+    """
+    chosen = [sets] if isinstance(sets, EvaluationSet) else list(sets)
+    scored = stacked([one.scored for one in chosen])
+    return Prompts(
+        tokens=stacked([one.tokens for one in chosen]).astype(np.int32),
+        scored=scored,
+        writes=stacked([_writes(one.scored) for one in chosen]),
+        numbers=np.arange(len(scored), dtype=np.int32),
+    )
+
+
+def _writes(scored: np.ndarray) -> np.ndarray:
+    place = np.arange(scored.shape[1])
+    last = scored.shape[1] - 1 - scored[:, ::-1].argmax(1)
+    return scored | (place > last[:, None])
 
 
 class Written(NamedTuple):
@@ -40,58 +84,6 @@ class Written(NamedTuple):
 
     tokens: Int[np.ndarray, "S E n L"]
     accepted: Bool[np.ndarray, "S E n"]
-
-
-class Request(NamedTuple):
-    """Texts to generate with a seed: m consecutive samples of each of U items (leading axis S for many).
-
-    Attributes:
-        seed: init_seed and data_seed; these, not the seed's place, decide its draws.
-        item: places of the items among the prompts.
-        first: number of the first sample of each.
-        wanted: False for items that only fill the array up.
-    """
-
-    seed: UInt32[Array | np.ndarray, "*S 2"]
-    item: Int[Array | np.ndarray, "*S U"]
-    first: Int[Array | np.ndarray, "*S U"]
-    wanted: Bool[Array | np.ndarray, "*S U"]
-
-
-class Texts(NamedTuple):
-    """Prompts as arrays on the device."""
-
-    tokens: Int[Array, "E L"]
-    scored: Bool[Array, "E L"]
-    writes: Bool[Array, "E L"]
-    numbers: Int[Array, " E"]
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How texts are generated: the static arguments of a compiled program, next to task and model.
-
-    Attributes:
-        start: position of the first token that may be written.
-        samples: m, texts in a row to each item of a request.
-        sampling: how tokens are drawn.
-        cache: precision of cached keys and values; None for the model's own.
-        decided: whether a text may be broken off at its first wrong token, where that decides that it is
-            not accepted.
-
-    Raises:
-        ValueError: ``cache`` is none of these.
-    """
-
-    start: int
-    samples: int = 1
-    sampling: Sampling = GREEDY
-    cache: CacheType | None = None
-    decided: bool = False
-
-    def __post_init__(self) -> None:
-        if self.cache not in (None, "float32", "bfloat16"):
-            raise ValueError(f"cache={self.cache!r}: must be float32, bfloat16 or None")
 
 
 def generate(
@@ -221,132 +213,3 @@ def _even(values: np.ndarray, layout: Layout) -> np.ndarray:
 def _filled(values: np.ndarray, size: int) -> np.ndarray:
     """With copies of the last one."""
     return np.concatenate([values, np.repeat(values[-1:], size - len(values), axis=0)])
-
-
-def writer(task: Task, model: Model, layout: Layout, manner: Manner) -> Callable[..., Any]:
-    """The program (params, Request, Texts, key) -> (tokens [S, U, m, L], accepted [S, U, m])."""
-    return _writer(task, model, layout, manner, code_in_use())
-
-
-@functools.lru_cache(maxsize=64)
-def _writer(task: Task, model: Model, layout: Layout, manner: Manner, code: Code) -> Callable[..., Any]:
-    del code
-    one = functools.partial(write, task, model, manner)
-    return over_seeds(one, layout, mapped=2, shared=2, in_order=True)
-
-
-class _State(NamedTuple):
-    """Texts that are being written, R of them.
-
-    Attributes:
-        position: the next to be decided.
-        text: tokens so far.
-        going: whether a text is still being written.
-        cache: the model's keys and values of the positions before the last token.
-    """
-
-    position: Int[Array, ""]
-    text: Int[Array, "L R"]
-    going: Bool[Array, " R"]
-    cache: Any
-
-
-def write(
-    task: Task, model: Model, manner: Manner, params: Params, asked: Request, texts: Texts, key: Key
-) -> tuple[Int[Array, "U m L"], Bool[Array, "U m"]]:
-    """The texts of one seed."""
-    u, m, vocabulary = asked.item.shape[0], manner.samples, task.vocabulary
-    given_UL = texts.tokens[asked.item]
-    length = given_UL.shape[1]
-    rows = _Rows(*(jnp.repeat(x[asked.item], m, axis=0).T for x in texts[:3]))
-    later_LR = jnp.cumsum(rows.writes[::-1], axis=0)[::-1] - rows.writes  # places still to be written
-    uniform_LR = _uniforms(key, asked, texts, manner, length)
-    logits_UV, cache = model.read(vocabulary, params, given_UL[:, : manner.start], manner.cache)
-    going_R = jnp.repeat(asked.wanted, m)
-    nothing_LR = jnp.where(rows.writes, -1, rows.tokens)  # and so it stays where all have ended
-    state = _State(jnp.asarray(manner.start), nothing_LR, going_R, cache.repeated(m))
-    step = functools.partial(_decide, task.end, manner, rows, later_LR, uniform_LR)
-    state = step(jnp.repeat(logits_UV, m, axis=0), state)
-
-    def body(state: _State) -> _State:
-        last = state.position - 1
-        token_R = jnp.maximum(state.text[last], 0)
-        logits_RV, cache = model.extend(vocabulary, params, state.cache, token_R, last)
-        return step(logits_RV, state._replace(cache=cache))
-
-    for room in _stages(manner.start, length - 1):
-        state = state._replace(cache=state.cache.longer(room))
-        more = functools.partial(_more, min(room + 1, length))
-        state = jax.lax.while_loop(more, body, state)
-    text_RL = state.text.T
-    accepted_R = jax.vmap(task.accepts)(text_RL, rows.tokens.T, rows.scored.T)
-    return text_RL.reshape(u, m, length), (accepted_R & going_R).reshape(u, m)
-
-
-class _Rows(NamedTuple):
-    """Reference, scored places and places to be written of every text; positions first."""
-
-    tokens: Int[Array, "L R"]
-    scored: Bool[Array, "L R"]
-    writes: Bool[Array, "L R"]
-
-
-def _stages(start: int, last: int) -> list[int]:
-    """Sizes of the cache, each twice the one before: attention looks at no more positions than that.
-
-    Args:
-        start: positions that were read.
-        last: positions that are read in the end.
-    """
-    size, sizes = _FIRST_STAGE, []
-    while size < last:
-        if size > start:
-            sizes.append(size)
-        size *= 2
-    return [*sizes, last] if last > start else [start]
-
-
-def _more(stop: int, state: _State) -> Bool[Array, ""]:
-    return (state.position < stop) & jnp.any(state.going)
-
-
-def _decide(
-    end: int | None,
-    manner: Manner,
-    rows: _Rows,
-    later_LR: Int[Array, "L R"],
-    uniform_LR: Float[Array, "L R"],
-    logits_RV: Float[Array, "R V"],
-    state: _State,
-) -> _State:
-    """Writes one token of every text, or takes the one that is given."""
-    t = state.position
-    reference_R, scored_R, writes_R = (x[t] for x in rows)
-    picked_R = jnp.where(state.going, pick(logits_RV, uniform_LR[t], manner.sampling), -1)
-    token_R = jnp.where(writes_R, picked_R, reference_R)
-    stops_R = token_R < 0
-    if end is not None:
-        stops_R |= token_R == end
-    if manner.decided:
-        stops_R |= scored_R & (token_R != reference_R)
-    return _State(
-        position=t + 1,
-        text=state.text.at[t].set(token_R),
-        going=state.going & ~(writes_R & stops_R) & (later_LR[t] > 0),
-        cache=state.cache,
-    )
-
-
-def _uniforms(key: Key, asked: Request, texts: Texts, manner: Manner, length: int) -> Float[Array, "L R"]:
-    """A number in [0, 1) for each place and text, a function of the sample and the place alone."""
-    if manner.sampling.temperature == 0:
-        return jnp.zeros((length, asked.item.shape[0] * manner.samples))
-    of_seed = functools.reduce(jax.random.fold_in, asked.seed, key)
-
-    def sample(number: Array, k: Array) -> Array:
-        of_sample = jax.random.fold_in(jax.random.fold_in(of_seed, number), k)
-        return jax.vmap(lambda t: jax.random.uniform(jax.random.fold_in(of_sample, t)))(jnp.arange(length))
-
-    numbers_R = jnp.repeat(texts.numbers[asked.item], manner.samples)
-    k_UM = jnp.asarray(asked.first)[:, None] + jnp.arange(manner.samples)[None]
-    return jax.vmap(sample)(numbers_R, k_UM.reshape(-1)).T

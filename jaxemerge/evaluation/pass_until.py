@@ -17,18 +17,15 @@ import jax
 import numpy as np
 
 from jaxemerge.devices import Layout
+from jaxemerge.evaluation.decoding import CacheType, Manner, Request, Sampling, writer
 from jaxemerge.evaluation.generate import (
-    CacheType,
-    Manner,
-    Request,
+    Prompts,
     checked_key,
     default_layout,
     default_rows,
     on_device,
-    writer,
+    prompts,
 )
-from jaxemerge.evaluation.prompts import Prompts, prompts
-from jaxemerge.evaluation.sampling import Sampling
 from jaxemerge.evaluation.score import Evaluated, evaluate
 from jaxemerge.models import Model
 from jaxemerge.tasks import EvaluationSet, Task

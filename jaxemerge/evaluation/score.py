@@ -17,13 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxemerge.devices import Layout, over_seeds
-from jaxemerge.evaluation.generate import default_layout, generate, placed_params
+from jaxemerge.evaluation.generate import Prompts, default_layout, generate, placed_params, prompts
 from jaxemerge.evaluation.metrics import Items, edit_distance
-from jaxemerge.evaluation.prompts import Prompts, prompts, stacked
 from jaxemerge.models import Model
 from jaxemerge.models.implementation import Code, code_in_use
-from jaxemerge.models.likelihood import negative_log_likelihood, shift
+from jaxemerge.models.layers import negative_log_likelihood
 from jaxemerge.tasks import EvaluationSet, Task
+from jaxemerge.tasks.packing import shift, stacked
 from jaxemerge.types import Array, Bool, Float, Int, Params
 
 _Scores = TypeVar("_Scores")

@@ -11,7 +11,7 @@ Every file is checked against its digest, and reading one runs no code.
     write_members    writes weights that are already arrays by name, such as those of a results folder
 """
 
+from .members import Trained as Trained
 from .members import export as export
+from .members import load as load
 from .members import write_members as write_members
-from .trained import Trained as Trained
-from .trained import load as load

@@ -15,21 +15,12 @@ their positions, V is the vocabulary. Costs are numbers of weights, floating-poi
     flax_model, is_flax_module         a model from a Flax module, of NNX or Linen
     kernels                            which accelerator kernels may be used; all are by default
     init, apply                        initial weights and logits of a `Transformer`, as plain functions
-    total_parameters                   its weights, by formula
-    non_embedding_parameters           those without embedding and output projection: the N of scaling laws
-    training_flops_per_token           operations to train on a token
-    state_bytes, activation_bytes      memory of a seed between steps, and in a step beside that
 """
 
 from . import families as families
-from .base import Model as Model
-from .check import check_model as check_model
-from .flops import activation_bytes as activation_bytes
-from .flops import non_embedding_parameters as non_embedding_parameters
-from .flops import state_bytes as state_bytes
-from .flops import total_parameters as total_parameters
-from .flops import training_flops_per_token as training_flops_per_token
 from .implementation import kernels as kernels
+from .model import Model as Model
+from .model_contract import check_model as check_model
 from .modules import flax_model as flax_model
 from .modules import is_flax_module as is_flax_module
 from .transformer import Transformer as Transformer

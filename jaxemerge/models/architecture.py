@@ -1,6 +1,7 @@
-"""What is a transformer made of? Numbers and choices, checked when they are set.
+"""What is a transformer made of, and what does it cost? Numbers and choices, and formulas of them.
 
-They stand apart from the code that they decide about, which needs to know them and no more.
+Fields are checked when they are set. They stand apart from the code that they decide about, which needs
+to know them and no more.
 """
 
 from __future__ import annotations
@@ -82,3 +83,64 @@ class Architecture:
     def compute_dtype(self) -> Any:
         """The JAX dtype of the computation."""
         return jnp.dtype(self.dtype)
+
+    @property
+    def block_parameters(self) -> int:
+        """Weights of one block: matrices, biases and norms."""
+        width, hidden = self.width, self.mlp_width
+        biases = (3 * width + width + self._mlp_inputs + width) if self.bias else 0
+        return 4 * width**2 + width * self._mlp_inputs + hidden * width + biases + 2 * self._norm_parameters
+
+    def non_embedding_parameters(self, vocabulary: int = 0) -> int:
+        """All weights but the embedding and the output projection, whatever the vocabulary."""
+        del vocabulary
+        return self.depth * self.block_parameters + self._norm_parameters
+
+    def total_parameters(self, vocabulary: int) -> int:
+        """All weights, embedding and output projection included (once if they are tied)."""
+        return self.non_embedding_parameters() + vocabulary * self.width * (1 if self.tied else 2)
+
+    def training_flops_per_token(self, vocabulary: int, context: int) -> float:
+        """Floating-point operations to train on one token: every matrix product, forward and backward.
+
+        Each weight of a matrix is multiplied and added once forward and twice backward (6 operations);
+        attention scores and mixtures cost 12 * context * D per block, the masked half included.
+
+        References:
+            Chowdhery et al. (2022), "PaLM", appendix B.
+        """
+        width, hidden = self.width, self.mlp_width
+        block = 4 * width**2 + width * self._mlp_inputs + hidden * width
+        return 6.0 * (self.depth * block + vocabulary * width) + 12.0 * self.depth * context * width
+
+    def cache_bytes(self, length: int, dtype: Any = None) -> int:
+        """Bytes of the keys and values of one text."""
+        return 2 * self.depth * self.width * length * jnp.dtype(dtype or self.compute_dtype).itemsize
+
+    def step_bytes(self, vocabulary: int, batch: int, context: int, *, attention_maps: bool) -> int:
+        """Estimated bytes that a step of one seed needs beside its weights and moments.
+
+        Gradients; what the backward pass keeps, per block and position 9 widths, three MLP widths and one
+        attention map; two MLP widths of scratch; and three float32 copies of the logits. The counts are
+        those of the compiled programs for host cores, within 10 %; a GPU's compiler keeps less. For a GPU's
+        fused kernels see ``fused.step_bytes``.
+
+        Args:
+            vocabulary: number of token ids.
+            batch: context windows of a step.
+            context: tokens per window.
+            attention_maps: whether attention writes its maps to memory; cuDNN's does not.
+        """
+        gradients, size = 4 * self.total_parameters(vocabulary), self.compute_dtype.itemsize
+        inputs = self._mlp_inputs
+        block = 9 * self.width + 2 * inputs + self.mlp_width + self.heads * context * attention_maps
+        return gradients + batch * context * ((self.depth * block + 2 * inputs) * size + 12 * vocabulary)
+
+    @property
+    def _mlp_inputs(self) -> int:
+        """Outputs of the MLP's first layer, those of a gate included."""
+        return self.mlp_width * (1 if self.mlp == "gelu" else 2)
+
+    @property
+    def _norm_parameters(self) -> int:
+        return self.width * (2 if self.norm == "layer" else 1)

@@ -49,6 +49,13 @@ def project(x_PD: Float[Array, "P D"], head_VD: Float[Array, "V D"]) -> Float[Ar
     return jax.lax.dot_general(x_PD, head_VD, (((1,), (1,)), ((), ())), preferred_element_type=jnp.float32)
 
 
+def negative_log_likelihood(logits: Float[Array, "*B V"], targets: Int[Array, "*B"]) -> Float[Array, "*B"]:
+    """Nats of each target token under the softmax of its logits."""
+    # A one-hot product instead of a gather: its gradient is elementwise, not a scatter.
+    picked = jnp.sum(logits * jax.nn.one_hot(targets, logits.shape[-1], dtype=logits.dtype), axis=-1)
+    return jax.nn.logsumexp(logits, axis=-1) - picked
+
+
 class Norm(nnx.Module):
     """LayerNorm (Ba et al. 2016) or RMSNorm (Zhang & Sennrich 2019); statistics are float32."""
 

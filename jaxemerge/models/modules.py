@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
-from jaxemerge.models.base import Model, plain_fields
+from jaxemerge.models.model import Model, plain_fields
 from jaxemerge.types import Array, Float, Int, Key, Params
 
 _GIVEN = ("vocabulary", "rngs", "parent", "name")  # by the library, or by Flax

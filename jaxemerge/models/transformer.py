@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import functools
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from jaxemerge.devices import platform
-from jaxemerge.models import flops
 from jaxemerge.models.architecture import Architecture
-from jaxemerge.models.base import Model
-from jaxemerge.models.cache import Cache, cache_bytes
 from jaxemerge.models.implementation import Code, code_in_use, implementation
-from jaxemerge.models.layers import Block, Norm, embedding, project
-from jaxemerge.models.likelihood import negative_log_likelihood
+from jaxemerge.models.layers import Block, Norm, embedding, negative_log_likelihood, project
+from jaxemerge.models.model import Model
 from jaxemerge.types import Array, Float, Int, Key, Params
 
 
@@ -89,26 +87,9 @@ class Transformer(Architecture, Model):
         """Logits after one more token, and its keys and values beside the others."""
         return decoder(self, vocabulary, params).extend(cache, tokens, position)
 
-    def cache_bytes(self, length: int, dtype: Any = None) -> int:
-        """Bytes of the keys and values of one text."""
-        return cache_bytes(self, length, dtype)
-
     def implementation(self) -> dict[str, str]:
         """The code of each part: see ``models.implementation``."""
         return asdict(implementation(self, platform()))
-
-    def non_embedding_parameters(self, vocabulary: int) -> int:
-        """By formula, whatever the vocabulary."""
-        del vocabulary
-        return flops.non_embedding_parameters(self)
-
-    def total_parameters(self, vocabulary: int) -> int:
-        """By formula."""
-        return flops.total_parameters(self, vocabulary)
-
-    def training_flops_per_token(self, vocabulary: int, context: int) -> float:
-        """By formula."""
-        return flops.training_flops_per_token(self, vocabulary, context)
 
     def recomputed_flops_per_token(self, vocabulary: int) -> float:
         """Operations per token that the code on the platform at hand repeats in the backward pass."""
@@ -126,7 +107,7 @@ class Transformer(Architecture, Model):
             from jaxemerge.models import fused
 
             return fused.step_bytes(self, vocabulary, batch, context, attention_maps=maps)
-        return flops.activation_bytes(self, vocabulary, batch, context, attention_maps=maps)
+        return self.step_bytes(vocabulary, batch, context, attention_maps=maps)
 
 
 def neox(depth: int, width: int, heads: int, **changes: Any) -> Transformer:
@@ -159,6 +140,32 @@ def llama(depth: int, width: int, heads: int, **changes: Any) -> Transformer:
         "bias": False,
     }
     return Transformer(depth, width, heads, **{**preset, **changes})
+
+
+class Cache(NamedTuple):
+    """Keys and values of B texts, one array [B, H, L, K] per block: a next token then costs one position.
+
+    Attributes:
+        keys: rotated by their positions; whatever stands at positions not yet read is not looked at.
+        values: likewise.
+    """
+
+    keys: tuple[Float[Array, "B H L K"], ...]
+    values: tuple[Float[Array, "B H L K"], ...]
+
+    @property
+    def length(self) -> int:
+        """Positions there is room for."""
+        return self.keys[0].shape[2]
+
+    def longer(self, length: int) -> Cache:
+        """The same texts, with room for ``length`` positions."""
+        room = ((0, 0), (0, 0), (0, length - self.length), (0, 0))
+        return jax.tree.map(lambda x: jnp.pad(x, room), self)
+
+    def repeated(self, times: int) -> Cache:
+        """Every text ``times`` times, copies side by side."""
+        return jax.tree.map(lambda x: jnp.repeat(x, times, axis=0), self)
 
 
 class Decoder(nnx.Module):
@@ -262,8 +269,3 @@ def _structure(spec: Transformer, vocabulary: int, code: Code) -> nnx.GraphDef[D
     """The module without its weights; its layers have the form that suits the platform."""
     del code
     return nnx.split(nnx.eval_shape(lambda: Decoder(spec, vocabulary, rngs=nnx.Rngs(0))))[0]
-
-
-def parameter_shapes(spec: Transformer, vocabulary: int) -> Params:
-    """Shapes and dtypes of the weights, without drawing them."""
-    return jax.eval_shape(lambda: init(spec, vocabulary, jax.random.key(0)))

@@ -32,10 +32,6 @@ From examples to context windows:
 """
 
 from .addition import Addition as Addition
-from .base import EvaluationSet as EvaluationSet
-from .base import Example as Example
-from .base import Task as Task
-from .check import check_task as check_task
 from .composition import Composition as Composition
 from .count import Count as Count
 from .in_context import InContext as InContext
@@ -49,6 +45,10 @@ from .parity import Parity as Parity
 from .parity import SparseParity as SparseParity
 from .recall import Recall as Recall
 from .rewrite import Rewrite as Rewrite
+from .task import EvaluationSet as EvaluationSet
+from .task import Example as Example
+from .task import Task as Task
+from .task_contract import check_task as check_task
 
 BUILT_IN: tuple[type[Task], ...] = (
     Addition,

@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.tasks.base import EvaluationSet, Example, Task, check_distinct, check_whole
 from jaxemerge.tasks.packing import Piece, different, evaluation_sets, joined
+from jaxemerge.tasks.task import EvaluationSet, Example, Task, check_distinct, check_whole
 from jaxemerge.types import Array, Bool, Int, Key
 
 HINTS = (*string.ascii_letters, *map(chr, range(0xC0, 0xC0 + 50)))  # the ordered set of 102 symbols

@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.tasks.base import EvaluationSet, Example, Task, check_distinct, check_one_of, check_whole
 from jaxemerge.tasks.packing import Piece, different, evaluation_sets, joined
+from jaxemerge.tasks.task import EvaluationSet, Example, Task, check_distinct, check_one_of, check_whole
 from jaxemerge.types import Array, Int, Key
 
 RULES = ("dates", "dates_reversed", "identity", "reversal")

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.tasks.base import EvaluationSet, Example, Task
+from jaxemerge.tasks.task import EvaluationSet, Example, Task
 from jaxemerge.types import Array, Float, Int, Key
 
 _SWEEPS = 10_000  # of the power iteration; it converges in dozens

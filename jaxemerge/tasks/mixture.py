@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.tasks.base import EvaluationSet, Example, Task
+from jaxemerge.tasks.task import EvaluationSet, Example, Task
 from jaxemerge.types import Array, Bool, Int, Key
 
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.tasks.base import EvaluationSet, Example, Task, check_one_of, check_whole
+from jaxemerge.tasks.task import EvaluationSet, Example, Task, check_one_of, check_whole
 from jaxemerge.types import Int, Key
 
 OPERATIONS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "quadratic": "o"}

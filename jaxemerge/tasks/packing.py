@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.tasks.base import EvaluationSet, Example, Task
+from jaxemerge.tasks.task import EvaluationSet, Example, Task
 from jaxemerge.types import Array, Float, Int, Key
 
 
@@ -138,3 +138,14 @@ def different(draw: Callable[[int], tuple[np.ndarray, ...]], items: int) -> tupl
     _, first = np.unique(rows, axis=0, return_index=True)
     chosen = np.sort(first)[:items]
     return tuple(array[chosen] for array in drawn)
+
+
+def shift(x_BL: Array) -> Array:
+    """What each position predicts: its right neighbour; 0 at the last position, which has none."""
+    return jnp.pad(x_BL[:, 1:], ((0, 0), (0, 1)))
+
+
+def stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows of several arrays as one, [E, L]: each filled up with 0 to the longest."""
+    length = max(array.shape[-1] for array in arrays)
+    return np.concatenate([np.pad(array, ((0, 0), (0, length - array.shape[-1]))) for array in arrays])

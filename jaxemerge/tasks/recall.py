@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.tasks.base import EvaluationSet, Example, Task, check_distinct, check_whole
 from jaxemerge.tasks.packing import Piece, evaluation_sets, joined
+from jaxemerge.tasks.task import EvaluationSet, Example, Task, check_distinct, check_whole
 from jaxemerge.types import Array, Int, Key
 
 

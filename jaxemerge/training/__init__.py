@@ -35,10 +35,9 @@ Plans:
     smaller_plan, is_out_of_memory  what to do where memory has run out, and whether it has
 """
 
-from .check import check_objective as check_objective
 from .objective import Objective as Objective
+from .objective import check_objective as check_objective
 from .objective import pair as pair
-from .optimizer import AdamW as AdamW
 from .plan import Plan as Plan
 from .plan import fitted_plan as fitted_plan
 from .plan import is_out_of_memory as is_out_of_memory
@@ -51,15 +50,16 @@ from .population import ResumeState as ResumeState
 from .population import Snapshot as Snapshot
 from .population import program as program
 from .population import train_population as train_population
+from .recipe import AdamW as AdamW
 from .recipe import Recipe as Recipe
 from .recipe import cost_of as cost_of
 from .recipe import fixed_part as fixed_part
 from .recipe import init_shapes as init_shapes
-from .state import Members as Members
-from .state import Seed as Seed
-from .state import TrainState as TrainState
-from .state import check_seeds as check_seeds
-from .state import crossed as crossed
-from .state import members as members
-from .state import paired as paired
+from .step import Members as Members
+from .step import Seed as Seed
 from .step import StepInfo as StepInfo
+from .step import TrainState as TrainState
+from .step import check_seeds as check_seeds
+from .step import crossed as crossed
+from .step import members as members
+from .step import paired as paired

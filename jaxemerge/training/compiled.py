@@ -18,7 +18,7 @@ from jax.experimental import topologies
 
 from jaxemerge.devices import DeviceError, Layout, compiling_for
 from jaxemerge.training.population import program
-from jaxemerge.training.state import Members
+from jaxemerge.training.step import Members
 
 if TYPE_CHECKING:
     from jaxemerge.training.chips import Chip

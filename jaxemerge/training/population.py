@@ -15,8 +15,7 @@ import numpy as np
 from jaxemerge.devices import Layout, over_seeds
 from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.training.recipe import Recipe, fixed_part
-from jaxemerge.training.state import Member, Members, TrainState
-from jaxemerge.training.step import StepInfo, initial_state, train_step
+from jaxemerge.training.step import Member, Members, StepInfo, TrainState, initial_state, train_step
 from jaxemerge.types import Array, Float
 
 LOSS_WINDOW = 50  # steps before an evaluation over which its training loss is averaged

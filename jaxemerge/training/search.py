@@ -19,7 +19,7 @@ from jaxemerge.files import write_json
 from jaxemerge.training.plan import Plan, fixed_plan, is_out_of_memory, memory_limit, plan_fits
 from jaxemerge.training.population import program
 from jaxemerge.training.recipe import Recipe, cost_of
-from jaxemerge.training.state import members, paired
+from jaxemerge.training.step import members, paired
 
 _REPEATS = 3
 _REPEAT_SECONDS = 0.3

@@ -1,17 +1,120 @@
-"""One step of one seed."""
+"""One step of one seed: who it is, what it carries from step to step, and how it moves."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from jaxemerge.tasks import Batch, Task, pack_batch
 from jaxemerge.training.recipe import Recipe, objective_of
-from jaxemerge.training.state import Member, TrainState, data_key, init_key
-from jaxemerge.types import Array, Float
+from jaxemerge.types import Array, Bool, Float, Key, Params, UInt32
+
+_LARGEST_SEED = 2**32 - 1
+_INIT, _DATA = 0, 1  # independent streams of random numbers from one root key
+
+
+class Members(NamedTuple):
+    """What sets one member of a population apart from another; leading axis S.
+
+    Hyperparameters are here and not in the compiled program, so they may differ per member and
+    change without recompiling.
+
+    Attributes:
+        init_seed: decides the initial weights.
+        data_seed: decides the training data of every step.
+        learning_rate: peak learning rate.
+        weight_decay: decoupled weight decay.
+        decay_steps: length of the learning rate's schedule.
+    """
+
+    init_seed: UInt32[Array, " S"]
+    data_seed: UInt32[Array, " S"]
+    learning_rate: Float[Array, " S"]
+    weight_decay: Float[Array, " S"]
+    decay_steps: Float[Array, " S"]
+
+
+Member = Members  # one of them: the same fields without the axis S
+
+
+class TrainState(NamedTuple):
+    """All that training changes; leading axis S when it is a population.
+
+    Attributes:
+        params: float32 weights.
+        optimizer: optax state.
+        diverged: whether a loss or gradient was ever not finite.
+    """
+
+    params: Params
+    optimizer: Any
+    diverged: Bool[Array, "*S"]
+
+
+Seed = tuple[int, int]  # (init_seed, data_seed)
+
+
+def paired(seeds: Iterable[int]) -> tuple[Seed, ...]:
+    """Each seed decides both the initial weights and the data."""
+    return tuple((int(s), int(s)) for s in seeds)
+
+
+def crossed(init_seeds: Iterable[int], data_seeds: Iterable[int]) -> tuple[Seed, ...]:
+    """Every initialisation with every data order, to tell the two sources of variance apart."""
+    orders = tuple(data_seeds)
+    return tuple((int(i), int(d)) for i in init_seeds for d in orders)
+
+
+def check_seeds(seeds: Iterable[Seed]) -> None:
+    """Raises ValueError if there is no seed, a duplicate, or one that is no 32-bit unsigned integer."""
+    seen: set[Seed] = set()
+    for seed in seeds:
+        if seed in seen:
+            name = seed[0] if seed[0] == seed[1] else seed
+            raise ValueError(f"seeds: {name} is given twice; every seed must be different")
+        if any(not 0 <= part <= _LARGEST_SEED for part in seed):
+            raise ValueError(f"seeds: {seed} must be integers of 0 to {_LARGEST_SEED}")
+        seen.add(seed)
+    if not seen:
+        raise ValueError("seeds: none given; at least 1 is needed")
+
+
+def members(seeds: Iterable[Seed], learning_rate: float, weight_decay: float, decay_steps: float) -> Members:
+    """Members that share their hyperparameters; replace a field to let it differ.
+
+    Args:
+        seeds: (init_seed, data_seed) of each.
+        learning_rate: peak learning rate.
+        weight_decay: decoupled weight decay.
+        decay_steps: length of the learning rate's schedule.
+    """
+    pairs = np.asarray(tuple(seeds), np.uint32).reshape(-1, 2)
+    return Members(
+        init_seed=jnp.asarray(pairs[:, 0]),
+        data_seed=jnp.asarray(pairs[:, 1]),
+        learning_rate=jnp.full(len(pairs), learning_rate, jnp.float32),
+        weight_decay=jnp.full(len(pairs), weight_decay, jnp.float32),
+        decay_steps=jnp.full(len(pairs), decay_steps, jnp.float32),
+    )
+
+
+def init_key(init_seed: UInt32[Array, ""]) -> Key:
+    """Key of a member's initial weights."""
+    return jax.random.fold_in(_stream(_INIT), init_seed)
+
+
+def data_key(data_seed: UInt32[Array, ""], step: Array | int) -> Key:
+    """Key of a member's batch at a step: training can stop and go on anywhere without an iterator."""
+    return jax.random.fold_in(jax.random.fold_in(_stream(_DATA), data_seed), step)
+
+
+def _stream(stream: int) -> Key:
+    # threefry whatever the default: the rbg generators draw all of a vmap from its first key.
+    return jax.random.fold_in(jax.random.key(0, impl="threefry2x32"), stream)
 
 
 class StepInfo(NamedTuple):
@@ -31,12 +134,6 @@ def initial_state(recipe: Recipe, member: Member) -> TrainState:
     params = objective_of(recipe).init(init_key(member.init_seed))
     optimizer = recipe.optimizer.transformation(member.weight_decay).init(params)
     return TrainState(params, optimizer, jnp.zeros((), bool))
-
-
-def training_batch(recipe: Recipe, member: Member, step: Any) -> Batch:
-    """The context windows of one member at one step: a pure function of (data_seed, step)."""
-    task, key = cast("Task", recipe.task), data_key(member.data_seed, step)
-    return pack_batch(task, key, recipe.batch, recipe.context)
 
 
 def train_step(recipe: Recipe, state: TrainState, member: Member, step: Any) -> tuple[TrainState, StepInfo]:

@@ -15,7 +15,7 @@ from correctness import FORMS, HOST, Check, gradient_difference, largest_differe
 from jaxemerge.devices import compiling_for
 from jaxemerge.models import apply, layers, neox
 from jaxemerge.models.implementation import KERNELS
-from jaxemerge.training.objective import mean_loss
+from small_cell import mean_loss
 
 SPEC = neox(1, 24, 3)
 TOKENS = np.random.default_rng(0).integers(0, correctness.VOCABULARY, (2, 11), dtype=np.int32)

@@ -12,7 +12,6 @@ import cells
 import peak
 import peers
 import timing
-from jaxemerge.models import training_flops_per_token
 
 
 def test_variants_take_turns_and_each_round_starts_with_another(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +66,7 @@ def test_cells() -> None:
     quick = cells.named("quick", "float32")
     assert (quick.model.depth, quick.model.width, quick.model.head_width) == (2, 64, 32)
     assert (quick.batch, quick.context) == (16, 64)
-    per_token = training_flops_per_token(quick.model, quick.task.vocabulary, 64)
+    per_token = quick.model.training_flops_per_token(quick.task.vocabulary, 64)
     assert quick.step_flops == per_token * 16 * 64
     study = cells.named("16x128", "bfloat16")
     assert (study.batch, study.context, study.model.head_width, study.model.dtype) == (

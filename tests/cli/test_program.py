@@ -20,7 +20,6 @@ from jaxemerge.analysis import rescore
 from jaxemerge.cli.cells import parse_seeds
 from jaxemerge.devices import DeviceError
 from jaxemerge.evaluation.metrics import EXACT_MATCH
-from jaxemerge.models import total_parameters
 from jaxemerge.runner import study
 from jaxemerge.runner.groups import grouped
 from jaxemerge.runner.jobs import jobs
@@ -202,7 +201,7 @@ def test_the_studies_are_the_papers_cells():
             assert (len(cell.seeds), cell.steps, cell.batch, cell.context) == (250, 10_000, 128, 256)
             assert cell.optimizer.learning_rate == 1e-3
             assert cell.optimizer.warmup == 500
-        sizes = [total_parameters(cell.model, cell.task.vocabulary) / 1e6 for cell in cells]
+        sizes = [cell.model.total_parameters(cell.task.vocabulary) / 1e6 for cell in cells]
         if millions:
             assert sizes == pytest.approx(millions, rel=0.01)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxemerge.evaluation import GREEDY, Sampling
-from jaxemerge.evaluation.sampling import pick
+from jaxemerge.evaluation.decoding import pick
 
 LOGITS = np.log(np.array([0.05, 0.4, 0.0, 0.2, 0.1, 0.25, 0.0], np.float32) + 1e-30)
 

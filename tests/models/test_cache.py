@@ -11,7 +11,7 @@ import pytest
 
 from jaxemerge.devices import compiled, compiling_for
 from jaxemerge.models import Transformer, apply, init, llama, neox
-from jaxemerge.models.cache import Cache, cache_bytes
+from jaxemerge.models.transformer import Cache
 
 VOCABULARY, BATCH, LENGTH, START = 11, 3, 13, 4
 TOLERANCE = 5e-6  # largest difference over largest logit, in float32; 1e-6 seen
@@ -113,8 +113,8 @@ def test_copies_and_bytes() -> None:
     spec = SPECS["neox"]
     cache: Cache = spec.read(VOCABULARY, weights(spec), tokens_of()[:, :START])[1]
     assert cache.length == START
-    assert sum(leaf.nbytes for leaf in jax.tree.leaves(cache)) == BATCH * cache_bytes(spec, START)
-    assert 2 * cache_bytes(spec, 7, "bfloat16") == cache_bytes(spec, 7)
+    assert sum(leaf.nbytes for leaf in jax.tree.leaves(cache)) == BATCH * spec.cache_bytes(START)
+    assert 2 * spec.cache_bytes(7, "bfloat16") == spec.cache_bytes(7)
     twice = cache.repeated(2)
     for one, two in zip(jax.tree.leaves(cache), jax.tree.leaves(twice), strict=True):
         assert np.array_equal(two[::2], one)

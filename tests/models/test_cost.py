@@ -13,19 +13,14 @@ import pytest
 
 from jaxemerge.models import (
     Transformer,
-    activation_bytes,
     apply,
     families,
     init,
     llama,
     neox,
-    non_embedding_parameters,
-    state_bytes,
-    total_parameters,
-    training_flops_per_token,
 )
-from jaxemerge.models.transformer import parameter_shapes
-from jaxemerge.training.objective import mean_loss as loss
+from small_cell import mean_loss as loss
+from small_cell import parameter_shapes
 
 COUNT_VOCABULARY = 154
 FAMILIES = (
@@ -44,7 +39,7 @@ def counted(tree: Any) -> tuple[int, int]:
 
 
 def formula(spec: Transformer, vocabulary: int) -> tuple[int, int]:
-    return total_parameters(spec, vocabulary), non_embedding_parameters(spec)
+    return spec.total_parameters(vocabulary), spec.non_embedding_parameters()
 
 
 @pytest.mark.parametrize("norm", ["rms", "layer"])
@@ -76,7 +71,7 @@ def test_count_families_are_those_of_the_paper() -> None:
     assert shapes(families.count_fixed_width()) == [(d, 512) for d in (1, 2, 4, 6, 8)]
     same = families.count_fixed_parameters()
     assert shapes(same) == [(1, 512), (2, 360), (4, 256), (7, 192), (16, 128)]
-    millions = [total_parameters(spec, COUNT_VOCABULARY) / 1e6 for spec in same]
+    millions = [spec.total_parameters(COUNT_VOCABULARY) / 1e6 for spec in same]
     assert millions == pytest.approx([3.31, 3.23, 3.24, 3.17, 3.21], abs=0.005)
     everything = families.count_fixed_depth() + families.count_fixed_width() + same
     assert {spec.head_width for spec in everything} == {64, 72}
@@ -84,7 +79,7 @@ def test_count_families_are_those_of_the_paper() -> None:
     # A GPT-NeoX block has 12 D^2 + 13 D weights; two norms, not one, stand before its branches.
     for spec in everything:
         d, w = spec.depth, spec.width
-        assert non_embedding_parameters(spec) == d * (12 * w * w + 13 * w) + 2 * w
+        assert spec.non_embedding_parameters() == d * (12 * w * w + 13 * w) + 2 * w
 
 
 def test_pass_until_family_is_that_of_the_paper() -> None:
@@ -92,7 +87,7 @@ def test_pass_until_family_is_that_of_the_paper() -> None:
     assert [spec.depth for spec in specs] == [12, 16, 20, 24, 28, 32, 36]
     assert [spec.heads for spec in specs] == [math.floor(i * (8 + i) / 4) for i in range(3, 10)]
     assert {spec.head_width for spec in specs} == {64}
-    billions = [non_embedding_parameters(spec) / 1e9 for spec in specs]
+    billions = [spec.non_embedding_parameters() / 1e9 for spec in specs]
     assert billions == pytest.approx([0.036, 0.109, 0.241, 0.499, 0.892, 1.542, 2.45], rel=0.006)
     assert {(s.norm, s.mlp, s.mlp_ratio, s.tied, s.residual) for s in specs} == {
         ("rms", "geglu", 2.5, True, "sequential")
@@ -147,7 +142,7 @@ def test_training_flops_are_those_of_the_traced_program(changes: dict[str, Any])
     """
     spec = Transformer(3, 40, 5, mlp_ratio=1.9, **changes)
     vocabulary, batch, length = 37, 2, 23
-    per_token = training_flops_per_token(spec, vocabulary, length) + 2 * vocabulary * spec.width
+    per_token = spec.training_flops_per_token(vocabulary, length) + 2 * vocabulary * spec.width
     traced = traced_flops(spec, vocabulary, batch, length)
     assert traced == per_token * batch * length
     for other in ((spec.depth + 1, 40), (spec.depth, 45)):  # a count that misses a part would not notice
@@ -160,18 +155,17 @@ def test_flops_of_a_known_model() -> None:
     """PaLM, appendix B: 6 N + 12 L H Q T; here by hand for one block of width 64, context 256."""
     spec = neox(1, 64, 1)
     by_hand = 6 * (12 * 64**2 + 154 * 64) + 12 * 1 * 64 * 256
-    assert training_flops_per_token(spec, 154, 256) == by_hand
+    assert spec.training_flops_per_token(154, 256) == by_hand
 
 
 def test_bytes() -> None:
     spec = neox(2, 24, 3)
-    assert state_bytes(spec, 13) == 12 * counted(parameter_shapes(spec, 13))[0]
-    base = activation_bytes(spec, 13, 5, 17)
-    gradients = 4 * total_parameters(spec, 13)
-    assert activation_bytes(spec, 13, 10, 17) - gradients == 2 * (base - gradients)
-    half = activation_bytes(Transformer(2, 24, 3, dtype="bfloat16"), 13, 5, 17)
+    base = spec.activation_bytes(13, 5, 17)
+    gradients = 4 * spec.total_parameters(13)
+    assert spec.activation_bytes(13, 10, 17) - gradients == 2 * (base - gradients)
+    half = Transformer(2, 24, 3, dtype="bfloat16").activation_bytes(13, 5, 17)
     logits = 12 * 13 * 5 * 17
     assert half - gradients - logits == (base - gradients - logits) / 2
     grows: list[tuple[int, ...]] = [(2, 2, 24, 3), (2, 3, 24, 3), (3, 3, 48, 3), (5, 3, 48, 3)]
-    sizes = [activation_bytes(neox(d, w, h), 13, b, 17) for b, d, w, h in grows]
+    sizes = [neox(d, w, h).activation_bytes(13, b, 17) for b, d, w, h in grows]
     assert all(a < b for a, b in itertools.pairwise(sizes))

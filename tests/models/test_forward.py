@@ -12,8 +12,8 @@ import pytest
 
 from jaxemerge.devices import compiled
 from jaxemerge.models import Transformer, apply, init
-from jaxemerge.models.transformer import parameter_shapes
 from numpy_decoder import FAULTS, NO_FAULT, NumpyDecoder
+from small_cell import parameter_shapes
 
 BATCH, LENGTH, VOCABULARY = 3, 7, 11
 TOLERANCE = 3e-6  # largest difference over largest logit; float32 against float64; 1e-6 seen

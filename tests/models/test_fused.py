@@ -16,7 +16,8 @@ from jaxemerge.devices import compiled, compiling_for
 from jaxemerge.models import kernels, neox
 from jaxemerge.models.fused import check, interpreted, mlp, projection, tiles
 from jaxemerge.models.implementation import implementation
-from jaxemerge.models.transformer import Transformer, apply, decoder, parameter_shapes
+from jaxemerge.models.transformer import Transformer, apply, decoder
+from small_cell import parameter_shapes
 
 FLOAT32, BFLOAT16 = 2e-6, 8e-3  # largest norm of a difference over that expected; 4e-7 and 4e-3 seen
 

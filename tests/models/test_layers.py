@@ -11,8 +11,8 @@ import pytest
 from scipy import special
 
 from jaxemerge.models import Transformer, llama, neox
-from jaxemerge.models.layers import embedding, project, rotate
-from jaxemerge.models.likelihood import negative_log_likelihood, shift
+from jaxemerge.models.layers import embedding, negative_log_likelihood, project, rotate
+from jaxemerge.tasks.packing import shift
 
 
 def noise(*shape: int, key: int = 0) -> np.ndarray:

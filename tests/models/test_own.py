@@ -16,7 +16,7 @@ from flax import linen, nnx
 
 from jaxemerge import Count, Model, check_model, flax_model, neox, paired
 from jaxemerge.evaluation import generate, prompts
-from jaxemerge.models import cost
+from jaxemerge.models import tracing
 from own_models import APART, BAG, RECURRENT, Apart, Bag, Recurrent, Table
 
 V, L = 11, 9
@@ -94,12 +94,12 @@ def test_products_in_loops_and_branches_count_for_every_turn() -> None:
         return jax.lax.cond(a[0, 0] > 0, lambda: a @ b @ b, lambda: a @ b)
 
     one = 2.0 * 3 * 5 * 5
-    assert cost.products(jax.jit(scanned), a, b) == 7 * one
-    assert cost.products(branched, a, b) == 2 * one
-    assert cost.products(jax.vmap(jnp.dot), jnp.ones((4, 3, 5)), jnp.ones((4, 5, 5))) == 4 * one
+    assert tracing.products(jax.jit(scanned), a, b) == 7 * one
+    assert tracing.products(branched, a, b) == 2 * one
+    assert tracing.products(jax.vmap(jnp.dot), jnp.ones((4, 3, 5)), jnp.ones((4, 5, 5))) == 4 * one
     image, kernel = jnp.ones((2, 3, 8, 8)), jnp.ones((4, 3, 5, 5))  # 4 x 4 places, 3 x 5 x 5 each, 4 out
     convolve = functools.partial(jax.lax.conv, window_strides=(1, 1), padding="VALID")
-    assert cost.products(convolve, image, kernel) == 2.0 * 2 * 4 * 4 * 4 * 3 * 5 * 5
+    assert tracing.products(convolve, image, kernel) == 2.0 * 2 * 4 * 4 * 4 * 3 * 5 * 5
 
 
 @pytest.mark.parametrize("name", ["nnx", pytest.param("recurrent", marks=pytest.mark.slow)])

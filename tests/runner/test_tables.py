@@ -6,7 +6,6 @@ import pytest
 
 from jaxemerge import crossed
 from jaxemerge.evaluation import SetScores
-from jaxemerge.models import non_embedding_parameters, training_flops_per_token
 from jaxemerge.runner.scores import Evaluation
 from jaxemerge.runner.tables import results_table
 from jaxemerge.schema import SCHEMA
@@ -50,8 +49,8 @@ def test_values_by_hand(tiny, frame):
     row = value(frame, "train_loss", 2)
     assert (row["value"], row["split"], row["step"], row["data_seed"]) == (0.5, "train", 3, 7)
     assert row["tokens"] == 3 * 2 * 13
-    assert row["flops"] == row["tokens"] * training_flops_per_token(tiny.model, 15, 13)
-    assert row["parameters"] == non_embedding_parameters(tiny.model)
+    assert row["flops"] == row["tokens"] * tiny.model.training_flops_per_token(15, 13)
+    assert row["parameters"] == tiny.model.non_embedding_parameters()
     assert (row["study"], row["task"], row["depth"], row["width"]) == ("tiny", "count", 1, 24)
 
 

@@ -14,7 +14,7 @@ from jaxemerge import AdamW, Experiment, check_objective, crossed, pair, paired,
 from jaxemerge.devices import Layout
 from jaxemerge.training import cost_of, make_plan, program
 from jaxemerge.training.search import planned_by_search
-from jaxemerge.training.state import data_key, init_key
+from jaxemerge.training.step import data_key, init_key
 from own_models import APART, BAG, Line
 from small_cell import CELL, distance, of, run, same
 

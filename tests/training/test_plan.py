@@ -10,13 +10,13 @@ import jax
 import pytest
 
 from jaxemerge.devices import DeviceError, Layout
-from jaxemerge.models import activation_bytes, llama, state_bytes
+from jaxemerge.models import llama
 from jaxemerge.training import is_out_of_memory, make_plan, plan, resumed_plan, smaller_plan
 from small_cell import CELL
 
 V = CELL.task.vocabulary
-STATE = state_bytes(CELL.model, V)
-STEP = STATE + activation_bytes(CELL.model, V, CELL.batch, CELL.context)
+STATE = 12 * CELL.model.total_parameters(V)
+STEP = STATE + CELL.model.activation_bytes(V, CELL.batch, CELL.context)
 PROCESS = plan._PROCESS_BYTES
 
 

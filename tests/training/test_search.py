@@ -14,7 +14,7 @@ import jax
 import pytest
 
 from jaxemerge.devices import Layout
-from jaxemerge.models import activation_bytes, llama, state_bytes
+from jaxemerge.models import llama
 from jaxemerge.training import make_plan, search
 from jaxemerge.training.plan import fixed_plan
 from jaxemerge.training.search import fastest, planned_by_search, search_key, worth_searching
@@ -22,8 +22,8 @@ from small_cell import CELL
 
 SEED = sum(
     (
-        state_bytes(CELL.model, CELL.task.vocabulary),
-        activation_bytes(CELL.model, CELL.task.vocabulary, CELL.batch, CELL.context),
+        12 * CELL.model.total_parameters(CELL.task.vocabulary),
+        CELL.model.activation_bytes(CELL.task.vocabulary, CELL.batch, CELL.context),
     )
 )
 

@@ -16,9 +16,8 @@ from jax.sharding import PartitionSpec
 from jaxemerge.devices import compiled
 from jaxemerge.training import check_seeds, crossed, members, paired, population, program, train_population
 from jaxemerge.training.population import dispatches
-from jaxemerge.training.state import data_key, init_key
-from jaxemerge.training.step import training_batch
-from small_cell import CELL, SIXTEEN, Cell, built, distance, of, run, same, seed_of, settled
+from jaxemerge.training.step import data_key, init_key
+from small_cell import CELL, SIXTEEN, Cell, built, distance, of, run, same, seed_of, settled, training_batch
 
 STEPS = 7
 # devices, width, seeds: seed 7 alone, among 3 and among 16; every layout costs a compilation

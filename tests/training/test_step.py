@@ -15,9 +15,8 @@ import pytest
 
 from jaxemerge.models import apply
 from jaxemerge.training import AdamW
-from jaxemerge.training.objective import mean_loss as loss
-from jaxemerge.training.step import training_batch
-from small_cell import CELL, built, distance, of, run, settled
+from small_cell import CELL, built, distance, of, run, settled, training_batch
+from small_cell import mean_loss as loss
 
 STEPS = 7
 TOLERANCE = 2e-5  # of each array's largest entry; rounding alone

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jaxemerge.models.flops import total_parameters
 from jaxemerge.models.fused import mlp, projection, readout, tiles
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def step_bytes(spec: Architecture, vocabulary: int, batch: int, context: int, *,
         _attention_bytes(spec, positions, size) + maps * _MAP_SCRATCH,
     )
     embedding = positions * (vocabulary + 2 * spec.width) * size  # one-hot tokens, when all else is done
-    weights = (_FLOAT + size) * total_parameters(spec, vocabulary)
+    weights = (_FLOAT + size) * spec.total_parameters(vocabulary)
     return weights + max(spec.depth * kept + added, embedding)
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxemerge.code import is_plain, told
-from jaxemerge.tasks.base import EvaluationSet, Example, Task
+from jaxemerge.tasks.task import EvaluationSet, Example, Task
 from jaxemerge.types import Key
 
 _DRAWS = 256

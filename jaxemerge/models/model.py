@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
-from jaxemerge.models import cost
-from jaxemerge.models.likelihood import negative_log_likelihood
+from jaxemerge.models import tracing
+from jaxemerge.models.layers import negative_log_likelihood
 from jaxemerge.types import Array, Float, Int, Key, Params
 
 
@@ -82,11 +82,11 @@ class Model(Protocol):
 
     def non_embedding_parameters(self, vocabulary: int) -> int:
         """The N of scaling laws: numbers in all arrays whose shape does not depend on the vocabulary."""
-        return cost.fixed_size(*(self._shapes(vocabulary + more) for more in (0, 1)))
+        return tracing.fixed_size(*(self._shapes(vocabulary + more) for more in (0, 1)))
 
     def total_parameters(self, vocabulary: int) -> int:
         """Numbers in all arrays of weights."""
-        return cost.size(self._shapes(vocabulary))
+        return tracing.size(self._shapes(vocabulary))
 
     def training_flops_per_token(self, vocabulary: int, context: int) -> float:
         """Floating-point operations to train on one token: every matrix product, forward and backward.
@@ -95,13 +95,13 @@ class Model(Protocol):
         """
         shapes = self._shapes(vocabulary)
         gradient = jax.value_and_grad(self._total(vocabulary, 1, context))
-        return max(cost.products(gradient, shapes), 2.0 * cost.size(shapes)) / context
+        return max(tracing.products(gradient, shapes), 2.0 * tracing.size(shapes)) / context
 
     def activation_bytes(self, vocabulary: int, batch: int, context: int) -> int:
         """Estimated bytes that a step of one seed needs beside its weights and moments."""
         forward = self._total(vocabulary, batch, context)
         logits = 3 * 4 * batch * context * vocabulary
-        return cost.step_bytes(forward, self._shapes(vocabulary)) + logits
+        return tracing.step_bytes(forward, self._shapes(vocabulary)) + logits
 
     def read(
         self, vocabulary: int, params: Params, tokens: Int[Array, "B L"], dtype: Any = None

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxemerge.code import is_plain, told
 from jaxemerge.devices import compiled
-from jaxemerge.models.base import Model, plain_fields
+from jaxemerge.models.model import Model, plain_fields
 from jaxemerge.models.modules import construction
 from jaxemerge.types import Key
 
