@@ -1,19 +1,26 @@
-"""What shape is the library in? Counted from its source, without importing it.
+"""What shape is the library in?
 
     python tests/structure.py
 
-Modules, lines, file names that occur in several packages, and circles of imports, those for types only and
-those inside functions included.
+Counted from its source: modules, lines, file names that occur in several packages, and circles of imports,
+those for types only and those inside functions included. Seen while it runs, on host cores: the files whose
+functions are called in one training step, and the calls that lead from the command line to it.
 """
 
 from __future__ import annotations
 
 import ast
 import collections
+import os
 import statistics
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import FrameType, SimpleNamespace
+from typing import Any, NoReturn
+from unittest import mock
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "jaxemerge"
@@ -94,6 +101,68 @@ def repeated_names(known: Mapping[str, Path]) -> dict[str, list[str]]:
     return {stem: where for stem, where in sorted(places.items()) if len(where) > 1}
 
 
+def small_experiment() -> Any:
+    """One seed of a small transformer that learns to count."""
+    from jaxemerge import Count, Experiment, neox, paired
+
+    sizes = {"steps": 2, "batch": 2, "context": 17, "seeds": paired([0])}
+    return Experiment(Count(11, 5, (3, 7)), neox(1, 16, 2, rotary_fraction=0.5), **sizes)
+
+
+def files_of_a_step() -> list[str]:
+    """Files of the library with a function that is called while one training step is traced, loss included."""
+    import jax
+
+    from jaxemerge.training.step import initial_state, train_step
+
+    experiment = small_experiment()
+    member = jax.tree.map(lambda leaf: leaf[0], experiment.members)
+    state = jax.eval_shape(lambda: initial_state(experiment, member))
+    found = set()
+
+    def seen(frame: FrameType, event: str, argument: Any) -> None:
+        file = Path(frame.f_code.co_filename)
+        if event == "call" and file.is_relative_to(LIBRARY):
+            found.add(str(file.relative_to(LIBRARY)))
+
+    sys.setprofile(seen)
+    try:
+        jax.eval_shape(lambda state: train_step(experiment, state, member, 0), state)
+    finally:
+        sys.setprofile(None)
+    return sorted(found)
+
+
+class _Reached(BaseException):
+    """The step is about to be traced."""
+
+
+def calls_to_a_step() -> list[str]:
+    """Functions of the library on the way from the command line to ``train_step``, the outermost first.
+
+    Those with an underscore, and functions within functions, are parts of the one that they serve.
+    """
+    from jaxemerge import cli
+    from jaxemerge.training import population
+
+    calls: list[str] = []
+
+    def reached(*_: Any) -> NoReturn:
+        for frame, _line in traceback.walk_stack(None):
+            if Path(frame.f_code.co_filename).is_relative_to(LIBRARY):
+                calls.append(frame.f_code.co_qualname)
+        raise _Reached
+
+    studies = {"small": SimpleNamespace(cells=lambda quick: (small_experiment(),))}
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(population, "train_step", reached):
+        with open(os.devnull, "w") as nowhere, mock.patch.object(sys, "stdout", nowhere):
+            try:
+                cli.main(["run", "small", "--out", f"{folder}/out", "--no-cache"], studies=studies)
+            except _Reached:
+                pass
+    return [*reversed(calls), "train_step"]
+
+
 def figures() -> dict[str, object]:
     """The figures by name."""
     known = modules()
@@ -106,6 +175,11 @@ def figures() -> dict[str, object]:
         "largest module": f"{largest}, {lines[largest]} lines",
         "file names in several packages": repeated_names(known),
         "circles": circles(graph(known)),
+        "files that show a training step": files_of_a_step(),
+        "calls from the command line to train_step": (calls := calls_to_a_step()),
+        "of these, functions with a name of their own": sum(
+            call.isidentifier() and call[0] != "_" for call in calls
+        ),
     }
 
 
@@ -118,8 +192,8 @@ def main() -> None:
                 print(f"    {stem:20} {', '.join(where)}")
         elif isinstance(value, list):
             print(f"{name}: {len(value)}")
-            for group in value:
-                print(f"    {', '.join(group)}")
+            for each in value:
+                print(f"    {each if isinstance(each, str) else ', '.join(each)}")
         else:
             print(f"{name}: {value}")
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from jaxemerge.devices import Layout, compiled
-from jaxemerge.evaluation import GREEDY, Prompts, Sampling, generate, prompts, scores, sheet
+from jaxemerge.evaluation import GREEDY, Prompts, Sampling, decoding, generate, prompts, scores, sheet
 from jaxemerge.evaluation.generate import default_rows
 from jaxemerge.models import Transformer, apply, init
 from jaxemerge.tasks import (
@@ -210,7 +210,7 @@ def test_shares_of_samples_are_the_probabilities() -> None:
 def test_stops_when_all_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """The program reads no token after the last text has ended: counted as it runs."""
     read = []
-    module = importlib.import_module("jaxemerge.evaluation.generate")
+    module = importlib.import_module("jaxemerge.evaluation.generate")  # a function has its name, too
     plain = Transformer.extend
 
     def counting(*arguments: Any) -> Any:
@@ -220,8 +220,8 @@ def test_stops_when_all_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Transformer, "extend", counting)
     asked = module.request(np.array([SEEDS[1]], np.uint32), np.arange(9), 0, 9)
     one = jax.tree.map(lambda leaf: leaf[0], (trained_one(), asked))
-    manner = module.Manner(ITEMS.start)
-    text, _ = jax.jit(lambda *a: module.write(CELL.task, CELL.model, manner, *a))(
+    manner = decoding.Manner(ITEMS.start)
+    text, _ = jax.jit(lambda *a: decoding.write(CELL.task, CELL.model, manner, *a))(
         *one, module.on_device(ITEMS), KEY
     )
     jax.effects_barrier()
