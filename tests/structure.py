@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import collections
+import contextlib
 import os
 import statistics
 import sys
@@ -110,7 +111,7 @@ def small_experiment() -> Any:
 
 
 def files_of_a_step() -> list[str]:
-    """Files of the library with a function that is called while one training step is traced, loss included."""
+    """Files of the library with a function that one training step calls, loss included."""
     import jax
 
     from jaxemerge.training.step import initial_state, train_step
@@ -154,12 +155,14 @@ def calls_to_a_step() -> list[str]:
         raise _Reached
 
     studies = {"small": SimpleNamespace(cells=lambda quick: (small_experiment(),))}
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(population, "train_step", reached):
-        with open(os.devnull, "w") as nowhere, mock.patch.object(sys, "stdout", nowhere):
-            try:
-                cli.main(["run", "small", "--out", f"{folder}/out", "--no-cache"], studies=studies)
-            except _Reached:
-                pass
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.object(population, "train_step", reached),
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.suppress(_Reached),
+    ):
+        cli.main(["run", "small", "--out", f"{folder}/out", "--no-cache"], studies=studies)
     return [*reversed(calls), "train_step"]
 
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from jaxemerge.cli.options import COMMANDS
-from jaxemerge.cli.reading import command_of, parsed
+from jaxemerge.cli.program import command_of, parsed
 from jaxemerge.cli.studies import Front
 from studies import STUDIES
 

@@ -7,9 +7,9 @@
     main                            runs the command that some words mean
     StudyModules, studies_beside    studies by name, each imported when it is used
 
-Each command is a module with ``run(options, front, console)``: ``list``, ``plan``, ``run``, ``status``,
-``report``, ``verify``, ``export``, ``analyze``. ``reading`` finds the command and its options in the words,
-``options`` says what each may be asked, ``parser`` how values are written.
+``options`` lists the commands: what each may be asked, and the function ``(options, front, console)`` that
+runs it. ``program`` finds the command in the words, ``parser`` says how values are written. The commands are
+in ``run``, ``plan``, ``status`` (and ``list``, ``verify``) and ``report`` (and ``analyze``, ``export``).
 """
 
 from .program import main as main

@@ -58,12 +58,14 @@ class Command:
         answers: the question that it answers, for the list of commands.
         text: its help, above the options.
         add: gives its options to a parser.
+        place: ``module.function`` of this package that runs it, imported when it is used.
     """
 
     takes: str
     answers: str
     text: str
     add: Callable[[Parser, Front], None]
+    place: str
 
 
 def parser(command: str, front: Front) -> Parser:
@@ -224,6 +226,7 @@ COMMANDS = {
         "Which studies are there?",
         "Names every study with the question it asks. The first is the default of run and plan.",
         _nothing,
+        "status.list_studies",
     ),
     "plan": Command(
         "[STUDY]",
@@ -231,6 +234,7 @@ COMMANDS = {
         "Prints the cells of a study, and what the seeds without results would cost. Trains nothing.\n"
         "STUDY is a name from 'list' (default: {default}).",
         _plan,
+        "plan.plan",
     ),
     "run": Command(
         "[STUDY]",
@@ -238,6 +242,7 @@ COMMANDS = {
         "Trains the seeds of a study that have no results yet, then writes the report.\n"
         "STUDY is a name from 'list' (default: {default}). The same command resumes a stopped run.",
         _run,
+        "run.run",
     ),
     "status": Command(
         "DIR",
@@ -245,6 +250,7 @@ COMMANDS = {
         "Prints for every cell of a results folder how many seeds are finished, missing or damaged, which\n"
         "checkpoints there are, and which process trains it now. Changes nothing; works during training.",
         _folder,
+        "status.status",
     ),
     "report": Command(
         "DIR",
@@ -252,6 +258,7 @@ COMMANDS = {
         "Prints the distributions over seeds in a results folder and writes report.html, charts/ (PNG, SVG)\n"
         "and tables/ (CSV) into it. Cells may be unfinished: the report covers the seeds that are there.",
         _report,
+        "report.report",
     ),
     "verify": Command(
         "DIR",
@@ -259,6 +266,7 @@ COMMANDS = {
         "Compares every file of a results folder with the SHA-256 digest recorded for it. Names each\n"
         "damaged file and exits with 1 if there is one. Running the study again retrains what is damaged.",
         _folder,
+        "status.verify",
     ),
     "export": Command(
         "DIR --out FOLDER",
@@ -266,6 +274,7 @@ COMMANDS = {
         "Writes the trained models of a results folder: for each cell a folder with a safetensors file per\n"
         "seed, the configuration, and a model card with scores. Needs a run with --keep-weights.",
         _export,
+        "report.export",
     ),
     "analyze": Command(
         "FILE",
@@ -274,6 +283,7 @@ COMMANDS = {
         "results of lm-evaluation-harness. Each row of a file is one score of one run. Example:\n\n"
         "  {name} analyze runs.csv --scale size --seed run --value acc --trials 500",
         _analyze,
+        "report.analyze",
     ),
 }
 

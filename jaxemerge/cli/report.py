@@ -1,25 +1,44 @@
-"""What was found? The report of a results folder, and its summary on the terminal."""
+"""What was found? Reports of results folders and of anyone's results, their tables, and models for others."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 from rich.console import Console
+from rich.text import Text
 
-from jaxemerge.analysis import main_metric
-from jaxemerge.cli.scores import print_diverged, print_scores
-from jaxemerge.cli.studies import Front
-from jaxemerge.cli.terminal import say
+from jaxemerge.analysis import (
+    final_values,
+    is_share,
+    loss_metric,
+    main_metric,
+    never_right,
+    read_results,
+    summarise,
+)
+from jaxemerge.analysis.findings import divergences
+from jaxemerge.analysis.results import MEMBER
+from jaxemerge.charts.theme import metric_name, metric_title
+from jaxemerge.cli.cells import parse_seeds, selected_names
+from jaxemerge.cli.options import COLUMNS
+from jaxemerge.cli.parser import suggestion
+from jaxemerge.cli.studies import SUCCESS, Front
+from jaxemerge.cli.terminal import number, say, share, table
+from jaxemerge.exports import write_members
 from jaxemerge.report import write_report
 from jaxemerge.runner.opening import open_store
 from jaxemerge.runner.provenance import described
 from jaxemerge.runner.records import StoreError
 from jaxemerge.runner.store import Store
 
+MOST_ROWS = 40  # of a table on the terminal
 
-def run(options: argparse.Namespace, front: Front, console: Console) -> int:
+
+def report(options: argparse.Namespace, front: Front, console: Console) -> int:
     """Writes the report of a results folder."""
     write(open_store(options.folder), options, front, console)
     return 0
@@ -73,3 +92,188 @@ def findings(study: Any, store: Store, results: pl.DataFrame, passes: pl.DataFra
     rows = passes if getattr(study, "SAMPLES", False) else results
     own = [{cell.cell for cell in study.cells(quick=quick)} for quick in (True, False)]
     return study.findings(study.kept(rows)) if store.cells.keys() in own else []
+
+
+def analyze(options: argparse.Namespace, front: Front, console: Console) -> int:
+    """Writes the report of a file of results, prints its summary and returns the exit code.
+
+    Raises:
+        ValueError: there is no such file, column or metric.
+    """
+    if (options.folder / "study.json").is_file():
+        raise ValueError(f"{options.folder} is a results folder: use {front.name} report {options.folder}")
+    results = read_results(options.folder, _columns(options))
+    metrics = results["metric"].unique(maintain_order=True).to_list()
+    if options.score is not None and options.score not in metrics:
+        hint = suggestion(options.score, metrics)
+        raise ValueError(f"--score {options.score}: must be one of {', '.join(metrics)}{hint}")
+    metric = options.score or main_metric(results)
+    folder = options.out or Path("results") / options.folder.stem
+    said = ", ".join(f"{meaning} is {column}" for meaning, column in _columns(options).items())
+    threshold = SUCCESS if options.threshold is None else options.threshold
+    path = write_report(
+        results,
+        folder,
+        title=options.folder.stem,
+        threshold=threshold,
+        metric=metric,
+        details=[("file", str(options.folder)), ("columns", said or "as named in the file")],
+    )
+    print_scores(console, results, metric, threshold)
+    print_diverged(console, results)
+    say(console, f"Report: {path}")
+    return 0
+
+
+def _columns(options: argparse.Namespace) -> dict[str, Any]:
+    """Meaning -> column, as it was given."""
+    given = {name: getattr(options, name) for name in COLUMNS if getattr(options, name) is not None}
+    if "," in given.get("value", ""):
+        given["value"] = given["value"].split(",")
+    if given.get("trials", "").isdecimal():
+        given["trials"] = int(given["trials"])
+    return given
+
+
+def export(options: argparse.Namespace, front: Front, console: Console) -> int:
+    """Writes the members of cells whose weights were kept, each cell into a folder of its own.
+
+    Raises:
+        ValueError: no folder is named, or no weights were kept.
+    """
+    store = open_store(options.folder)
+    if options.out is None:
+        raise ValueError("export: name a folder to write to, with --out")
+    names = selected_names(list(store.cells), options.cells)
+    asked = set(parse_seeds(options.seeds)) if options.seeds is not None else None
+    results, written, threshold = store.results(), 0, front.success(options.threshold, store)
+    for name in names:
+        kept = [seed for seed in store.saved_weights(name) if asked is None or seed in asked]
+        if not kept:
+            continue
+        mine = pl.struct("init_seed", "data_seed").is_in(
+            [{"init_seed": init, "data_seed": data} for init, data in kept]
+        )
+        rows = results.filter(pl.col("cell") == name).filter(mine)
+        members = ((seed, arrays) for seed, arrays in store.weights(name) if seed in set(kept))
+        circumstances = [record["provenance"] for record in store.records() if record["cell"] == name]
+        fields = {**store.cells[name], "study": store.study}
+        write_members(options.out / name, fields, members, rows, circumstances, threshold=threshold)
+        say(console, f"{options.out / name}: {len(kept)} members")
+        written += len(kept)
+    if not written:
+        which = "these seeds" if asked else "any seeds"
+        raise ValueError(f"{store.folder} holds no weights of {which}: train them with --keep-weights")
+    return 0
+
+
+def print_diverged(console: Console, results: pl.DataFrame) -> None:
+    """Says which seeds diverged, if any did."""
+    members = results.group_by(MEMBER).agg(pl.col("diverged").any())
+    lost = int(members["diverged"].sum())
+    if lost:
+        say(
+            console,
+            f"{lost} of {members.height} seeds diverged; they count as failures.{divergences(results)}",
+        )
+
+
+def print_scores(
+    console: Console,
+    results: pl.DataFrame,
+    metric: str | None,
+    threshold: float,
+    best_losses: Mapping[str, float | None] | None = None,
+) -> None:
+    """Success and its size where a metric is a share of items, else means; nothing where there is none.
+
+    Cells that only luck gets right show their losses instead: no run ever has a right answer, and by the word
+    of its task none can be sure of one, for the best possible loss is above 0.
+
+    Args:
+        console: where to.
+        results: of a study.
+        metric: the score; None where there is none.
+        threshold: success is a score of at least this.
+        best_losses: the lowest loss that any model can reach, by cell; None where it is not known.
+    """
+    if metric is None:
+        return
+    floors = {cell: loss for cell, loss in (best_losses or {}).items() if loss}
+    of_luck = pl.col("cell").is_in([cell for cell in floors if _is_luck(results, cell, metric)])
+    lost, others = results.filter(of_luck), results.filter(~of_luck)
+    loss = loss_metric(lost)
+    if loss is not None:
+        print_values(console, lost, loss, floors)
+    if others.is_empty():
+        return
+    if is_share(others, metric):
+        print_summary(console, others, threshold, metric)
+    else:
+        print_values(console, others, metric)
+
+
+def _is_luck(results: pl.DataFrame, cell: str, metric: str) -> bool:
+    """Whether a cell has a score and a loss, and no run of it ever scores."""
+    rows = results.filter(pl.col("cell") == cell)
+    both = {metric, loss_metric(rows)} <= set(rows["metric"].unique())
+    return both and is_share(rows, metric) and never_right(rows, metric)
+
+
+def print_summary(
+    console: Console, results: pl.DataFrame, threshold: float, metric: str = "exact_match"
+) -> None:
+    """Success and its size for every cell and test."""
+    summary = summarise(results, metric, threshold)
+    lengths = summary["length"].count() == summary.height and summary["split"].n_unique() == 1
+    made = table(
+        "cell",
+        "length" if lengths else "test",
+        "seeds",
+        f"P(>= {threshold:g})",
+        "95 %",
+        "mean of successes",
+        "mean",
+        "mode",
+    )
+    previous = None
+    for row in summary.iter_rows(named=True):
+        made.add_row(
+            "" if row["cell"] == previous else row["cell"],
+            str(row["length"]) if lengths else row["test"],
+            str(row["seeds"]),
+            share(row["success"]),
+            f"{share(row['success_low'])} to {share(row['success_high'])}",
+            share(row["success_mean"]),
+            share(row["mean"]),
+            share(row["mode"]),
+        )
+        previous = row["cell"]
+    title = f"{metric_name(metric).capitalize()} over seeds at the end of training"
+    console.print(Text(title, style="bold"))
+    console.print(made)
+
+
+def print_values(
+    console: Console, results: pl.DataFrame, metric: str, best: Mapping[str, float] | None = None
+) -> None:
+    """Means of a metric without bounds, for every cell and test; of very many the first.
+
+    ``best`` is, by cell, the lowest loss that any model can reach.
+    """
+    found = final_values(results, metric).table
+    made = table(
+        "cell", "test", "runs", "mean", "95 %", "least", "most", *(["best possible"] if best else []), left=2
+    )
+    for row in found.head(MOST_ROWS).iter_rows(named=True):
+        mean, low, high, least, most = (
+            number(row[name]) for name in ("mean", "low", "high", "least", "most")
+        )
+        interval = f"{low} to {high}" if low != "-" else "-"
+        floor = [number(best[row["cell"]])] if best else []
+        made.add_row(row["cell"], row["test"], str(row["runs"]), mean, interval, least, most, *floor)
+    title = metric_title(metric)
+    console.print(Text(f"{title[0].upper()}{title[1:]} over runs at their end", style="bold"))
+    console.print(made)
+    if found.height > MOST_ROWS:
+        say(console, f"... and {found.height - MOST_ROWS} more cells; all are in tables/values.csv")

@@ -1,4 +1,4 @@
-"""How far is a results folder: finished, running, missing, damaged?"""
+"""Which studies are there, how far is one, and are its files intact?"""
 
 from __future__ import annotations
 
@@ -6,15 +6,45 @@ import argparse
 
 from rich.console import Console
 
-from jaxemerge.cli.studies import Front
+from jaxemerge.cli.studies import ELSEWHERE, Front
 from jaxemerge.cli.terminal import say, table
 from jaxemerge.runner.quantities import duration
 from jaxemerge.runner.records import CellStatus, Records, open_records, study_status
 
+DAMAGED = 1  # exit code
 
-def run(options: argparse.Namespace, front: Front, console: Console) -> int:
+
+def list_studies(options: argparse.Namespace, front: Front, console: Console) -> int:
+    """Prints every study with the first line of its header."""
+    for name in front.studies:
+        say(console, f"{name:24} {front.headline(name)}")
+    if not front.studies:
+        say(console, f"{ELSEWHERE[0].upper()}{ELSEWHERE[1:]}.")
+    return 0
+
+
+def status(options: argparse.Namespace, front: Front, console: Console) -> int:
     """Prints how far every cell is."""
     print_status(console, open_records(options.folder))
+    return 0
+
+
+def verify(options: argparse.Namespace, front: Front, console: Console) -> int:
+    """Checks every file of a results folder."""
+    from jaxemerge.report import report_damage  # imports Altair, which nothing else here needs
+    from jaxemerge.runner.opening import open_store
+
+    store = open_store(options.folder)
+    damage, spoilt = store.damage(), report_damage(store.folder)
+    for line in (*damage, *spoilt):
+        say(console, line)
+    if damage:
+        say(console, "Run the study's command again: damaged parts are set aside and retrained.")
+    elif spoilt:
+        say(console, f"Write the report again: {front.name} report {store.folder}")
+    if damage or spoilt:
+        return DAMAGED
+    say(console, f"{store.folder}: all {len(store.records())} finished chunks are whole.")
     return 0
 
 

@@ -23,7 +23,7 @@ from jaxemerge.cli import launch
 from jaxemerge.cli import run as run_command
 from jaxemerge.cli.cells import selected
 from jaxemerge.cli.parser import minutes
-from jaxemerge.cli.reading import command_of, parsed
+from jaxemerge.cli.program import command_of, parsed
 from jaxemerge.cli.studies import Front
 from jaxemerge.runner import study
 from jaxemerge.runner.chunk import RunOptions

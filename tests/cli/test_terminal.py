@@ -7,7 +7,7 @@ import polars as pl
 from rich.console import Console
 from scipy.stats import bootstrap
 
-from jaxemerge.cli.scores import print_scores, print_summary
+from jaxemerge.cli.report import print_scores, print_summary
 from synthetic import population_frame
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from chunks import run_chunk
 from jaxemerge import Experiment, paired
-from jaxemerge.cli import scores
+from jaxemerge.cli import report
 from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.opening import create_store
 
@@ -53,9 +53,9 @@ def test_fifteen_seeds_are_the_same_bits_beside_a_poisoned_one(tiny, tmp_path, m
     assert late.filter(pl.col("trials").is_not_null())["value"].unique().to_list() == [0.0]
     assert late.filter(pl.col("trials").is_null())["value"].null_count() == late["trials"].null_count()
     console = Console(file=io.StringIO(), width=200)
-    scores.print_diverged(console, found)
+    report.print_diverged(console, found)
     said = console.file.getvalue()
     assert said.startswith("1 of 16 seeds diverged; they count as failures. First seen: seed 5 of ")
     assert said.rstrip().endswith("at step 3.")
-    scores.print_diverged(console, healthy)
+    report.print_diverged(console, healthy)
     assert console.file.getvalue() == said
