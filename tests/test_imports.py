@@ -176,7 +176,7 @@ def circles(files: dict[str, str]) -> list[tuple[str, ...]]:
 @pytest.mark.parametrize("package", WITHOUT_CIRCLES)
 def test_modules_import_each_other_in_one_direction(package: str) -> None:
     own = {path: source for path, source in sources().items() if path.startswith(f"{package}/")}
-    assert len(own) > 3
+    assert len(own) >= 3
     assert circles(own) == []
 
 
