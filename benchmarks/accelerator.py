@@ -4,9 +4,10 @@ python benchmarks/accelerator.py --minutes 8 --out accelerator.json
 python benchmarks/accelerator.py --train 4x64 --minutes 8 --out DIR     trains seeds of a cell of the paper
 python benchmarks/accelerator.py --import DIR                           makes result parts of what that wrote
 
-Needs JAX, Flax, Optax and NumPy; PyTorch for the peers. The file is rewritten after every step, so that a
-machine that is taken away costs no more than the step at work. Steps without time left are named. The device
-is used by a process of its own: one that crashes or hangs costs its step.
+Needs JAX, Flax, Optax and NumPy; PyTorch for the peers. The file is rewritten after every measurement: where
+the machine is taken away, only the unfinished one is lost. Steps without time left are named. The device is
+used by a separate process; if that crashes or hangs, the other steps still run. Nothing else computes while
+the device is timed, and that process is ended, with its device memory, before the peers are timed.
 """
 
 from __future__ import annotations
@@ -32,20 +33,18 @@ import paper_cell
 import peers
 import timing
 from jaxemerge import host
-from jaxemerge.devices import keep_compiled
-from jaxemerge.files import make_folder
+from jaxemerge.devices import DeviceError, keep_compiled
 from journal import Journal, show, summary
-from worker import Work, Worker, WorkerError
+from rivals import Rivals, time_left
+from worker import Worker, WorkerError
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "experiments" / "measured" / "paper"  # results of the paper's cells
 DEVICE = Path(__file__).with_name("worker_device.py")
 MARGIN = 8.0  # seconds at the end that no step may use
+Keep = Callable[[dict[str, Any]], object]  # is given a part of a step's answer
 RIVALS = ("jax-scan", "jax-vmap", "torch-eager", "torch-compile", "torch-vmap-compile")
-RIVAL_SEEDS = 16  # at once, of those that train several
-PEER_CELLS = ("4x64", "4x256")
-_SHAPES = {"4x64": (64, 4, 128, 256), "4x256": (256, 4, 128, 256)}
-_TINY_SHAPE = (32, 1, 2, 16)
+PREPARING = "models"  # the step that times nothing: meanwhile the rivals of the next one are compiled
 
 
 @dataclass(frozen=True)
@@ -54,25 +53,27 @@ class Step:
 
     Attributes:
         name: as in ``--steps``.
-        least: seconds that must be left for it to be begun.
+        least: seconds that must be left for it to start.
+        most: seconds after which it is ended: a process that hangs does not cost the steps after it.
         words: what it answers.
     """
 
     name: str
     least: float
+    most: float
     words: str
 
 
 STEPS = (
-    Step("device", 5, "what the device is, and what it can do"),
-    Step("models", 30, "logits and gradients of all models against host cores"),
-    Step("seeds", 45, "the same plan twice; a seed alone and among others; the speed of each"),
-    Step("peers 4x64", 30, "the same training in PyTorch and plain JAX, interleaved"),
-    Step("cells", 45, "the study's cells in bfloat16"),
-    Step("plain", 45, "without the library's kernels"),
-    Step("float32", 45, "the study's cells in float32"),
-    Step("widths", 45, "fewer and more seeds at once"),
-    Step("peers 4x256", 75, "the same training in PyTorch and plain JAX, interleaved"),
+    Step("device", 20, 90, "what the device is, and what it can do"),
+    Step("models", 30, 180, "logits and gradients of all models against host cores"),
+    Step("peers 4x64", 45, 180, "the same training in PyTorch and plain JAX, interleaved"),
+    Step("seeds", 45, 150, "the same plan twice; a seed alone and among others; the speed of each"),
+    Step("cells", 45, 240, "the study's cells in bfloat16"),
+    Step("plain", 45, 150, "without the library's kernels"),
+    Step("float32", 45, 180, "the study's cells in float32"),
+    Step("widths", 45, 180, "fewer and more seeds at once"),
+    Step("peers 4x256", 75, 240, "the same training in PyTorch and plain JAX, interleaved"),
 )
 
 
@@ -86,17 +87,24 @@ class Device:
         self._start: Callable[[], Worker] = lambda: Worker(script, {"tiny": tiny}, environment, log)
         self._worker: Worker | None = None
 
-    def ask(self, step: str, patience: float) -> dict[str, Any]:
+    def ask(self, step: str, deadline: float, keep: Keep) -> dict[str, Any]:
         """What a step finds.
 
+        Args:
+            step: its name.
+            deadline: when it must be done, by ``time.monotonic``.
+            keep: called with each part of the answer as it comes.
+
         Raises:
-            WorkerError: it failed, or took longer than ``patience`` seconds.
+            WorkerError: it failed, or was not done in time.
         """
         self._worker = self._worker or self._start()
-        self._worker.patience = patience
+        self._worker.deadline = deadline
         try:
             self._worker.ask(step)
-            return self._worker.answer()
+            while "part" in (answer := self._worker.answer()):
+                keep(answer["part"])
+            return answer
         except WorkerError:
             self.close()
             raise
@@ -106,47 +114,6 @@ class Device:
         if self._worker is not None:
             self._worker.close(wait=0.2)
         self._worker = None
-
-
-class Rivals:
-    """Others that train the same: their programs are compiled while other steps use the device."""
-
-    def __init__(self, cell: str, names: Sequence[str], folder: Path, options: argparse.Namespace) -> None:
-        width, depth, batch, context = _TINY_SHAPE if options.tiny else _SHAPES[cell]
-        make_folder(folder)
-        self.work = Work(
-            **{"width": width, "depth": depth, "batch": batch, "context": context},
-            seeds=2 if options.tiny else RIVAL_SEEDS,
-            folder=str(folder),
-            study=not options.tiny,
-            dtype="bfloat16",
-        )
-        self.rounds, self.seconds = (2, 0.05) if options.tiny else (4, 0.8)
-        self.teams, self.workers = peers.start(self.work, names, environment(options), 60 * options.minutes)
-        for team in self.teams.values():
-            team.prepare()
-
-    def measure(self, patience: float, device: str) -> dict[str, Any]:
-        """Compares losses, then speeds.
-
-        Raises:
-            WorkerError: one of them failed while it was timed, or took too long.
-        """
-        for worker in self.workers:
-            worker.patience = patience
-        faults = peers.checked(self.teams, peers.TOLERANCE["bfloat16"])
-        left = {name: team for name, team in self.teams.items() if name not in faults}
-        runs = {name: team.run for name, team in left.items()}
-        seen = timing.interleaved(runs, rounds=self.rounds, seconds=self.seconds)
-        found = peers.results(left, seen, self.work, device)
-        print(peers.report(found), flush=True)
-        lines = [{"variant": r.variant, "value": r.value, "unit": r.unit, **r.more} for r in found]
-        return {"peers": [{"cell": self.work.cell.name, "results": lines, "left_out": faults}]}
-
-    def close(self) -> None:
-        """Ends all processes."""
-        for worker in self.workers:
-            worker.close(wait=0.2)
 
 
 def environment(options: argparse.Namespace) -> dict[str, str]:
@@ -178,59 +145,74 @@ class Session:
         self._pool = ThreadPoolExecutor()
         self.rivals: dict[str, Future[Rivals]] = {}
 
-    @property
-    def left(self) -> float:
-        """Seconds."""
-        return self.end - time.monotonic()
-
     def run(self, steps: Sequence[Step]) -> bool:
         """Takes the steps that there is time for; whether none failed and all that was compared is right."""
         try:
-            if any(step.name == f"peers {PEER_CELLS[0]}" for step in steps):
-                self.prepare(PEER_CELLS[0])
-            for step in steps:
+            for i, step in enumerate(steps):
+                following = steps[i + 1].name if i + 1 < len(steps) else ""
+                if step.name == PREPARING and following.startswith("peers "):
+                    self.prepare(following.removeprefix("peers "), step.most + steps[i + 1].most)
                 self.take(step)
         finally:
             self.device.close()
             for each in self.rivals.values():
-                if each.exception() is None:
-                    each.result().close()
+                each.add_done_callback(_closed)
         failed = any(step["state"].startswith("failed") for step in self.journal.found["steps"].values())
         return not failed and all(check["right"] for check in self.journal.found["checks"])
 
-    def prepare(self, cell: str) -> None:
-        """Starts those that train the same, which takes a while, in the background."""
-        work = (cell, self.options.peers, self.folder / cell, self.options)
-        self.rivals[cell] = self._pool.submit(Rivals, *work)
+    def prepare(self, cell: str, seconds: float) -> None:
+        """Starts those that train the same, and has them compile, in the background."""
+        deadline = min(self.end, time.monotonic() + seconds)
+        work = (cell, self.options.peers, self.folder / cell, environment(self.options), deadline)
+        self.rivals[cell] = self._pool.submit(Rivals, *work, tiny=self.options.tiny)
 
     def take(self, step: Step) -> None:
         """One step, if there is time."""
-        if self.left < step.least and not self.options.tiny:
-            state = f"skipped: {max(self.left, 0):.0f} s left, and it takes {step.least:.0f}"
+        left = time_left(self.end)
+        if left < step.least and not self.options.tiny:
+            state = f"skipped: {left:.0f} s left, and it takes {step.least:.0f}"
             self.journal.add(step.name, state, 0.0, {})
             print(f"\n{step.name}: {state}", flush=True)
             return
-        print(f"\n{step.name}: {step.words} ({self.left:.0f} s left)", flush=True)
+        print(f"\n{step.name}: {step.words} ({left:.0f} s left)", flush=True)
         began, state, answer = time.monotonic(), "done", dict[str, Any]()
+
+        def keep(part: dict[str, Any]) -> None:
+            self.journal.add(step.name, "under way", time.monotonic() - began, part)
+            show("done", {name: part[name] for name in part if name == "checks"})
+
         try:
-            answer = self.answer(step)
+            answer = self.answer(step, min(self.end, began + step.most), keep)
         except WorkerError as error:
             state = f"failed: {error}"
         self.journal.add(step.name, state, time.monotonic() - began, answer)
         show(state, answer)
 
-    def answer(self, step: Step) -> dict[str, Any]:
+    def answer(self, step: Step, deadline: float, keep: Keep) -> dict[str, Any]:
         """What comes of a step."""
         kind, _, cell = step.name.partition(" ")
         if kind != "peers":
-            return self.device.ask(step.name, self.left)
+            return self.device.ask(step.name, deadline, keep)
+        self.device.close()  # its memory is the rivals' now
         if cell not in self.rivals:
-            self.prepare(cell)
-        rivals = self.rivals.pop(cell).result()
+            self.prepare(cell, time_left(deadline))
+        started = self.rivals.pop(cell)
         try:
-            return rivals.measure(self.left, self.journal.found.get("device", {}).get("device", "unknown"))
+            rivals = started.result(time_left(deadline))
+        except TimeoutError:
+            started.add_done_callback(_closed)
+            raise WorkerError("the processes of the peers did not start in time") from None
+        try:
+            name = self.journal.found.get("device", {}).get("device", "unknown")
+            return rivals.measure(deadline, name, keep)
         finally:
             rivals.close()
+
+
+def _closed(started: Future[Rivals]) -> None:
+    """Ends the processes of rivals that nobody waits for."""
+    if started.exception() is None:
+        started.result().close()
 
 
 def parser() -> timing.Parser:
@@ -311,7 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.imported is not None:
             return import_results(options)
         steps = chosen(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, DeviceError) as error:
         made.error(str(error))
     with tempfile.TemporaryDirectory() as folder:
         session = Session(options, Path(folder))

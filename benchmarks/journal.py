@@ -1,4 +1,4 @@
-"""What ``accelerator.py`` found so far: in a file, and for people."""
+"""What ``accelerator.py`` has found so far: in a JSON file, and as text."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import timing
 from hours import study_hours
 from jaxemerge.files import make_folder, write_json
 
+# What tells the entries of a list apart: a later one takes the place of an earlier one of the same name.
+_NAMES = {"checks": ("check",), "rates": ("cell", "dtype", "seeds", "plain"), "peers": ("cell",)}
+
 
 class Journal:
-    """All that was found so far, in a file that is whole at any time."""
+    """All findings so far. The file is complete at any time."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
@@ -22,16 +25,20 @@ class Journal:
         self.found: dict[str, Any] = {"steps": {}, "checks": [], "rates": [], "peers": []}
 
     def add(self, step: str, state: str, seconds: float, answer: Mapping[str, Any]) -> None:
-        """What came of a step."""
+        """Adds what a step found, or has found so far, and writes the file."""
         self.found["steps"][step] = {"state": state, "seconds": round(seconds, 1)}
         for name, value in answer.items():
-            if isinstance(self.found.get(name), list):
-                self.found[name] += value
-            else:
-                self.found[name] = value
+            self.found[name] = _merged(self.found[name], value, _NAMES[name]) if name in _NAMES else value
         self.found["hours"] = hours(self.found["rates"])
         if self.path is not None:
             write_json(self.path, timing.plain(self.found))
+
+
+def _merged(
+    old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> list[Mapping[str, Any]]:
+    """Both lists, of entries with the same names only the newest."""
+    return list({tuple(entry[name] for name in names): entry for entry in (*old, *new)}.values())
 
 
 def hours(rates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -51,14 +58,14 @@ def hours(rates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def show(state: str, answer: Mapping[str, Any]) -> None:
-    """What a step found, for people."""
+    """Prints what a step found."""
     if state != "done":
         print(state, flush=True)
     for name, value in answer.get("device", {}).items():
         print(f"  {name}: {value:.4g}" if isinstance(value, float) else f"  {name}: {value}")
     checks = answer.get("checks", [])
     for check in checks:
-        allowed = "told only" if check["allowed"] is None else f"allowed {check['allowed']:.2g}"
+        allowed = "for information" if check["allowed"] is None else f"allowed {check['allowed']:.2g}"
         mark = "ok   " if check["right"] else "WRONG"
         seen = "no number" if check["seen"] is None else f"{check['seen']:.2g}"
         print(f"  {mark} {check['check']}: {seen} ({allowed}) {check.get('note', '')}".rstrip())

@@ -26,11 +26,11 @@ from jaxemerge.runner.provenance import provenance
 from jaxemerge.runner.scores import Evaluation, successes
 from jaxemerge.runner.train import chunked, prepare, train_chunk
 from jaxemerge.training import Plan, Seed, program
-from jaxemerge.training.plan import fixed_plan
+from jaxemerge.training.plan import fixed_plan, is_out_of_memory, plan_fits, smaller_plan
 
 WIDTH = 16  # seeds side by side: enough to keep an accelerator busy at any of the paper's cells
 SUCCESS = 0.2
-SPARE = 1.15  # a chunk is begun where so many times what it should take is left
+SPARE = 1.15  # a chunk is started where so many times what it should take is left
 COMPILING = 90.0  # seconds that another width costs
 _PARTIAL = ".partial.npz"
 
@@ -134,6 +134,9 @@ def train(experiment: Experiment, folder: Path, results: Path, seconds: float) -
 
     Returns:
         The chunks that were finished now.
+
+    Raises:
+        DeviceError: memory runs out with one seed on each device.
     """
     end = time.monotonic() + seconds
     make_folder(folder)
@@ -146,29 +149,70 @@ def train(experiment: Experiment, folder: Path, results: Path, seconds: float) -
     plan, rate = _plan(experiment, len(left), end)
     needed = SPARE * plan.chunk * experiment.steps / rate
     print(f"{rate:.4g} seed-steps/s; chunks of {plan.chunk} seeds take {needed / SPARE:.0f} s", flush=True)
+    return _chunks(experiment, left, plan, rate, folder, end)
+
+
+def _chunks(
+    experiment: Experiment, left: Sequence[Seed], plan: Plan, rate: float, folder: Path, end: float
+) -> list[Chunk]:
+    """The chunks that can be finished; half as many seeds at once where memory runs out."""
     done: list[Chunk] = []
-    for seeds in chunked(left, plan.chunk):
-        if time.monotonic() + needed > end and done:
+    while left:
+        seeds = next(iter(chunked(left, plan.chunk)))
+        needed = SPARE * plan.chunk * experiment.steps / rate
+        if time.monotonic() + needed > end:
+            seconds = max(0.0, end - time.monotonic())
+            print(f"{seconds:.0f} s left: {len(seeds)} more seeds would take {needed:.0f} s", flush=True)
             break
-        chunk = _trained(experiment.with_seeds(seeds), plan, folder, end)
+        try:
+            chunk = _trained(experiment.with_seeds(seeds), plan, folder, end)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            plan, rate = _rate_that_fits(experiment, smaller_plan(experiment, plan))
+            print(f"out of memory: {plan.chunk} seeds at once from here on", flush=True)
+            continue
         if not chunk.finished:
             break
         done.append(chunk)
+        left = left[len(seeds) :]
         print(told(finished_chunks(folder, experiment.cell)), flush=True)
     return done
 
 
 def _plan(experiment: Experiment, n_seeds: int, end: float) -> tuple[Plan, float]:
-    """Seeds at once, as many as can be finished, and seed-steps per second."""
+    """Seeds at once, as many as fit into memory and can be finished, and seed-steps per second."""
     devices = tuple(jax.local_devices())
     side_by_side = min(WIDTH, -(-n_seeds // len(devices))) if devices[0].platform != "cpu" else 1
-    layout = Layout(devices, side_by_side)
-    rate = _rate(experiment, layout)
-    left = end - time.monotonic()
-    if SPARE * layout.multiple * experiment.steps > left * rate and side_by_side > 1:
+    plan = _with_width(experiment, devices, side_by_side)
+    while plan.layout.width > 1 and not plan_fits(plan):
+        plan = smaller_plan(experiment, plan)
+    plan, rate = _rate_that_fits(experiment, plan)
+    left, width = end - time.monotonic(), plan.layout.width
+    if SPARE * plan.chunk * experiment.steps > left * rate and width > 1:
         fits = math.floor((left - COMPILING) * rate / (SPARE * experiment.steps * len(devices)))
-        layout = Layout(devices, max(1, min(fits, side_by_side)))
-    return fixed_plan(experiment, layout, layout.width, "given"), rate
+        plan = _with_width(experiment, devices, max(1, min(fits, width)))
+    return plan, rate
+
+
+def _with_width(experiment: Experiment, devices: tuple[jax.Device, ...], width: int) -> Plan:
+    """The plan with all seeds of a chunk side by side."""
+    return fixed_plan(experiment, Layout(devices, width), width, "given")
+
+
+def _rate_that_fits(experiment: Experiment, plan: Plan) -> tuple[Plan, float]:
+    """A plan that does not run out of memory, and its seed-steps per second.
+
+    Raises:
+        DeviceError: one seed per device is too much.
+    """
+    while True:
+        try:
+            return plan, _rate(experiment, plan.layout)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            plan = smaller_plan(experiment, plan)
 
 
 def _rate(experiment: Experiment, layout: Layout) -> float:

@@ -122,7 +122,7 @@ def start(
     work: Work,
     names: Sequence[str],
     environment: Mapping[str, str] | None = None,
-    patience: float | None = None,
+    deadline: float | None = None,
 ) -> tuple[dict[str, Team], list[Worker]]:
     """Starts a process for each variant, and several for the one that has one per core.
 
@@ -130,7 +130,7 @@ def start(
         work: what is trained; jaxemerge's process writes into its folder what all start from.
         names: variants.
         environment: further variables of all processes.
-        patience: seconds that each of their answers may take; None for as long as it takes.
+        deadline: when their answers must be there, by ``time.monotonic``; None for as long as it takes.
     """
 
     def worker(kind: str, core: int = -1) -> Worker:
@@ -139,13 +139,17 @@ def start(
         log = Path(work.folder, f"{kind}{len(started)}.log")
         variables = {**_ENVIRONMENT, **threads, **(environment or {})}
         started.append(Worker(_FOLDER / f"worker_{kind}.py", fields, variables, log))
-        started[-1].patience = patience
+        started[-1].deadline = deadline
         return started[-1]
 
     started: list[Worker] = []
     ours = worker("jaxemerge")
-    ours.ask("list")
-    teams = {name: Team(name, [ours]) for name in ours.answer()["names"]}
+    try:
+        ours.ask("list")
+        teams = {name: Team(name, [ours]) for name in ours.answer()["names"]}
+    except WorkerError:
+        ours.close(wait=0.2)
+        raise
     for name in names:
         if name == PER_CORE:
             crew = [worker("torch", core) for core in sorted(os.sched_getaffinity(0))]

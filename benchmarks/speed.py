@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +77,11 @@ def reason(error: Exception) -> str:
 
 
 def measured(
-    cases: Mapping[Case, Population | str], *, rounds: int = 3, seconds: float = 0.8
+    cases: Mapping[Case, Population | str],
+    *,
+    rounds: int = 3,
+    seconds: float = 0.8,
+    keep: Callable[[list[dict[str, Any]]], object] = lambda records: None,
 ) -> list[dict[str, Any]]:
     """Times populations in turns, with matrix products and copies of memory beside them.
 
@@ -84,6 +89,7 @@ def measured(
         cases: as from ``all_built``.
         rounds: measurements of each.
         seconds: how long one should last.
+        keep: called with the records so far before the first round and after every one.
 
     Returns:
         A record per case, with ``error`` where it could not be compiled or trained.
@@ -99,9 +105,11 @@ def measured(
             except jax.errors.JaxRuntimeError as error:  # out of memory, most likely
                 one.stop()
                 found.append(failed(case, reason(error)))
+    keep(found)
     if ready:
         dtypes = {getattr(case.cell.model, "dtype", "float32") for case in ready}
-        found += _timed(ready, {dtype: limits(dtype) for dtype in dtypes}, rounds, seconds)
+        bounds = {dtype: limits(dtype) for dtype in dtypes}
+        found += _timed(ready, bounds, rounds, seconds, lambda timed: keep([*found, *timed]))
     for one in ready.values():
         one.stop()
     return found
@@ -133,18 +141,25 @@ def _timed(
     bounds: Mapping[str, Mapping[str, Run]],
     rounds: int,
     seconds: float,
+    keep: Callable[[list[dict[str, Any]]], object],
 ) -> list[dict[str, Any]]:
     runs: dict[str, Run] = {case.name: one.run for case, one in ready.items()}
     for dtype, parts in bounds.items():
         runs |= {f"{dtype} {name}": run for name, run in parts.items()}
-    seen = timing.interleaved(runs, rounds=rounds, seconds=seconds)
-    highest = {
-        dtype: peaks({name: seen[f"{dtype} {name}"] for name in parts}) for dtype, parts in bounds.items()
-    }
-    return [
-        record(case, one, seen[case.name], *highest[getattr(case.cell.model, "dtype", "float32")])
-        for case, one in ready.items()
-    ]
+
+    def records(seen: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
+        highest = {
+            dtype: peaks({name: seen[f"{dtype} {name}"] for name in parts}) for dtype, parts in bounds.items()
+        }
+        return [
+            record(case, one, seen[case.name], *highest[getattr(case.cell.model, "dtype", "float32")])
+            for case, one in ready.items()
+        ]
+
+    def so_far(seen: Mapping[str, Sequence[float]]) -> None:
+        keep(records(seen))
+
+    return records(timing.interleaved(runs, rounds=rounds, seconds=seconds, so_far=so_far))
 
 
 def record(
@@ -193,6 +208,7 @@ def failed(case: Case, why: str) -> dict[str, Any]:
     return {**labels(case), "error": why}
 
 
+@functools.lru_cache(maxsize=32)  # a long text, and asked for after every round
 def bytes_per_seed_step(one: Population) -> float | None:
     """What the kernels of the compiled program read and write; None of programs that cannot be read so."""
     try:

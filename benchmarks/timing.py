@@ -114,7 +114,13 @@ def host_peak_bytes() -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def interleaved(runs: Mapping[str, Run], *, rounds: int, seconds: float) -> dict[str, list[float]]:
+def interleaved(
+    runs: Mapping[str, Run],
+    *,
+    rounds: int,
+    seconds: float,
+    so_far: Callable[[Mapping[str, Sequence[float]]], object] = lambda seen: None,
+) -> dict[str, list[float]]:
     """Seconds per unit of work of every variant in every round.
 
     Each variant is called once to warm up, then with ever more repeats until it is known how many
@@ -124,6 +130,7 @@ def interleaved(runs: Mapping[str, Run], *, rounds: int, seconds: float) -> dict
         runs: by name; must block until their work is done.
         rounds: measurements of each variant.
         seconds: how long one measurement should last.
+        so_far: called after every round with all that was seen.
 
     Raises:
         ValueError: no variant or no round.
@@ -136,6 +143,7 @@ def interleaved(runs: Mapping[str, Run], *, rounds: int, seconds: float) -> dict
         start = i % len(order)
         for name in order[start:] + order[:start]:
             seen[name].append(_timed(runs[name], repeats[name]) / repeats[name])
+        so_far(seen)
     return seen
 
 

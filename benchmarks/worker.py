@@ -12,6 +12,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -149,14 +150,15 @@ class Worker:
 
     Attributes:
         log: file of what it prints.
-        patience: seconds that ``answer`` waits; None for as long as it takes.
+        deadline: when ``answer`` stops waiting, by ``time.monotonic``; None for as long as it takes.
     """
 
     def __init__(
         self, script: Path, work: Mapping[str, Any], environment: Mapping[str, str], log: Path
     ) -> None:
         self.log = log
-        self.patience: float | None = None
+        self.deadline: float | None = None
+        self._unread = b""
         with log.open("a") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, str(script), json.dumps(dict(work))],
@@ -181,19 +183,27 @@ class Worker:
         Raises:
             WorkerError: the worker failed, ended, or took too long; then it is ended.
         """
-        assert self._process.stdout is not None
-        # The pipe is not buffered on this side: what was not read yet makes it ready.
-        ready, _, _ = select.select([self._process.stdout], [], [], self.patience)
-        if not ready:
-            self._process.kill()
-            raise WorkerError(f"no answer within {self.patience:.0f} s")
-        line = self._process.stdout.readline()
-        if not line:
-            raise self._ended()
-        answer = json.loads(line)
+        answer = json.loads(self._line())
         if "error" in answer:
             raise WorkerError(answer["error"])
         return answer
+
+    def _line(self) -> bytes:
+        """The next line that it prints; a line may come in pieces."""
+        assert self._process.stdout is not None
+        began = time.monotonic()
+        while b"\n" not in self._unread:
+            left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+            ready, _, _ = select.select([self._process.stdout], [], [], left)
+            if not ready:
+                self._process.kill()
+                raise WorkerError(f"no answer within {time.monotonic() - began:.0f} s")
+            piece = os.read(self._process.stdout.fileno(), 1 << 16)
+            if not piece:
+                raise self._ended()
+            self._unread += piece
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
 
     def _ended(self) -> WorkerError:
         last = self.log.read_text().strip().rpartition("\n")[2]

@@ -1,10 +1,13 @@
-"""The steps of ``accelerator.py`` that use the device, in a process of their own, one request at a time."""
+"""The steps of ``accelerator.py`` that use the device, in a process of their own, one request at a time.
+
+An answer comes in parts: what was measured is sent at once, so that a step that is cut off loses nothing.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,10 +33,14 @@ MAIN = "4x64"
 
 
 class Steps:
-    """What can be asked for, by name; each answer is plain JSON values."""
+    """What can be asked for, by name; each answer is plain JSON values.
 
-    def __init__(self, tiny: bool) -> None:
-        self.tiny = tiny
+    ``keep`` is given what was measured so far. Checks go to it alone. Rates go to it after every round, and
+    are the answer in the end.
+    """
+
+    def __init__(self, tiny: bool, keep: Callable[[dict[str, Any]], None]) -> None:
+        self.tiny, self.keep = tiny, keep
         self.rounds, self.seconds = (2, 0.05) if tiny else (3, 0.8)
         self.parts: Mapping[str, Callable[[], dict[str, Any]]] = {
             "device": self.device,
@@ -63,31 +70,38 @@ class Steps:
             "memory": (first.memory_stats() or {}).get("bytes_limit"),
             "versions": timing.versions(),
         }
+        self.keep({"device": found})
         for dtype in ("bfloat16", "float32"):
             runs = speed.limits(dtype)
             seen = timing.interleaved(runs, rounds=self.rounds, seconds=self.seconds / 2)
             found[f"{dtype}_flops_per_second"], found["copied_bytes_per_second"] = speed.peaks(seen)
+            self.keep({"device": found})
         return {"device": found}
 
     def models(self) -> dict[str, Any]:
         """Logits and gradients of all models in all forms."""
         size = {"batch": 2, "length": 16} if self.tiny else {}
         specs = correctness.TINY if self.tiny else correctness.SPECS
-        return {"checks": [check.record() for check in correctness.model_checks(specs, **size)]}
+        self.checked(correctness.model_checks(specs, **size))
+        return {}
+
+    def checked(self, checks: Iterable[Check]) -> None:
+        """Sends comparisons as they are done."""
+        for check in checks:
+            self.keep({"checks": [check.record()]})
 
     def seeds(self) -> dict[str, Any]:
         """The same plan twice; a seed alone and among others; and how fast each of these populations is."""
         cell, among = self.cell(MAIN), (8,) if self.tiny else AMONG
         cases = [Case(cell, 1), *(Case(cell, n) for n in among)]
         built = speed.all_built(cases)
-        checks: list[Check] = []
         others = [one for one in map(built.get, cases[1:]) if isinstance(one, Population)]
         for one in others[:1]:
-            checks += correctness.repetition_checks(cell, one)
+            self.checked(correctness.repetition_checks(cell, one))
         alone = built[cases[0]]
         if isinstance(alone, Population):
-            checks += correctness.seed_checks(cell, SEED, alone.of(SEED), others)
-        return {"checks": [check.record() for check in checks], "rates": self.timed(built)}
+            self.checked(correctness.seed_checks(cell, SEED, alone.of(SEED), others))
+        return {"rates": self.timed(built)}
 
     def cells(self) -> dict[str, Any]:
         """The study's cells in bfloat16."""
@@ -120,14 +134,20 @@ class Steps:
 
     def timed(self, built: Mapping[Case, Population | str]) -> list[dict[str, Any]]:
         """Populations timed in turns."""
-        return speed.measured(built, rounds=self.rounds, seconds=self.seconds)
+        return speed.measured(
+            built, rounds=self.rounds, seconds=self.seconds, keep=lambda rates: self.keep({"rates": rates})
+        )
 
 
 def main() -> None:
     """Serves until standard input ends; the only argument is JSON."""
     answers = own_output()
     use_host_cores()
-    steps = Steps(**json.loads(sys.argv[1]))
+
+    def keep(part: dict[str, Any]) -> None:
+        print(json.dumps({"part": part}), file=answers, flush=True)
+
+    steps = Steps(**json.loads(sys.argv[1]), keep=keep)
     answer_requests(answers, lambda what, name, n: steps.parts[what]())
 
 

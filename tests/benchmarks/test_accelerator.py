@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 import accelerator
 import cells
 import journal
+import rivals
 from accelerator import STEPS, Device, Session, Step
 from hours import study_hours
 from worker import WorkerError
@@ -25,13 +29,21 @@ def options(tmp_path: Path, **changes: Any) -> Any:
 
 
 class Scripted:
-    """Stands in for the device's process: answers, failures and how long they take, by step."""
+    """Stands in for the device's process: answers, failures and how long they take, by step.
+
+    What it sends before it fails or is done is under ``parts``.
+    """
+
+    parts: Mapping[str, list[dict[str, Any]]] = {}
 
     def __init__(self, clock: list[float], script: dict[str, Any]) -> None:
         self.clock, self.script, self.closed = clock, script, 0
 
-    def ask(self, step: str, patience: float) -> dict[str, Any]:
+    def ask(self, step: str, deadline: float, keep: accelerator.Keep) -> dict[str, Any]:
         seconds, answer = self.script[step]
+        patience = deadline - self.clock[0]
+        for part in self.parts.get(step, []):
+            keep(part)
         if seconds > patience:
             self.clock[0] += patience
             raise WorkerError(f"no answer within {patience:.0f} s")
@@ -64,7 +76,7 @@ def rate(cell: str, seconds: float, dtype: str = "bfloat16", plain: bool = False
 
 RIGHT = {"check": "a", "seen": 0.0, "allowed": 1.0, "right": True}
 WRONG = {"check": "b", "seen": None, "allowed": 1.0, "right": False}
-A, B, C = Step("a", 10, "first"), Step("b", 10, "second"), Step("c", 10, "third")
+A, B, C = Step("a", 10, 70, "first"), Step("b", 10, 70, "second"), Step("c", 10, 70, "third")
 
 
 def test_the_file_is_whole_after_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +102,7 @@ def test_the_file_is_whole_after_every_step(tmp_path: Path, monkeypatch: pytest.
 def test_steps_without_time_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """100 s in all, 8 of them kept back: the second is cut off, the third is not begun."""
+    """100 s in all, 8 of them kept back: the second is cut off, the third is not started."""
     made, _ = session(tmp_path, monkeypatch, {"a": (60, {}), "b": (50, {}), "c": (1, {})}, minutes=100 / 60)
     assert not made.run([A, B, C])
     steps = json.loads((tmp_path / "out.json").read_text())["steps"]
@@ -109,6 +121,87 @@ def test_a_step_that_fails_costs_no_other(tmp_path: Path, monkeypatch: pytest.Mo
     assert found["checks"] == [RIGHT]
 
 
+def test_a_step_that_is_cut_off_keeps_what_it_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second step's time is up after 70 s, with 200 left; the third is not cut short by it."""
+    made, scripted = session(tmp_path, monkeypatch, {"a": (1, {}), "b": (150, {}), "c": (60, {})})
+    first, second = rate("4x64", 2e-3), rate("4x64", 1e-3)
+    scripted.parts = {"b": [{"checks": [RIGHT]}, {"rates": [first]}, {"rates": [second]}]}
+    assert not made.run([A, B, C])
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["steps"]["b"]["state"] == "failed: no answer within 70 s"
+    assert found["steps"]["c"]["state"] == "done"
+    assert found["checks"] == [RIGHT]
+    assert found["rates"] == [second]  # the same population, measured for longer
+
+
+def test_the_file_holds_every_part_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, scripted = session(tmp_path, monkeypatch, {"a": (1, RuntimeError("taken away"))})
+    scripted.parts = {"a": [{"rates": [rate("4x64", 1e-3)]}]}
+    with pytest.raises(RuntimeError, match="taken away"):
+        made.run([A])
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["steps"]["a"]["state"] == "under way"
+    assert [one["cell"] for one in found["rates"]] == ["4x64"]
+
+
+PEERS = Step("peers 4x64", 10, 70, "others")
+
+
+class SlowRivals:
+    """Stands in for rivals; what was done with them."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def measure(self, deadline: float, device: str, keep: accelerator.Keep) -> dict[str, Any]:
+        self.log.append("measured")
+        return {"peers": [{"cell": "4x64", "results": [], "left_out": {}}]}
+
+    def close(self) -> None:
+        self.log.append("closed")
+
+
+def test_peers_are_timed_when_the_device_s_memory_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are started before the step that times nothing, and before no other."""
+    log: list[str] = []
+    made, scripted = session(tmp_path, monkeypatch, {"device": (1, {}), "models": (1, {}), "a": (1, {})})
+    monkeypatch.setattr(accelerator, "Rivals", lambda *_, **__: SlowRivals(log))
+    monkeypatch.setattr(scripted, "close", lambda: log.append("device closed"))
+    ask = scripted.ask
+    monkeypatch.setattr(scripted, "ask", lambda step, *rest: (log.append(step), ask(step, *rest))[1])
+    prepare = made.prepare
+    monkeypatch.setattr(made, "prepare", lambda *of: (log.append("started"), prepare(*of))[1])
+    device, models = (step for step in STEPS if step.name in ("device", "models"))
+    assert made.run([device, models, PEERS, A])
+    expected = ["device", "started", "models", "device closed", "measured", "closed", "a", "device closed"]
+    assert log == expected
+
+
+def test_peers_that_do_not_start_in_time_are_closed_when_they_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    waiting = threading.Event()
+
+    def slow(*_: object, **__: object) -> SlowRivals:
+        waiting.wait(30)
+        return SlowRivals(log)
+
+    monkeypatch.setattr(accelerator, "Rivals", slow)
+    made = Session(options(tmp_path), tmp_path)
+    assert not made.run([replace(PEERS, most=0.05)])
+    steps = json.loads((tmp_path / "out.json").read_text())["steps"]
+    assert steps["peers 4x64"]["state"] == "failed: the processes of the peers did not start in time"
+    assert log == []
+    waiting.set()
+    made._pool.shutdown()
+    assert log == ["closed"]
+
+
 def test_a_wrong_number_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,16 +218,28 @@ def test_a_process_that_hangs_or_dies_is_replaced(tmp_path: Path) -> None:
         "for line in sys.stdin:\n"
         "    if 'hang' in line: time.sleep(60)\n"
         "    if 'die' in line: sys.exit('Segmentation fault')\n"
+        '    print(\'{"part": {"rates": [1]}}\\n{"part": {"rates"\', end=\'\', flush=True)\n'
+        "    time.sleep(0.1)\n"  # a line may come in pieces
+        "    print(': [1, 2]}}', flush=True)\n"
         "    print('{\"checks\": []}', flush=True)\n"
     )
     device = Device(tmp_path, {}, tiny=True, script=script)
     began = time.monotonic()
+    parts: list[dict[str, Any]] = []
+
+    def ask(step: str, seconds: float) -> dict[str, Any]:
+        return device.ask(step, time.monotonic() + seconds, parts.append)
+
     with pytest.raises(WorkerError, match=r"^no answer within 1 s$"):
-        device.ask("hang", 1.0)
+        ask("hang", 1.0)
+    with pytest.raises(WorkerError, match=r"^no answer within 0 s$"):
+        ask("hang", -1.0)
     assert time.monotonic() - began < 15
     with pytest.raises(WorkerError, match=r"^its process ended: Segmentation fault$"):
-        device.ask("die", 30.0)
-    assert device.ask("live", 30.0) == {"checks": []}
+        ask("die", 30.0)
+    assert parts == []
+    assert ask("live", 30.0) == {"checks": []}
+    assert parts == [{"rates": [1]}, {"rates": [1, 2]}]
     device.close()
 
 
@@ -171,7 +276,7 @@ def test_what_a_population_reads_like() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--steps", "speed"], "error: --steps speed: must be one of device, models, seeds"),
+        (["--steps", "speed"], "error: --steps speed: must be one of device, models, peers 4x64"),
         (["--peers", "tensorflow"], "error: --peers tensorflow: must be one of jaxemerge"),
         (["--minutes", "0"], "error: --minutes 0: must be positive"),
         (["--train", "5x5"], "error: --train 5x5: must be one of 4x64"),
@@ -187,7 +292,7 @@ def test_bad_options(arguments: list[str], message: str, capsys: pytest.CaptureF
 @pytest.mark.slow
 def test_a_rehearsal_on_host_cores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.json"
-    steps = "device,models,seeds,peers 4x64,plain"
+    steps = "device,models,peers 4x64,seeds,plain"
     asked = ["--tiny", "--minutes", "20", "--steps", steps, "--peers", "jax-scan", "--out", str(out)]
     assert accelerator.main(asked) == 0
     found = json.loads(out.read_text())
@@ -211,4 +316,5 @@ def test_a_rehearsal_on_host_cores(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_every_step_says_what_it_takes() -> None:
     assert len({step.name for step in STEPS}) == len(STEPS)
-    assert all(step.least > 0 and step.words for step in STEPS)
+    assert all(0 < step.least < step.most and step.words for step in STEPS)
+    assert {step.name.removeprefix("peers ") for step in STEPS if "peers" in step.name} == set(rivals.CELLS)

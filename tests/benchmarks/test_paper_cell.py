@@ -162,29 +162,87 @@ def test_a_chunk_reads_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [f"{CELL.cell}-seeds-2-3.npz"]
 
 
+class Gpu:
+    """Stands in for a device with memory of its own."""
+
+    platform, device_kind = "gpu", "H100"
+    memory = 2**36
+
+    def memory_stats(self) -> dict[str, int]:
+        return {"bytes_limit": self.memory}
+
+
 @pytest.mark.parametrize(
     ("rate", "left", "width"),
     [
         (100.0, 1_000.0, 16),  # the usual number fits
-        (2.0, 100.0, 1),  # nothing fits: one seed is tried
+        (2.0, 100.0, 1),  # nothing fits: not even one seed
         (12 * 1.15 * 5 / 110.0, 200.0, 5),  # 110 s are left after compiling again: five seeds
     ],
 )
 def test_a_chunk_is_as_large_as_can_be_finished(
     rate: float, left: float, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Gpu:
-        platform, device_kind = "gpu", "H100"
-
-        @staticmethod
-        def memory_stats() -> dict[str, int]:
-            return {"bytes_limit": 2**36}
-
     monkeypatch.setattr(paper_cell.jax, "local_devices", lambda: [Gpu()])
     monkeypatch.setattr(paper_cell, "_rate", lambda experiment, layout: rate)
     monkeypatch.setattr(paper_cell.time, "monotonic", lambda: 0.0)
     plan, seen = paper_cell._plan(replace(CELL, seeds=tuple((s, s) for s in range(99))), 99, left)
     assert (plan.layout.width, plan.chunk, seen) == (width, width, rate)
+
+
+def test_a_chunk_that_cannot_be_finished_is_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(paper_cell, "_rate", lambda experiment, layout: 1e-3)
+    monkeypatch.setattr(paper_cell, "_trained", lambda *_: pytest.fail("started"))
+    assert paper_cell.train(CELL, tmp_path, tmp_path / "none", seconds=60.0) == []
+    n = jax.local_device_count()
+    assert f"{n} more seeds would take {n * 12 * 1.15 / 1e-3:.0f} s" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def full(*_: object) -> None:
+    raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+
+
+def test_memory_that_runs_out_halves_the_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four seeds side by side do not fit, two do; none of the five is lost."""
+    one = tuple(jax.local_devices())[:1]
+    plan = paper_cell.fixed_plan(CELL, Layout(one, 4), 4, "given")
+    tried: list[int] = []
+
+    def trained(experiment: Experiment, plan: Any, *_: object) -> Chunk:
+        tried.append(len(experiment.seeds))
+        return full() if plan.chunk > 2 else made(range(len(experiment.seeds)), 1.0)  # type: ignore[return-value]
+
+    monkeypatch.setattr(paper_cell, "_trained", trained)
+    monkeypatch.setattr(paper_cell, "_rate", lambda experiment, layout: 1e6)
+    done = paper_cell._chunks(CELL, CELL.seeds, plan, 1e6, tmp_path, end=float("inf"))
+    assert tried == [4, 2, 2, 1]
+    assert len(done) == 3
+    assert "out of memory: 2 seeds at once from here on" in capsys.readouterr().out
+
+
+def test_memory_that_runs_out_with_one_seed_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(paper_cell, "_rate", full)
+    with pytest.raises(SystemExit) as stopped:
+        accelerator.main(["--tiny", "--train", "4x64", "--out", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("error: out of memory with one seed on each of ")
+
+
+def test_a_chunk_keeps_to_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paper_cell.jax, "local_devices", lambda: [Gpu()])
+    monkeypatch.setattr(paper_cell, "_rate", lambda experiment, layout: 1e9)
+    cell = paper_cell.cells()["4x512"]
+    monkeypatch.setattr(Gpu, "memory", 8 * 2**30)
+    plan, _ = paper_cell._plan(cell, 250, 1e9)
+    assert 1 <= plan.layout.width < 16
+    assert plan.bytes < 0.7 * Gpu.memory
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 import cells
 import roofline
 from jaxemerge.devices import compiling_for
+from jaxemerge.models import kernels
 from jaxemerge.training import compiled, cost_of
 from jaxemerge.training.plan import cell_bytes
 from jaxemerge.training.roofline import Prediction
@@ -133,15 +134,34 @@ def test_no_cell_of_the_kept_table_is_refused_or_moves_too_much() -> None:
     assert all(moved[name] <= most for name, most in MOST_GB.items()), moved
 
 
+# GB of temporary memory per seed, compiled for an H100 with the fused kernels and without cuDNN's attention.
+WITHOUT_CUDNN = {"1x64": 0.1103, "3x64": 0.2533, "2x256": 0.7152}
+
+
+def over_by_formula(name: str, gigabytes: float) -> float:
+    """The formula's memory for a cell on a GPU over that of the compiled program."""
+    with compiling_for("gpu"):
+        return cell_bytes(cells.named(name, "bfloat16"))[1] / (1e9 * gigabytes)
+
+
 def test_the_plan_by_formula_is_close_to_the_compiled_memory() -> None:
-    """Hardly below; up to a quarter above where fused kernels compute, twice where they do not."""
+    """Never below; up to a fifth above where fused kernels compute, two thirds where they do not."""
     for line in lines(KEPT):
-        cell = cells.named(line["cell"], line["dtype"])
+        over = over_by_formula(line["cell"], line["temporary_gb_per_seed"])
         with compiling_for("gpu"):
-            fused = cell.model.implementation()["blocks"] == "fused"
-            _, step = cell_bytes(cell)
-        over = step / (1e9 * line["temporary_gb_per_seed"])
-        assert 0.95 <= over <= (1.25 if fused else 2.0), (cell.name, over)
+            fused = cells.named(line["cell"], "bfloat16").model.implementation()["blocks"] == "fused"
+        assert 1.0 <= over <= (1.2 if fused else 1.67), (line["cell"], over)
+    with kernels("fused"):
+        assert all(1.0 <= over_by_formula(name, gb) <= 1.2 for name, gb in WITHOUT_CUDNN.items())
+
+
+def test_a_large_vocabulary_takes_memory() -> None:
+    """One-hot tokens of the embedding's gradient, and partial sums of the head's, come with it."""
+    cell = cells.named("1x64", "bfloat16")
+    with compiling_for("gpu"):
+        steps = [cell.model.activation_bytes(v, cell.batch, cell.context) for v in (154, 50_000)]
+    one_hot = 2 * 50_000 * cell.batch * cell.context
+    assert one_hot < steps[1] - steps[0] < 1.1 * one_hot
 
 
 def test_the_readme_shows_the_kept_table() -> None:

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
 _FLOAT = 4
 _KEPT = 5  # activations of a block that its backward pass needs: its input, q, k, v, and what attention mixed
-# Float32 numbers per position, window position and head. Plain attention keeps the softmax, and its copy in
-# the activations' precision; its backward pass works on the gradients before and after the softmax.
-_MAP_SCRATCH = 2 * _FLOAT
 
 
 def step_bytes(spec: Architecture, vocabulary: int, batch: int, context: int, *, attention_maps: bool) -> int:
@@ -31,12 +28,12 @@ def step_bytes(spec: Architecture, vocabulary: int, batch: int, context: int, *,
     """
     size = spec.compute_dtype.itemsize
     positions = -(-batch * context // tiles.ROWS) * tiles.ROWS
-    maps = positions * spec.heads * context * attention_maps
+    maps = positions * spec.heads * context * attention_maps  # numbers; kept in float32 and in `size` bytes
     kept = _KEPT * positions * spec.width * size + positions * spec.heads * _FLOAT + maps * (_FLOAT + size)
     added = max(
         _readout_bytes(spec, vocabulary, positions, size),
         _block_end_bytes(spec, positions, size),
-        _attention_bytes(spec, positions, size) + maps * _MAP_SCRATCH,
+        _attention_bytes(spec, positions, size) + maps * size,
     )
     embedding = positions * (vocabulary + 2 * spec.width) * size  # one-hot tokens, when all else is done
     weights = (_FLOAT + size) * spec.total_parameters(vocabulary)
