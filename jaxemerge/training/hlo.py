@@ -170,7 +170,7 @@ def arrays(shape: str, *, anywhere: bool = False) -> Iterator[int]:
 
 
 def _padded(sizes: Sequence[int], layout: str) -> list[int]:
-    """Dimensions as a TPU stores them: the innermost ones are filled up to whole tiles, as of 8 x 128."""
+    """Dimensions as a TPU stores them: the innermost ones are padded to whole tiles, as of 8 x 128."""
     tile = _TILE.search(layout)
     if tile is None or not sizes:
         return [*sizes]

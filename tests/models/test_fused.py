@@ -107,10 +107,10 @@ def test_gelu_and_its_slope() -> None:
     assert np.abs(np.asarray(jax.nn.gelu(x)) - exact * phi).max() > 1e-4  # by tanh
 
 
-@pytest.mark.parametrize(("rows", "filled"), [(64, 64), (65, 128), (1, 64)])
-def test_rows_are_filled_up(rows: int, filled: int) -> None:
-    x = tiles.filled(jnp.ones((rows, 3)))
-    assert x.shape == (filled, 3)
+@pytest.mark.parametrize(("rows", "padded"), [(64, 64), (65, 128), (1, 64)])
+def test_rows_are_padded(rows: int, padded: int) -> None:
+    x = tiles.padded(jnp.ones((rows, 3)))
+    assert x.shape == (padded, 3)
     assert x.sum() == rows * 3
 
 

@@ -191,7 +191,7 @@ def test_a_fusion_that_also_reads_all_of_an_operand_is_charged_for_all() -> None
         ("token[]", [0]),
         ("(f32[2]{0}, (u8[3]{0}, /*index=1*/s64[1]{0}))", [8, 3, 8]),
         ("bf16[8,128]{1,0:T(8,128)(2,1)}", [2048]),
-        ("bf16[3,9,64]{2,1,0:T(8,128)(2,1)}", [3 * 16 * 128 * 2]),  # filled up to whole tiles
+        ("bf16[3,9,64]{2,1,0:T(8,128)(2,1)}", [3 * 16 * 128 * 2]),  # padded to whole tiles
         ("bf16[3,9,64]{0,2,1:T(8,128)}", [128 * 9 * 64 * 2]),  # the first axis is innermost
         ("bf16[8,128]{1,0:T(8,128)(2,1)S(1)}", [0]),  # on the chip itself
         ("f32[8]{0:T(128)S(0)}", [512]),

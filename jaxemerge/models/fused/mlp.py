@@ -1,7 +1,7 @@
 """The second half of a parallel block in one kernel each way: x + o W + b + MLP(norm(x)).
 
 The hidden activations of the MLP never reach memory: forward takes 3 widths of traffic, the gradient of the
-inputs 4, that of the weights 4. The backward kernels compute the hidden activations anew from x, which is
+inputs 4, that of the weights 4. The backward kernels recompute the hidden activations from x, which is
 cheaper than reading them as long as the model is narrow; from ``_KEEP_WIDTH`` on the gradient of the inputs
 leaves activations and their slopes in memory for plain weight products.
 """
@@ -78,7 +78,7 @@ def block_end(
 def _forward(
     x_PD: Array, mixed_PD: Array, weights: EndWeights, epsilon: float, interpret: bool
 ) -> tuple[Array, Any]:
-    rows, x, mixed = x_PD.shape[0], tiles.filled(x_PD), tiles.filled(mixed_PD)
+    rows, x, mixed = x_PD.shape[0], tiles.padded(x_PD), tiles.padded(mixed_PD)
     out, up, down = (w.astype(x.dtype) for w in (weights.out, weights.up, weights.down))
     arguments = x, mixed, out, weights.out_bias + weights.down_bias, up, weights.up_bias, down
     body, grid = functools.partial(_end_kernel, epsilon=epsilon), (x.shape[0] // tiles.ROWS,)
@@ -115,7 +115,7 @@ def _end_kernel(
 
 def _backward(epsilon: float, interpret: bool, residuals: Any, gradient_PD: Array) -> tuple[Any, ...]:
     x_PD, mixed_PD, out, up, up_bias, down = residuals
-    rows, x, g = x_PD.shape[0], tiles.filled(x_PD), tiles.filled(gradient_PD)
+    rows, x, g = x_PD.shape[0], tiles.padded(x_PD), tiles.padded(gradient_PD)
     keep = keeps_hidden(x.shape[1])
     shapes = [(x.shape, x.dtype), (x.shape, x.dtype), ((x.shape[0] // tiles.ROWS, x.shape[1]), jnp.float32)]
     if keep:
@@ -177,7 +177,7 @@ def _input_kernel(
 def _activation_and_gradient(
     units: Any, outer: Any, up: Any, up_bias: Any, down: Any, columns: Any, f: Any
 ) -> tuple[Array, Array]:
-    """A chunk of the hidden layer anew: GELU of it, and the gradient before GELU."""
+    """A chunk of the hidden layer, recomputed: GELU of it, and the gradient before GELU."""
     h = tiles.summed([tiles.dot(u, up[c, f]) for u, c in zip(units, columns, strict=True)])
     activation, slope = tiles.gelu_and_slope(h + up_bias[f][None])
     after = tiles.summed([tiles.dot_right(o, down[f, c]) for o, c in zip(outer, columns, strict=True)])

@@ -48,8 +48,7 @@ def normed_qkv(
 ) -> tuple[Float[Array, "P D"], Float[Array, "P D"], Float[Array, "P D"], Float[Array, "P D"]]:
     """Rotated queries and keys, and values, of the standardised rows (O = 3 D); and x itself.
 
-    Who needs x further down should take it from here: the gradient that comes back on that way is then added
-    within the kernel.
+    Later code that needs x should use the x that this returns: its gradient is then added within the kernel.
 
     Args:
         x_PD: input of the block, bfloat16.
@@ -61,7 +60,7 @@ def normed_qkv(
 
 
 def _forward(x_PD: Array, weight_DO: Array, bias_O: Array, sizes: Heads) -> tuple[Any, Any]:
-    rows, x = x_PD.shape[0], tiles.filled(x_PD)
+    rows, x = x_PD.shape[0], tiles.padded(x_PD)
     weight = weight_DO.astype(x.dtype)
     body = functools.partial(_qkv_kernel, sizes=sizes)
     outputs = [(x.shape, x.dtype)] * 3
@@ -127,8 +126,8 @@ def _turned_back(g: Array, part: int, turn: Any) -> Array:
 
 def _backward(sizes: Heads, residuals: Any, gradients: Any) -> tuple[Array, Array, Array]:
     x_PD, weight = residuals
-    rows, x = x_PD.shape[0], tiles.filled(x_PD)
-    *inputs, other = (tiles.filled(g) for g in gradients)
+    rows, x = x_PD.shape[0], tiles.padded(x_PD)
+    *inputs, other = (tiles.padded(g) for g in gradients)
     turn = _rotation(sizes, x.dtype)
     body, grid = functools.partial(_input_kernel, sizes=sizes), (x.shape[0] // tiles.ROWS,)
     how = tiles.launch(x.shape[1], sizes.interpret)

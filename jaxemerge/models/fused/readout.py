@@ -1,7 +1,7 @@
 """Final norm, output projection and loss in one kernel each way: logits never reach memory.
 
 Forward reads x and writes two numbers per token; the gradients of x and of the head take 2 and 1 widths of
-traffic and compute the logits anew.
+traffic and recompute the logits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jaxemerge.models.fused import tiles
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
 
-_NEVER = -1e30  # logit of a token that only fills up the vocabulary
+_NEVER = -1e30  # logit of a token that pads the vocabulary
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
@@ -46,8 +46,8 @@ def negative_log_likelihood(
 def _forward(
     x_PD: Array, head_VD: Array, bias_V: Array, targets_P: Array, epsilon: float, interpret: bool
 ) -> tuple[Array, Any]:
-    rows, x, targets = x_PD.shape[0], tiles.filled(x_PD), tiles.filled(targets_P)
-    head = tiles.filled(head_VD.astype(x.dtype), tiles.CHUNK)
+    rows, x, targets = x_PD.shape[0], tiles.padded(x_PD), tiles.padded(targets_P)
+    head = tiles.padded(head_VD.astype(x.dtype), tiles.CHUNK)
     bias = jnp.pad(bias_V, (0, head.shape[0] - len(bias_V)), constant_values=_NEVER)
     shapes = [((x.shape[0],), jnp.float32)] * 2
     body, grid = functools.partial(_likelihood_kernel, epsilon=epsilon), (x.shape[0] // tiles.ROWS,)
@@ -90,7 +90,7 @@ def _likelihood_kernel(
 
 def _backward(epsilon: float, interpret: bool, residuals: Any, gradient_P: Array) -> tuple[Any, ...]:
     x_PD, head, bias, bias_V, targets, total = residuals
-    rows, x, g = x_PD.shape[0], tiles.filled(x_PD), tiles.filled(gradient_P)
+    rows, x, g = x_PD.shape[0], tiles.padded(x_PD), tiles.padded(gradient_P)
     arguments = x, head, bias, targets, total, g
     how = tiles.launch(x.shape[1], interpret)
     body, grid = functools.partial(_input_kernel, epsilon=epsilon), (x.shape[0] // tiles.ROWS,)

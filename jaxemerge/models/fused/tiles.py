@@ -1,8 +1,8 @@
-"""What the fused kernels share: blocks of rows in registers, norms and GELU within them, how they are called.
+"""What the fused kernels share: blocks of rows in registers, norms and GELU on them, how a kernel is called.
 
-A kernel owns a block of rows of an activation [P, D] and reads it in chunks of ``CHUNK`` columns. Whole
-arrays are passed, and rows are filled up to a multiple of the block, so that no access needs a mask. Sums
-over rows are made per block or per segment of rows and added up outside, always in the same order.
+A kernel owns a block of rows of an activation [P, D] and reads it in chunks of ``CHUNK`` columns. Arrays are
+passed whole. Their rows are padded to a multiple of the block, so that no access needs a mask. Sums over rows
+are computed per block, or per segment of rows, and added up outside the kernel, always in the same order.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def call(
     return list(run(*arguments))
 
 
-def filled(x: Array, rows: int = ROWS) -> Array:
-    """The rows with zeros below, up to a multiple of ``rows``."""
+def padded(x: Array, rows: int = ROWS) -> Array:
+    """The array with rows of zeros added, up to a multiple of ``rows``."""
     missing = -x.shape[0] % rows
     return jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) if missing else x
 
