@@ -15,8 +15,9 @@ import roofline
 from jaxemerge.devices import compiling_for
 from jaxemerge.models import kernels
 from jaxemerge.training import compiled, cost_of
+from jaxemerge.training.chips import chip_named
 from jaxemerge.training.plan import cell_bytes
-from jaxemerge.training.roofline import Prediction
+from jaxemerge.training.roofline import MEMORY_SHARE, Prediction
 
 CELLS = 15  # of the count study; two pairs of them are the same
 TEXT = """
@@ -123,45 +124,65 @@ def test_without_the_compiler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 
 KEPT = Path(roofline.__file__).parent / "measured" / "roofline_h100.jsonl"  # of the whole grid, in bfloat16
+# GB that a step of a seed may move at most: a tenth more than now. The aims were 1.2, 2.4, 4.8, 9 and 9.
 MOST_GB = {"4x64": 0.8, "4x128": 1.6, "4x256": 3.2, "4x512": 9.0, "16x128": 6.0}
+MOST_HOURS = 24.0  # of all 15 cells, by what they move
 
 
 def test_no_cell_of_the_kept_table_is_refused_or_moves_too_much() -> None:
     found = {line["cell"]: line for line in lines(KEPT)}
-    assert set(MOST_GB) <= set(found) <= {cell.name for cell in cells.grid("bfloat16")}
+    grid = [cell.name for cell in cells.grid("bfloat16")]
+    assert set(found) == set(grid)
     assert all(line["seeds_side_by_side"] >= 8 and line["collectives"] == 0 for line in found.values())
     moved = {name: found[name]["gb_per_seed_step"] for name in MOST_GB}
     assert all(moved[name] <= most for name, most in MOST_GB.items()), moved
+    assert len(grid) == CELLS
+    assert sum(found[name]["hours_by_traffic"] for name in grid) <= MOST_HOURS
+
+
+def test_a_chunk_of_every_cell_fits_an_h100_of_80_gb() -> None:
+    """What is side by side: weights, moments and a step of each seed, in what JAX takes of the chip."""
+    chip = chip_named("h100")
+    assert 79e9 < chip.memory < 86e9
+    for line in lines(KEPT):
+        each = 1e9 * (line["state_gb_per_seed"] + line["temporary_gb_per_seed"])
+        assert line["seeds_side_by_side"] == int(MEMORY_SHARE * chip.memory / each) >= 1
 
 
 # GB of temporary memory per seed, compiled for an H100 with the fused kernels and without cuDNN's attention.
 WITHOUT_CUDNN = {"1x64": 0.1103, "3x64": 0.2533, "2x256": 0.7152}
 
 
-def over_by_formula(name: str, gigabytes: float) -> float:
-    """The formula's memory for a cell on a GPU over that of the compiled program."""
+def over_by_formula(name: str, gigabytes: float) -> tuple[float, float]:
+    """The formula's memory of a step over the compiled program's: of the step alone, and as plans have it.
+
+    Plans add a copy of the seed's state, which a step needs where seeds are trained in turn.
+    """
     with compiling_for("gpu"):
-        return cell_bytes(cells.named(name, "bfloat16"))[1] / (1e9 * gigabytes)
+        state, step = cell_bytes(cells.named(name, "bfloat16"))
+    return (step - state) / (1e9 * gigabytes), step / (1e9 * gigabytes)
 
 
 def test_the_plan_by_formula_is_close_to_the_compiled_memory() -> None:
-    """Never below; up to a fifth above where fused kernels compute, two thirds where they do not."""
+    """Never below; a tenth above at most where fused kernels compute, and more where plain code does."""
     for line in lines(KEPT):
-        over = over_by_formula(line["cell"], line["temporary_gb_per_seed"])
+        step, plan = over_by_formula(line["cell"], line["temporary_gb_per_seed"])
         with compiling_for("gpu"):
             fused = cells.named(line["cell"], "bfloat16").model.implementation()["blocks"] == "fused"
-        assert 1.0 <= over <= (1.2 if fused else 1.67), (line["cell"], over)
+        assert 1.0 <= step <= (1.1 if fused else 1.6), (line["cell"], step)
+        assert step < plan <= (1.25 if fused else 1.65), (line["cell"], plan)
     with kernels("fused"):
-        assert all(1.0 <= over_by_formula(name, gb) <= 1.2 for name, gb in WITHOUT_CUDNN.items())
+        for name, gigabytes in WITHOUT_CUDNN.items():
+            assert 1.0 <= over_by_formula(name, gigabytes)[0] <= 1.1, name
 
 
 def test_a_large_vocabulary_takes_memory() -> None:
-    """One-hot tokens of the embedding's gradient, and partial sums of the head's, come with it."""
+    """The gradient of the embedding is a product with one-hot tokens."""
     cell = cells.named("1x64", "bfloat16")
     with compiling_for("gpu"):
-        steps = [cell.model.activation_bytes(v, cell.batch, cell.context) for v in (154, 50_000)]
+        small, large = (cell.model.activation_bytes(v, cell.batch, cell.context) for v in (154, 50_000))
     one_hot = 2 * 50_000 * cell.batch * cell.context
-    assert one_hot < steps[1] - steps[0] < 1.1 * one_hot
+    assert small < 0.04 * one_hot < one_hot < large < 1.02 * one_hot
 
 
 def test_the_readme_shows_the_kept_table() -> None:
@@ -169,3 +190,8 @@ def test_the_readme_shows_the_kept_table() -> None:
     for line in lines(KEPT):
         shown = f"| {line['cell']} | {line['kernels']} | {line['gb_per_seed_step']:.2f} |"
         assert shown in text
+        assert f"| {line['seeds_side_by_side']} | {line['hours']:.2f} |" in text
+    hours = {line["cell"]: line for line in lines(KEPT)}
+    grid = [hours[cell.name] for cell in cells.grid("bfloat16")]
+    sums = [sum(line[name] for line in grid) for name in ("hours_by_traffic", "hours_by_products", "hours")]
+    assert "**{:.1f} hours by bytes, {:.1f} by\nFLOPs, at least {:.1f}**".format(*sums) in text

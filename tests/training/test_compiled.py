@@ -22,7 +22,7 @@ from jaxemerge.training.roofline import compiled_prediction
 from jaxemerge.training.traffic import collectives, kernels, step_kernels
 from small_cell import CELL, of
 
-# GB that a step of a seed may move, by cell of the count study in bfloat16; 0.75 seen.
+# GB that a step of a seed may move, by cell of the count study in bfloat16; 0.70 seen.
 MOST_GB = {"4x64": 0.8}
 
 
