@@ -20,6 +20,8 @@ from jaxemerge.runner.store import Store
 from jaxemerge.runner.sweep import distinct, override, parse
 from jaxemerge.training import Seed, crossed, paired
 
+_MOST_SEEDS = 1_000_000
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -129,15 +131,28 @@ def parse_seeds(text: str) -> tuple[Seed, ...]:
     """Reads ``24``, ``8:24``, ``3,7,11`` or ``10x25``.
 
     Raises:
-        ValueError: the text is none of these.
+        ValueError: the text is none of these, or means more than a million seeds.
     """
     try:
         if "x" in text:
             inits, orders = map(int, text.split("x"))
-            return crossed(range(inits), range(orders))
+            return crossed(range(_few(inits, text)), range(_few(orders, text, inits)))
         if ":" in text:
             first, stop = map(int, text.split(":"))
-            return paired(range(first, stop))
-        return paired(map(int, text.split(",")) if "," in text else range(int(text)))
+            return paired(range(first, first + _few(stop - first, text)))
+        return paired(map(int, text.split(",")) if "," in text else range(_few(int(text), text)))
+    except ManySeedsError:
+        raise
     except ValueError:
         raise ValueError(f"--seeds {text}: write 24, 8:24, 3,7,11 or 10x25") from None
+
+
+class ManySeedsError(ValueError):
+    """More seeds than a study can have."""
+
+
+def _few(count: int, text: str, times: int = 1) -> int:
+    """The count, checked before it is expanded; ``times`` is how often it is."""
+    if count * times > _MOST_SEEDS:
+        raise ManySeedsError(f"--seeds {text}: {count * times} seeds must be at most {_MOST_SEEDS}")
+    return count

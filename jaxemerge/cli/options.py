@@ -190,7 +190,12 @@ def _add_sizes(add: _Add) -> None:
     )
     memory = "memory limit of the process or each accelerator, as 4GB (default: a share)"
     add("--memory", memory, type=size, default=0, metavar="SIZE")
-    add("--cpu-devices", "devices to make of the CPU (default: one per core)", type=whole(1), metavar="N")
+    add(
+        "--cpu-devices",
+        "devices to make of the CPU (default: one per core)",
+        type=whole(1, 4096),
+        metavar="N",
+    )
     add("--no-cache", "do not use the cache of compiled programs and plans", action="store_true")
 
 

@@ -60,8 +60,8 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return read
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """Reads a whole number of at least ``least``.
+def whole(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
+    """Reads a whole number of ``least`` to ``most``.
 
     Raises:
         ArgumentTypeError: the text is none.
@@ -70,6 +70,8 @@ def whole(least: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least {least}")
+        if int(text) > most:
+            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at most {most}")
         return int(text)
 
     return read
@@ -111,7 +113,7 @@ def positive(text: str) -> float:
     Raises:
         ArgumentTypeError: the text is none.
     """
-    if not _number(text) > 0:
+    if not 0 < _number(text) < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} must be a positive number")
     return float(text)
 

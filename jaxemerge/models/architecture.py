@@ -18,6 +18,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "dtype": ("float32", "bfloat16"),
 }
 
+_DEEPEST = 10_000  # layers: a program is built layer by layer
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -46,6 +48,10 @@ class Architecture:
         for name in ("depth", "width", "heads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+            if getattr(self, name) >= 2**31:
+                raise ValueError(f"{name}={getattr(self, name)}: must be below {2**31}")
+        if self.depth > _DEEPEST:
+            raise ValueError(f"depth={self.depth}: must be 1 to {_DEEPEST}")
         if self.width % self.heads:
             raise ValueError(f"heads={self.heads} does not divide width={self.width}")
         for name, allowed in _CHOICES.items():
@@ -58,8 +64,8 @@ class Architecture:
                 f"rotary_fraction={self.rotary_fraction} rotates {self.rotary_width} of head width "
                 f"{self.head_width}: must be an even number"
             )
-        if self.mlp_width < 1:
-            raise ValueError(f"mlp_ratio={self.mlp_ratio}: the MLP must be at least 1 wide")
+        if not 0.5 < self.width * self.mlp_ratio < 2**31:
+            raise ValueError(f"mlp_ratio={self.mlp_ratio}: the MLP must be 1 to {2**31 - 1} wide")
         for name in ("norm_epsilon", "rotary_base", "init_std"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)}: must be positive")

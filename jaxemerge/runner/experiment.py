@@ -18,11 +18,22 @@ from jaxemerge.evaluation import PassUntil
 from jaxemerge.models import Model, Transformer
 from jaxemerge.models.modules import construction
 from jaxemerge.tasks import BUILT_IN, Task
-from jaxemerge.training import AdamW, Members, Objective, Recipe, Seed, check_seeds, members, paired
+from jaxemerge.training import (
+    AdamW,
+    Members,
+    Objective,
+    Recipe,
+    Seed,
+    check_numbers,
+    check_seeds,
+    members,
+    paired,
+)
 from jaxemerge.training.objective import Pair
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # a task's name is part of the name of a folder
 _LABELS = ("study", "family", "seeds")  # name a run without changing what a seed of it does
+_MOST_EVALUATIONS = 100_000
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,7 @@ class Experiment(Recipe):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
         check_seeds(self.seeds)
+        check_numbers(self)
         for each in (self.task, self.model):
             if isinstance(each, type):
                 raise ValueError(
@@ -95,8 +107,9 @@ class Experiment(Recipe):
 
     def _check_evaluations(self) -> None:
         if isinstance(self.evaluations, int):
-            if self.evaluations < 1:
-                raise ValueError(f"evaluations={self.evaluations}: must be at least 1, or a list of steps")
+            if not 1 <= self.evaluations <= _MOST_EVALUATIONS:
+                allowed = f"must be 1 to {_MOST_EVALUATIONS}, or a list of steps"
+                raise ValueError(f"evaluations={self.evaluations}: {allowed}")
             return
         for step in self.evaluations:
             if not 0 <= step <= self.steps:

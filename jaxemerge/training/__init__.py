@@ -52,6 +52,7 @@ from .population import program as program
 from .population import train_population as train_population
 from .recipe import AdamW as AdamW
 from .recipe import Recipe as Recipe
+from .recipe import check_numbers as check_numbers
 from .recipe import cost_of as cost_of
 from .recipe import fixed_part as fixed_part
 from .recipe import init_shapes as init_shapes

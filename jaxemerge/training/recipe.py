@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxemerge.code import is_own
 from jaxemerge.models import Model  # here, not for type checkers alone: ``--set`` reads the fields' types
 from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.tasks import Task
@@ -140,3 +141,23 @@ def _cost(objective: Objective | NextToken, code: Code) -> Cost:
 def init_shapes(recipe: Recipe) -> Params:
     """Shapes and dtypes of one member's weights, without drawing them."""
     return jax.eval_shape(objective_of(recipe).init, jax.random.key(0))
+
+
+def check_numbers(recipe: Recipe) -> None:
+    """Refuses numbers that no program can hold: integers and floats have 32 bits there.
+
+    Fields of the user's own classes are theirs to check.
+
+    Raises:
+        ValueError: naming the first such field.
+    """
+    parts = {"": recipe, "task.": recipe.task, "model.": recipe.model, "optimizer.": recipe.optimizer}
+    for prefix, owner in parts.items():
+        if not dataclasses.is_dataclass(owner) or is_own(type(owner)):
+            continue
+        for name in (each.name for each in dataclasses.fields(owner)):
+            value = getattr(owner, name)
+            if type(value) is int and not abs(value) < 2**31:
+                raise ValueError(f"{prefix}{name}={value}: must be below {2**31}")
+            if type(value) is float and not abs(value) < 2.0**128:
+                raise ValueError(f"{prefix}{name}={value}: must be a number below {2.0**128:.2g}")
