@@ -7,7 +7,7 @@ The cells are those of Zhao et al. (2025), arXiv 2502.17356, with GPT-NeoX-style
 
 Cost, by formula, not run: 3.5e19 FLOPs for 5 x 250 seeds, 1.4 days at 3e14 FLOP/s
 (``plan --flops-per-second 3e14``).
-Quick, measured: 3 min 52 s on 2 cores that were also busy otherwise, compilation and report included
+Quick, measured: 3 min 52 s on 2 cores shared with other work, compilation and report included
 (215 s of training, 2026-11-25, AMD EPYC, 2 cores, jax 0.10.2).
 
 Finds, quick version only (depth 1, 2, 4 at width 48; 16 seeds each), trained on answers

@@ -1,4 +1,4 @@
-"""Pass rates below what a test can see, foretold for the largest model from the smaller ones.
+"""Pass rates below what a test can see, predicted for the largest model from the smaller ones.
 
     python experiments/run.py pass_until_scaling --quick
     python experiments/run.py pass_until_scaling
@@ -6,7 +6,7 @@
 Trains a series of models of depth 2 and growing width to count, and samples answers of ten numbers until
 four pass (PassUntil, Hu et al. 2023, arXiv 2310.03262): a rate of 1e-4 is seen where no test of a few dozen
 items could. The task scaling law P = exp(-c N^-alpha) is fitted without the largest model, to the average and
-item by item, and what it foretells is compared with the measurement.
+item by item, and what it predicts is compared with the measurement.
 
 Cost, quick version, measured: 2 min 19 s on 2 cores, compilation, 1.6 million samples and report included
 (121 s of training, 2026-11-25, AMD EPYC, 2 cores, jax 0.10.2).
@@ -21,15 +21,15 @@ Finds, quick version, 12 seeds per width, 8 items, 95 % intervals from bootstrap
     width 24, rate of right answers: 0.249 [0.193, 0.319]
     width 32, rate of right answers: 0.667 [0.59, 0.739]
     width 48, rate of right answers: 0.798 [0.768, 0.832]
-    largest width, foretold fitted to the average: 0.804 [0.753, 0.845]
-    largest width, foretold item by item: 0.81 [0.745, 0.839]
+    largest width, predicted by the law fitted to the average: 0.804 [0.753, 0.845]
+    largest width, predicted by the law fitted item by item: 0.81 [0.745, 0.839]
     width 10, by the law fitted to the average: 0.000119 [5.2e-05, 0.000231]
     bend of the average rate, super-scaling: -0.431 [-0.605, -0.258]
     items that are super-scaling: 6
     items that are undecided: 2
     slope of F in ln(answer loss): 1.07 [1.03, 1.11]
 
-The law foretells the largest model: the intervals meet. It is no law of the whole curve, though: growth is
+The law predicts the largest model: the intervals meet. It is no law of the whole curve, though: growth is
 super-scaling, and at width 10 the fitted law is about three times too low. Over the items the answer loss
 tells the rate: F = ln(-ln P) goes with a slope near the 1 of P = exp(-loss).
 """
@@ -48,7 +48,7 @@ from studies.finding import Finding, finding
 
 NAME = "pass_until_scaling"
 SAMPLES = True
-LEVELS = {"dataset": "fitted to the average", "instance": "item by item"}
+LEVELS = {"dataset": "fitted to the average", "instance": "fitted item by item"}
 QUICK = (10, 12, 16, 20, 24, 32, 48)
 LARGE = (16, 20, 24, 32, 40, 48, 64, 80, 96, 128)
 
@@ -101,7 +101,9 @@ def findings(passes: pl.DataFrame) -> list[Finding]:
         for row in found.rates.rows(named=True)
     ]
     lines += [
-        Finding(f"largest width, foretold {LEVELS[row['level']]}", *(row[name] for name in numbers))
+        Finding(
+            f"largest width, predicted by the law {LEVELS[row['level']]}", *(row[name] for name in numbers)
+        )
         for row in found.predicted.rows(named=True)
     ]
     label, scale = found.rates.select("label", "scale").row(0)

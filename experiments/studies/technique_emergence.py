@@ -9,7 +9,7 @@ harms, below some scale (Wei et al. 2022, arXiv 2206.07682, section 4): here the
 of four is tested at every width, with p-values from permutations of the runs. With the steps written out, an
 exact answer has all of them right; guesses of the last result alone are right once in eight.
 
-Cost, quick version, measured: 3 min 40 s on 2 cores that were also busy otherwise, compilation and report
+Cost, quick version, measured: 3 min 40 s on 2 cores shared with other work, compilation and report
 included (185 s of training, 2026-11-25, AMD EPYC, 2 cores, jax 0.10.2).
 The large version, by formula, not run: 5.5e16 FLOPs.
 

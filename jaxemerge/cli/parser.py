@@ -17,12 +17,11 @@ _FIRST_COLUMN = 28  # columns of a help screen that name the options
 class Parser(argparse.ArgumentParser):
     """Reports a mistake in one line and exits with 2."""
 
-    def __init__(self, usage: str, description: str, epilog: str | None = None) -> None:
+    def __init__(self, usage: str, description: str) -> None:
         """A parser without abbreviations: the words of a job must mean what they say."""
         super().__init__(
             usage=usage,
             description=description,
-            epilog=epilog,
             formatter_class=_formatter,
             allow_abbrev=False,
             add_help=False,

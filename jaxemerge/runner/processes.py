@@ -175,9 +175,6 @@ class Processes:
         return ""
 
 
-ALONE = Processes()
-
-
 def _jax_state() -> Any:
     """JAX's record of the processes and its connection to the first; Orbax reads the same."""
     from jax._src import distributed

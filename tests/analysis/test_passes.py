@@ -1,4 +1,4 @@
-"""Are planted laws of pass rates found from counts of seeds and items, and the largest scale foretold?"""
+"""Are planted laws of pass rates found from counts of seeds and items, and the largest scale predicted?"""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_rates_are_means_of_unbiased_rates(counts, found):
     assert not found.rates["unseen"].any()
 
 
-def test_the_planted_law_is_found_and_foretells_the_largest(counts, found):
+def test_the_planted_law_is_found_and_predicts_the_largest(counts, found):
     truth = np.exp(-np.array(LAWS)[:, None] * (SCALES / 4_000) ** -0.9)
     assert found.laws.alpha.value == pytest.approx(0.9, abs=0.2)
     for row in found.predicted.rows(named=True):
@@ -113,7 +113,7 @@ def test_the_interval_holds_the_truth():
     assert held["dataset"] < held["instance"], held
 
 
-def test_items_without_a_pass_are_foretold_from_their_loss():
+def test_items_without_a_pass_are_predicted_from_their_loss():
     """The hardest item passes at the largest scale alone; its loss is measured everywhere."""
     rows, truth = planted([0.5, 1.0, 2.0, 40.0], 0.9, spread=0.02)
     never = rows.filter(pl.col("item") == 9, pl.col("parameters") < 16_000)

@@ -30,7 +30,7 @@ from jaxemerge.runner.chunk import RunOptions
 from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.opening import create_store, open_store
-from jaxemerge.runner.processes import ALONE
+from jaxemerge.runner.processes import Processes
 from jaxemerge.runner.signals import StopRequest
 from studies import STUDIES
 
@@ -228,7 +228,9 @@ def test_the_last_cells_write_the_report(monkeypatch, tmp_path):
     cells = STUDIES["count_quick"].cells()
     store = create_store(tmp_path / "out", "count_quick", cells)
     some, whole = (
-        run_command.Session(argparse.Namespace(cells=cells), Front(STUDIES), console, StopRequest(), ALONE)
+        run_command.Session(
+            argparse.Namespace(cells=cells), Front(STUDIES), console, StopRequest(), Processes()
+        )
         for cells in ("1", None)
     )
     for n, cell in enumerate(cells):

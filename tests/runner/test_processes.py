@@ -11,7 +11,7 @@ from jaxemerge import paired
 from jaxemerge.runner import processes
 from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.opening import create_store
-from jaxemerge.runner.processes import ALONE, ProcessError, Processes, join
+from jaxemerge.runner.processes import ProcessError, Processes, join
 
 # What a program finds in its environment.
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_STEP_NODELIST": "a,b"}
@@ -88,10 +88,11 @@ def test_processes_named_by_hand(text):
 def test_an_only_process_is_not_joined_to_anything(monkeypatch):
     monkeypatch.delattr(processes.jax.distributed, "initialize")
     assert join("off").count == join("localhost:1,0,1").count == 1
-    with ALONE:
-        ALONE.opened()
-        assert ALONE.stopped() == 0
-    assert ALONE.wait_for_others(lambda: None) == []
+    alone = Processes()
+    with alone:
+        alone.opened()
+        assert alone.stopped() == 0
+    assert alone.wait_for_others(lambda: None) == []
 
 
 def test_every_seed_has_one_process_and_shares_differ_by_at_most_one(tiny):
@@ -101,7 +102,7 @@ def test_every_seed_has_one_process_and_shares_differ_by_at_most_one(tiny):
         parts = [own.seeds for share in shares for own in share if own.cell == cell.cell]
         assert [len(part) for part in parts] == sizes
         assert sorted(seed for part in parts for seed in part) == list(cell.seeds)
-    assert ALONE.own(cells) == tuple(cells)
+    assert Processes().own(cells) == tuple(cells)
 
 
 def test_a_group_shares_a_cell_and_refuses_everyone_else(tiny, tmp_path):
