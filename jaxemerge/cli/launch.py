@@ -16,8 +16,8 @@ from jaxemerge.cli.parser import Parser
 from jaxemerge.cli.status import print_status
 from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import say
-from jaxemerge.runner.launch import Resources, require, submit
 from jaxemerge.runner.opening import overwrite
+from jaxemerge.runner.scheduler import Resources, require, submit
 
 WAIT = 150  # seconds that a job waits for the lock of a killed one, until that is taken for dead
 

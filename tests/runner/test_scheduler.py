@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from jaxemerge.runner.launch import Command, LaunchError, Resources, submit
+from jaxemerge.runner.scheduler import Command, LaunchError, Resources, submit
 
 # Stands in for Slurm: keeps what it is given, and answers as sbatch does.
 SBATCH = """#!/bin/sh
