@@ -14,7 +14,10 @@ import numpy as np
 
 from jaxemerge.types import Array, Float
 
-# Rows this long and longer are transposed themselves rather than the other operand; see ``_weight_gradient``.
+# In layers narrower than this the form of a weight gradient depends on its shape; see ``_weight_gradient``.
+_WIDE = 128
+
+# In narrow layers, rows this long are transposed instead of the other operand.
 _LONG_ROWS = 512
 
 
@@ -38,7 +41,14 @@ def _product_backward(residuals: tuple[Array, Array], g_PO: Array) -> tuple[Arra
 
 
 def _weight_gradient(x_PI: Array, g_PO: Array) -> Array:
+    """``x^T g``.
+
+    In a narrow layer the product can be faster the other way round, as ``(g^T x)^T``. In a wide one that
+    never pays: both products run at the same speed, and the result would have to be transposed as well.
+    """
     n_in, n_out = x_PI.shape[1], g_PO.shape[1]
+    if min(n_in, n_out) >= _WIDE:
+        return jnp.dot(_copied(x_PI.T), g_PO)
     wide_is_long = max(n_in, n_out) >= _LONG_ROWS
     if (n_in < n_out) != wide_is_long:
         return jnp.dot(_copied(x_PI.T), g_PO)

@@ -48,11 +48,31 @@ def rms_norm(x: Any, scale: Any) -> Any:
     return x / jnp.sqrt((x**2).mean(-1, keepdims=True) + 1e-3) * scale[None]
 
 
-@pytest.mark.parametrize(("n_in", "n_out"), [(7, 11), (11, 7), (7, 7), (5, 601), (601, 5)])
+@pytest.mark.parametrize(
+    ("n_in", "n_out"), [(7, 11), (11, 7), (7, 7), (5, 601), (601, 5), (131, 137), (137, 131)]
+)
 def test_product(n_in: int, n_out: int) -> None:
     x, weight = noise(13, n_in), noise(n_in, n_out, key=1)
     assert worst(fast.product, jnp.dot, x, weight) < 1e-6
     assert worst(fast.product, lambda x, w: jnp.dot(x, w[::-1]), x, weight) > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("n_in", "n_out", "transposed"),
+    [
+        (64, 192, False), (64, 64, True), (64, 256, False), (256, 64, True), (64, 44, True), (64, 512, True),
+        (127, 127, True), (128, 128, False), (137, 131, False), (256, 1024, False), (1024, 256, False),
+    ],
+)  # fmt: skip
+def test_weight_gradients_of_wide_layers_are_not_transposed(n_in: int, n_out: int, transposed: bool) -> None:
+    """Which product makes the gradient of the weights; at width 64 this must stay as it is, bit for bit."""
+    x, weight, g = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((13, n_in), (n_in, n_out), (13, n_out)))
+    traced = jax.make_jaxpr(lambda x, w, g: jax.vjp(fast.product, x, w)[1](g)[1])(x, weight, g)
+    products = [e for e in traced.eqns if e.primitive.name == "dot_general"]
+    contracted = [
+        e for e in products if 13 in (e.invars[0].aval.shape[i] for i in e.params["dimension_numbers"][0][0])
+    ]
+    assert [e.outvars[0].aval.shape for e in contracted] == [(n_out, n_in) if transposed else (n_in, n_out)]
 
 
 @pytest.mark.parametrize("mean", [0.0, 30.0])
