@@ -41,7 +41,7 @@ def small(**changes):
         ({"seeds": ((3, 3), (3, 3))}, "seeds: 3 is given twice"),
         ({"seeds": ((1, 2), (1, 2))}, r"seeds: \(1, 2\) is given twice"),
         ({"seeds": ((-1, 0),)}, r"seeds: \(-1, 0\) must be integers of 0 to 4294967295"),
-        ({"evaluations": 0}, "evaluations=0: must be at least 1"),
+        ({"evaluations": 0}, "evaluations=0: must be 1 to 100000"),
         ({"evaluations": (1, 41)}, "evaluations: step 41 must lie between 0 and steps=40"),
     ],
 )
