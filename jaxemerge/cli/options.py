@@ -113,7 +113,7 @@ def _analyze(parser: Parser, front: Front) -> None:
     add("--out", type=Path, metavar="DIR", help="where to write (default: results/, with FILE's name)")
 
 
-_THRESHOLD = f"score that counts as a success (default: the study's, else {SUCCESS})"
+_THRESHOLD = f"score that counts as a success (default: the folder's, study's or {SUCCESS})"
 _SEEDS = "24 (0 to 23), 8:24, 3,7,11, or 10x25: 10 initialisations x 25 data orders"
 _CELLS = "only these cells: their numbers in plan (1,3:5) or names (*depth2*)"
 

@@ -1,6 +1,6 @@
 """Where are a study's results? In one folder: a description, and immutable Parquet parts per cell.
 
-    DIR/study.json                      the study's name and its cells, without seeds
+    DIR/study.json                      the study's name, cells and seeds, and what counts as a success
     DIR/cells/CELL/PART.parquet         rows of one finished chunk of seeds
     DIR/cells/CELL/PART.json            seeds, plan, duration and provenance of that chunk, and the
                                         digest of its rows; rows without it are not used
