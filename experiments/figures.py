@@ -1,4 +1,4 @@
-"""Draw the README's figures and work out the studies' findings again, from the results kept beside them.
+"""Draw the README's figures and work out the studies' findings again, from the results stored with them.
 
     python experiments/figures.py                   every figure and every finding
     python experiments/figures.py --keep DIR        of the quick run in DIR, which is kept from now on

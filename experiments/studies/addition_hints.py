@@ -1,4 +1,4 @@
-"""Do index hints make addition go on to longer numbers, and for how many seeds? With and without them.
+"""Do index hints make addition generalise to longer numbers, and for how many seeds? With and without them.
 
     python experiments/run.py addition_hints --quick
     python experiments/run.py addition_hints
@@ -37,7 +37,7 @@ Finds, quick version, at most 3 digits in training, 3,500 steps, 12 seeds per ce
 
 Hints do not help here, within these steps. At 3 digits seeds are two-sided with hints, two of depth 4 above
 0.8 and nine below 0.2; without hints 21 of 24 lie below 0.3. At 4 digits nobody succeeds, and the gain by
-hints cannot be told from nothing. The seed of depth 3 that knows 3 digits best with hints (0.925) has 0.12
+no effect of hints can be seen. The seed of depth 3 that knows 3 digits best with hints (0.925) has 0.12
 at 4 digits, the next one with hints 0.055, the best without 0.03. At 6 digits no answer of any seed is
 right. No gain is tested where all seeds are alike; one layer more changes nothing that could be seen.
 

@@ -55,8 +55,8 @@ def with_task(cells: Sequence[Experiment], where: str) -> list[Experiment]:
         where: ``path/to/file.py:NAME``, ``module:NAME`` or the name of a built-in task.
 
     Raises:
-        ValueError: there is no such task, or it cannot be made; an error in the user's code is told with its
-            file and line.
+        ValueError: there is no such task, or it cannot be made; an error in the user's code is reported with
+            its file and line.
     """
     built_in = {kind.__name__: kind for kind in BUILT_IN}
     option = Option("--task", where, "Task or Objective", built_in, lambda each: _is(each, Task, Objective))
@@ -119,7 +119,7 @@ def told(option: Option, kind: type, make: Callable[[], Any]) -> Any:
     """What the user's code returns.
 
     Raises:
-        ValueError: it fails; where the error is no ValueError its line is told.
+        ValueError: it fails; where the error is not a ValueError its line is named.
     """
     try:
         return make()
@@ -157,7 +157,7 @@ def is_own(option: Option, value: Any, module: ModuleType) -> bool:
 
 
 def from_file(option: Option, path: Path) -> ModuleType:
-    """Runs a file as a module; what lies beside it can be imported by it, with and without a dot."""
+    """Runs a file as a module; it can import files next to it, with and without a dot."""
     if not path.is_file():
         raise option.error(f"{path} is no file")
     name = f"custom_{path.stem}"
@@ -188,7 +188,7 @@ def from_module(option: Option, name: str) -> ModuleType:
 
 
 def located(error: BaseException, path: str | None) -> str:
-    """An error in words, with the line in which it arose, of the user's file or of one beside it."""
+    """An error in words, with the line in which it arose, of the user's file or of one next to it."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
     reason = f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -123,7 +123,7 @@ def _run(parser: Parser, front: Front) -> None:
 
 
 def _plan(parser: Parser, front: Front) -> None:
-    """Those of run, of which only some are shown: a command line of run can be planned as it stands."""
+    """The options of run, so that its command line can be planned as it stands; only some are shown."""
     _add_training_options(parser, planned=True)
 
 

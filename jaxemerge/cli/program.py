@@ -165,7 +165,7 @@ def _example(command: str) -> str:
 
 
 def _check_run(command: str, options: argparse.Namespace, front: Front) -> None:
-    """Finds the study among the words; refuses resources without a scheduler.
+    """Finds the study among the words; rejects resources without a scheduler.
 
     Raises:
         ValueError: a word is no study, or an option misses another.

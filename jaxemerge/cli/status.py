@@ -76,7 +76,7 @@ def print_status(console: Console, store: Records) -> None:
 
 
 def _state(cell: CellStatus) -> str:
-    """What is going on with a cell, in a word."""
+    """The state of a cell in a word."""
     if cell.damaged:
         return "damaged"
     if cell.writers:

@@ -124,7 +124,7 @@ class Architecture:
         return 2 * self.depth * self.width * length * jnp.dtype(dtype or self.compute_dtype).itemsize
 
     def step_bytes(self, vocabulary: int, batch: int, context: int, *, attention_maps: bool) -> int:
-        """Estimated bytes that a step of one seed needs beside its weights and moments.
+        """Estimated bytes that a step of one seed needs on top of its weights and moments.
 
         Gradients; what the backward pass keeps, per block and position 9 widths, three MLP widths and one
         attention map; two MLP widths of scratch; and three float32 copies of the logits. The counts are

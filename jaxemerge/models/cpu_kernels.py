@@ -136,7 +136,7 @@ def split_qkv(qkv_BLCHK: Float[Array, "B L 3 H K"]) -> tuple[Array, Array, Array
     """Queries, keys and values, each [B, H, L, K]: one matrix per example and head.
 
     The derived gradient would add three padded arrays; this one puts them side by side, each copied first:
-    what it is made of would be worked out anew for every entry of the whole.
+    what it is made of would be computed again for every entry of the whole.
     """
     q, k, v = qkv_BLCHK.transpose(2, 0, 3, 1, 4)
     return q, k, v

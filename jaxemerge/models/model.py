@@ -1,7 +1,7 @@
 """What must a model say, so that a population of it can be trained on any task, and scored?
 
 Two functions: its initial weights, and its predictions for a window of tokens. The rest - what it costs,
-how it goes on with a text - has a default that is found by tracing these two.
+how it continues a text - has a default that is found by tracing these two.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Model(Protocol):
         return max(tracing.products(gradient, shapes), 2.0 * tracing.size(shapes)) / context
 
     def activation_bytes(self, vocabulary: int, batch: int, context: int) -> int:
-        """Estimated bytes that a step of one seed needs beside its weights and moments."""
+        """Estimated bytes that a step of one seed needs on top of its weights and moments."""
         forward = self._total(vocabulary, batch, context)
         logits = 3 * 4 * batch * context * vocabulary
         return tracing.step_bytes(forward, self._shapes(vocabulary)) + logits
@@ -108,8 +108,8 @@ class Model(Protocol):
     ) -> tuple[Float[Array, "B V"], Any]:
         """Reads the beginnings of texts: logits of the token that comes next, and what is kept of the texts.
 
-        By default that is the texts themselves, which are read anew for every token. ``dtype`` is the
-        precision of what is kept, where that is no tokens.
+        By default that is the texts themselves, which are read again for every token. ``dtype`` is the
+        precision of what is kept, where that is not tokens.
 
         Args:
             vocabulary: number of token ids.

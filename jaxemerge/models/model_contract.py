@@ -102,7 +102,7 @@ def weight_problems(init: Callable[[Key], Any]) -> Iterator[str]:
 
 
 def repeated(function: Callable[..., Any], *arguments: Any) -> tuple[Any, bool]:
-    """What a compiled function returns, and whether it does so again when it is traced anew.
+    """What a compiled function returns, and whether it returns the same when it is traced again.
 
     Randomness and state of Python are looked up when a function is traced, and only then.
     """

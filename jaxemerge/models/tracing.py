@@ -31,7 +31,7 @@ def nbytes(shapes: Any) -> int:
 
 
 def step_bytes(loss: Callable[[Params], Any], shapes: Params) -> int:
-    """Estimated bytes that a gradient needs beside the weights: itself, and what the backward pass keeps.
+    """Estimated bytes that a gradient needs on top of the weights: itself, and what the backward pass keeps.
 
     An upper bound of the latter: the compiler computes some of it twice rather than keep it.
     """

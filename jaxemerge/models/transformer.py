@@ -84,7 +84,7 @@ class Transformer(Architecture, Model):
     def extend(
         self, vocabulary: int, params: Params, cache: Any, tokens: Int[Array, " B"], position: Any
     ) -> tuple[Float[Array, "B V"], Cache]:
-        """Logits after one more token, and its keys and values beside the others."""
+        """Logits after one more token, and its keys and values added to the others."""
         return decoder(self, vocabulary, params).extend(cache, tokens, position)
 
     def implementation(self) -> dict[str, str]:

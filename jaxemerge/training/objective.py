@@ -29,7 +29,7 @@ class Cost(NamedTuple):
         parameters: non-embedding weights.
         total_parameters: all weights.
         flops: floating-point operations of one step.
-        activation_bytes: memory of a step beside weights and moments.
+        activation_bytes: memory of a step on top of weights and moments.
     """
 
     parameters: int

@@ -244,7 +244,7 @@ def _dispatch(recipe: Recipe, platform: str, seeds_per_device: int) -> int:
 
 
 def cell_bytes(recipe: Recipe) -> tuple[int, int]:
-    """Estimated bytes of one seed: what stays (weights, moments), and what a step needs beside it.
+    """Estimated bytes of one seed: what stays (weights, moments), and what a step needs on top.
 
     A step works on a copy of the seed's state, which is then put back in its place.
     """

@@ -87,7 +87,7 @@ def advance(
 
 
 class ResumeState(NamedTuple):
-    """All that training needs to go on after a dispatch; every array has the leading axis S.
+    """All that training needs to resume after a dispatch; every array has the leading axis S.
 
     Attributes:
         step: updates made so far.
@@ -167,7 +167,7 @@ def train_population(
         members: S of them, a multiple of ``built.layout.multiple``.
         evaluation_steps: increasing, from 0 to the last step of training.
         longest_dispatch: most steps between two snapshots.
-        resume: where to go on, from a snapshot of the same members with the same ``longest_dispatch``.
+        resume: where to resume, from a snapshot of the same members with the same ``longest_dispatch``.
 
     Yields:
         A Snapshot at step 0 and after every dispatch; with ``resume`` only those that come after it.
@@ -197,7 +197,7 @@ def train_population(
 def _first_look(built: Program, members: Members) -> DispatchInfo:
     """Loss and gradient of the first batch under the initial weights.
 
-    Training then draws its weights anew: that is cheaper than the memory of a second state.
+    Training then draws its weights again: that is cheaper than the memory of a second state.
     """
     _, info = built.advance(built.init(members), members, 0, 1, 0)
     return jax.block_until_ready(info)

@@ -70,7 +70,7 @@ def crossed(init_seeds: Iterable[int], data_seeds: Iterable[int]) -> tuple[Seed,
 
 
 def check_seeds(seeds: Iterable[Seed]) -> None:
-    """Raises ValueError if there is no seed, a duplicate, or one that is no 32-bit unsigned integer."""
+    """Raises ValueError if there is no seed, a duplicate, or one that is not a 32-bit unsigned integer."""
     seen: set[Seed] = set()
     for seed in seeds:
         if seed in seen:
@@ -108,7 +108,7 @@ def init_key(init_seed: UInt32[Array, ""]) -> Key:
 
 
 def data_key(data_seed: UInt32[Array, ""], step: Array | int) -> Key:
-    """Key of a member's batch at a step: training can stop and go on anywhere without an iterator."""
+    """Key of a member's batch at a step: training can stop and resume at any step without an iterator."""
     return jax.random.fold_in(jax.random.fold_in(_stream(_DATA), data_seed), step)
 
 
