@@ -23,6 +23,7 @@ BELOW: dict[str, set[str]] = {
     "code": set(),
     "files": set(),
     "schema": set(),
+    "text": set(),
     "stats": set(),
     "tasks": {"types", "devices", "code"},
     "models": {"types", "devices", "code"},
@@ -30,10 +31,11 @@ BELOW: dict[str, set[str]] = {
     "evaluation": {"types", "devices", "tasks", "models"},
     "runner": {"types", "devices", "code", "files", "schema", "tasks", "models", "training", "evaluation"},
     "exports": {"types", "files", "tasks", "models", "training", "evaluation", "runner", "analysis"},
-    "analysis": {"schema", "stats", "evaluation"},  # of evaluation only what metrics are
+    "analysis": {"schema", "text", "stats", "evaluation"},  # of evaluation only what metrics are
     "charts": {"analysis", "stats"},
-    "report": {"files", "charts", "analysis", "stats"},
+    "report": {"files", "text", "charts", "analysis", "stats"},
     "cli": {
+        "text",
         "devices",
         "code",
         "files",

@@ -57,6 +57,7 @@ from .results import forms_a_curve as forms_a_curve
 from .results import is_share as is_share
 from .results import main_metric as main_metric
 from .results import never_right as never_right
+from .results import printable_names as printable_names
 from .results import scale_column as scale_column
 from .results import scale_title as scale_title
 from .scale import SuccessFit as SuccessFit

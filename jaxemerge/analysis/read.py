@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from .results import MEMBER, SCHEMA, TYPES, is_loss
+from .results import MEMBER, SCHEMA, TYPES, is_loss, printable_names
 from .sources import counts, file_rows, first_row, listed, names, numbers, ordinals
 
 # Meanings of a column besides the schema's own names.
@@ -84,7 +84,7 @@ def read_results(
     rows = _with_seeds(rows)
     _refuse_twice(rows)
     extra = [column for column in rows.columns if column not in SCHEMA]
-    return _whole_counts(_in_range(rows, proportion)).select(*SCHEMA, *extra)
+    return printable_names(_whole_counts(_in_range(rows, proportion)).select(*SCHEMA, *extra))
 
 
 def _resolved(whole: pl.DataFrame, given: dict[str, Any], where: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from jaxemerge import schema
+from jaxemerge.text import printable
 
 TYPES = schema.SCHEMA
 SCHEMA = tuple(TYPES)
@@ -317,3 +318,13 @@ def main_metric(frame: pl.DataFrame) -> str | None:
     others = [name for name in names if name not in COMPANIONS]
     shares = [name for name in others if is_share(frame, name)]
     return next(iter(shares or others), None)
+
+
+def printable_names(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with names that can be shown anywhere: in columns of text and of the columns themselves."""
+    columns = []
+    for name in (name for name, kind in frame.schema.items() if kind == pl.String):
+        shown = {text: printable(text) for text in frame[name].drop_nulls().unique()}
+        if any(text != new for text, new in shown.items()):
+            columns.append(pl.col(name).replace(shown))
+    return frame.with_columns(columns).rename(printable)

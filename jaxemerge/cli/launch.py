@@ -43,7 +43,9 @@ def launch(options: argparse.Namespace, front: Front, console: Console) -> int:
         jobs_at_once = min(resources.parallel or 1, len(left))
         groups = [left[i::jobs_at_once] for i in range(jobs_at_once)]
     commands = [command(front, options.given, group, folder) for group in groups]
-    jobs = submit(options.launch, commands, folder / "jobs", resources, f"jaxemerge-{study_name(options)}")
+    watched = [[folder / "cells" / name for name in group] for group in groups]
+    name = f"jaxemerge-{study_name(options)}"
+    jobs = submit(options.launch, commands, folder / "jobs", resources, name, watched)
     say(console, f"Launched {len(jobs)} jobs for {len(left)} cells: {', '.join(job.job_id for job in jobs)}")
     say(console, f"Their output is in {folder / 'jobs'}.")
     say(console, f"See how far they are: {front.name} status {shlex.quote(str(folder))}")

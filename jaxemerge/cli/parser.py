@@ -131,17 +131,24 @@ def size(text: str) -> int:
 
 
 def minutes(text: str) -> float:
-    """Reads a time limit in minutes: ``4:00:00``, ``30:00`` or ``90``; Slurm, too, counts minutes.
+    """Reads a time limit in minutes as Slurm does: ``90``, ``30:00``, ``4:00:00``, ``2-12``, ``2-12:00:00``.
 
     Raises:
         ArgumentTypeError: the text is no time, or 0.
     """
-    parts = text.split(":")
-    if not all(part.isdecimal() for part in parts) or len(parts) > 3 or not any(map(int, parts)):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a time such as 4:00:00, 30:00, or 90 (minutes)")
+    days, dash, rest = text.rpartition("-")
+    parts = rest.split(":")
+    whole = all(part.isdecimal() for part in (*parts, *([days] if dash else [])))
+    if not whole or len(parts) > 3 or not any(int(part) for part in (*parts, days or "0")):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must be a time such as 4:00:00, 30:00, 2-00:00:00, or 90 (minutes)"
+        )
     numbers = [int(part) for part in parts]
-    hours, mins, secs = {1: [0, *numbers, 0], 2: [0, *numbers], 3: numbers}[len(numbers)]
-    return 60 * hours + mins + secs / 60
+    if dash:  # D-H, D-H:M and D-H:M:S
+        hours, mins, secs = [*numbers, 0, 0][:3]
+    else:  # M, M:S and H:M:S
+        hours, mins, secs = {1: [0, *numbers, 0], 2: [0, *numbers], 3: numbers}[len(numbers)]
+    return 1440 * int(days or 0) + 60 * hours + mins + secs / 60
 
 
 def assignment(text: str) -> str:

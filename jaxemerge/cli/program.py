@@ -19,6 +19,7 @@ from jaxemerge.cli.parser import USAGE_ERROR, Parser, renamed, suggestion
 from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import say
 from jaxemerge.runner.signals import StoppedError
+from jaxemerge.text import printable
 
 FAILED = 1  # exit codes
 INTERRUPTED = 130
@@ -57,7 +58,8 @@ def _ended(command: str, words: Sequence[str], front: Front) -> int:
         print(f"jaxemerge {__version__}\n" if words[:1] == ["--version"] else top_help(front), end="")
         return 0
     options = argparse.Namespace(label="")  # the label is that of this process, where there are several
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    width = None if sys.stdout.isatty() else 120
+    console = Console(width=width, highlight=False, markup=False, emoji=False)  # names are no markup
     try:
         options = parsed(command, words, front, options)
         module, _, function = COMMANDS[command].place.rpartition(".")
@@ -78,7 +80,7 @@ def _ended(command: str, words: Sequence[str], front: Front) -> int:
 
 
 def _failed(code: int, message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     return code
 
 

@@ -6,6 +6,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from jaxemerge.text import printable
+
 
 def table(*columns: str, left: int = 1) -> Table:
     """An empty table; the first ``left`` columns are text, the others numbers."""
@@ -18,7 +20,7 @@ def table(*columns: str, left: int = 1) -> Table:
 
 def say(console: Console, text: str) -> None:
     """Prints text as it is, on one line however long."""
-    console.print(text, markup=False, soft_wrap=True)
+    console.print(printable(text), markup=False, soft_wrap=True)
 
 
 def number(value: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -48,10 +49,12 @@ _FORMULA = r"^[=+\-@\t\r]"
 def as_csv(table: pl.DataFrame) -> bytes:
     """A table in UTF-8 with a header; null and NaN are empty, the numbers of a list have spaces between."""
     lists = [name for name, kind in table.schema.items() if isinstance(kind, pl.List)]
-    text = pl.selectors.string()
-    safe = table.with_columns(pl.selectors.float().fill_nan(None), text.str.replace(_FORMULA, "'$0"))
-    flat = safe.with_columns(pl.col(lists).list.eval(pl.element().cast(pl.String)).list.join(" "))
-    return flat.write_csv().encode()
+    flat = table.with_columns(
+        pl.selectors.float().fill_nan(None),
+        pl.col(lists).list.eval(pl.element().cast(pl.String)).list.join(" "),
+    )
+    safe = flat.with_columns(pl.selectors.string().str.replace(_FORMULA, "'$0"))
+    return safe.rename(lambda name: re.sub(_FORMULA, r"'\g<0>", name)).write_csv().encode()
 
 
 def as_link(csv: bytes) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import vl_convert
 
-from jaxemerge.analysis import main_metric
+from jaxemerge.analysis import main_metric, printable_names
 from jaxemerge.charts.theme import metric_name
 from jaxemerge.files import (
     DamagedError,
@@ -19,6 +19,7 @@ from jaxemerge.files import (
     write_bytes,
     write_sealed,
 )
+from jaxemerge.text import printable
 
 from .contents import contents
 from .page import as_csv, as_link, page
@@ -69,14 +70,15 @@ def write_report(
     """
     if frame.is_empty():
         raise ValueError("the frame has no rows: there is nothing to report")
+    frame, passes = printable_names(frame), None if passes is None else printable_names(passes)
     headline, figures, table = contents(frame, threshold, metric, passes, chance, best_loss)
     tables = {figure.name: as_csv(figure.table) for figure in figures if figure.table is not None}
     if not table.is_empty():
         tables["summary"] = as_csv(table)
     html = page(
-        title=title,
+        title=printable(title),
         headline=headline,
-        details=details,
+        details=[(label, printable(text)) for label, text in details],
         figures=figures,
         rows=table.rows(named=True),
         score=metric_name(metric or main_metric(frame) or "exact_match"),

@@ -77,7 +77,7 @@ class Display:
         """A chunk's program is being compiled."""
         self._group = group
         self._label = f"{label}, seeds {number + 1}/{len(group.chunks)}" if len(group.chunks) > 1 else label
-        self._step, self._mark = 0, time.monotonic()
+        self._step, self._mark, self._updates = 0, time.monotonic(), 0
         self._status = self._successes = ""
         if self._bars:
             self._chunk = self._bars.add_task(self._label, total=group.experiment.steps, left="compiling")
@@ -87,7 +87,9 @@ class Display:
     def update(self, seen: Seen) -> None:
         """A dispatch of the current chunk has ended."""
         now = time.monotonic()
-        if seen.step > self._step and self._step > 0:  # the first dispatch includes compilation
+        self._updates += 1
+        # The first shows where the chunk starts, or resumes, and the second's dispatch includes compilation.
+        if seen.step > self._step and self._updates > 2:
             rate = (seen.step - self._step) * self._group.flops_per_step / (now - self._mark)
             self._rate = rate if not self._rate else 0.7 * self._rate + 0.3 * rate
         self._step, self._mark = seen.step, now

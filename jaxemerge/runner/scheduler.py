@@ -22,6 +22,8 @@ _STOPPED = {
 }  # exit codes of a program that was asked to save and exit
 _NOTICE = 180  # seconds between the warning and a job's time limit: time to compile and save
 _REQUEUES = 1_000  # a study may take any number of time limits
+_STALLED = 2  # so many time limits without progress end a job
+_MILESTONES = ("[!.]*.json", "checkpoints/*/[0-9]*/chunk.json")  # in the folder of a cell
 _UNTIL_KILLED = 3_600.0  # longest wait for the end that a scheduler has announced, in seconds
 
 
@@ -59,6 +61,16 @@ class Command:
     jobs. Results and checkpoints never pass through it.
     """
 
+    def __init__(self, watched: Sequence[Path] = (), before: Sequence[str] = (), stalled: int = 0) -> None:
+        """A job that is queued for the first time, or again.
+
+        Args:
+            watched: folders of the cells that the program trains.
+            before: what they held when the job was last queued again.
+            stalled: how often in a row they held the same.
+        """
+        self._watched, self._before, self._stalled = tuple(watched), tuple(before), stalled
+
     def __call__(self, words: Sequence[str]) -> None:
         """Runs the program to its end.
 
@@ -80,13 +92,24 @@ class Command:
             raise RuntimeError(f"exit code {code}: {shlex.join(words)}")
 
     def checkpoint(self, words: Sequence[str]) -> Any:
-        """The job to queue again once the program has saved; submitit calls it from a signal handler."""
+        """The job to queue again once the program has saved; submitit calls it from a signal handler.
+
+        Raises:
+            RuntimeError: the cells are where they were after each of the last two times: it would never end.
+        """
         from submitit.helpers import DelayedSubmission
 
         if self._program.returncode is None:
             self._program.send_signal(signal.SIGTERM)
             self._wait()
-        return DelayedSubmission(Command(), words)
+        now = _progress(self._watched)
+        stalled = self._stalled + 1 if self._watched and now == self._before else 0
+        if stalled >= _STALLED:
+            raise RuntimeError(
+                f"no checkpoint and no finished seed in the last {_STALLED} time limits: not queued again; "
+                f"give jobs more time, with --job-time ({shlex.join(words)})"
+            )
+        return DelayedSubmission(Command(self._watched, now, stalled), words)
 
     def _wait(self) -> None:
         """Waits for the program, leaving its exit code to be read.
@@ -94,6 +117,12 @@ class Command:
         A signal handler may do so while the interrupted code does: Popen.wait would be stuck on its lock.
         """
         os.waitid(os.P_PID, self._program.pid, os.WEXITED | os.WNOWAIT)
+
+
+def _progress(cells: Sequence[Path]) -> tuple[str, ...]:
+    """How far cells are: names of their finished chunks, and of checkpoints, which have their steps."""
+    found = (path for cell in cells for form in _MILESTONES for path in cell.glob(form))
+    return tuple(sorted(map(str, found)))
 
 
 def require(where: str) -> Any:
@@ -112,7 +141,12 @@ def require(where: str) -> Any:
 
 
 def submit(
-    where: str, commands: Sequence[Sequence[str]], folder: Path, resources: Resources, name: str
+    where: str,
+    commands: Sequence[Sequence[str]],
+    folder: Path,
+    resources: Resources,
+    name: str,
+    watched: Sequence[Sequence[Path]] = (),
 ) -> list[Any]:
     """Submits one job per command, as an array where there are several.
 
@@ -122,6 +156,7 @@ def submit(
         folder: for logs and submitit's own files.
         resources: of each job.
         name: of the jobs.
+        watched: per command, folders of the cells that it trains, to see whether it makes progress.
 
     Returns:
         submitit's jobs.
@@ -138,7 +173,9 @@ def submit(
             executor = submitit.LocalExecutor(folder, max_num_timeout=_REQUEUES)
             executor.update_parameters(**local_parameters(resources))
         with executor.batch():
-            return [executor.submit(Command(), list(words)) for words in commands]
+            folders = watched or [()] * len(commands)
+            pairs = zip(commands, folders, strict=True)
+            return [executor.submit(Command(cells), list(words)) for words, cells in pairs]
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise LaunchError(f"--launch {where}: {reason}") from error
@@ -154,7 +191,7 @@ def slurm_parameters(resources: Resources, name: str) -> dict[str, Any]:
         "cpus_per_task": resources.cpus,
         "mem": f"{resources.memory // 2**20}M" if resources.memory else None,
         "array_parallelism": resources.parallel or None,
-        "signal_delay_s": _NOTICE,
+        "signal_delay_s": notice(resources.minutes),
         "additional_parameters": {"requeue": True, **resources.further},
     }
     return {key: value for key, value in given.items() if value is not None}
@@ -163,5 +200,14 @@ def slurm_parameters(resources: Resources, name: str) -> dict[str, Any]:
 def local_parameters(resources: Resources) -> dict[str, Any]:
     """The same for processes on this machine, whose warning comes later."""
     minutes = 7 * 24 * 60 if resources.minutes is None else resources.minutes
-    notice = min(_NOTICE, int(30 * minutes))
-    return {"timeout_min": minutes, "signal_delay_s": notice, "gpus_per_node": resources.gpus or 0}
+    delay = notice(minutes)
+    return {"timeout_min": minutes, "signal_delay_s": delay, "gpus_per_node": resources.gpus or 0}
+
+
+def notice(minutes: float | None) -> int:
+    """Seconds between the warning and the time limit: three minutes, or half of a short limit.
+
+    Slurm sends a warning that is due before the job starts as soon as it runs, and the job would be queued
+    again for ever.
+    """
+    return _NOTICE if minutes is None else min(_NOTICE, int(30 * minutes))

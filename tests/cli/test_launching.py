@@ -84,6 +84,14 @@ def test_cells_that_are_none(which):
 
 def test_time_limits():
     assert [minutes(text) for text in ("90", "1:30", "2:00:30")] == [90, 1.5, 120.5]
+    # Slurm's forms with days: D-H, D-H:M, D-H:M:S.
+    assert [minutes(text) for text in ("2-0", "1-12", "1-12:30", "0-0:0:30")] == [2880, 2160, 2190, 0.5]
+
+
+@pytest.mark.parametrize("text", ["", "-", "1-", "-1", "1-2-3", "1:2:3:4", "0-0", "1.5", "a-1", "1h", "0"])
+def test_what_is_no_time(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="must be a time such as 4:00:00, 30:00, 2-00:00:00"):
+        minutes(text)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +104,7 @@ def test_time_limits():
         (["--launch", "slurm", "--cpus", "0"], "error: --job-cpus: '0' must be a whole number of at least 1"),
         (
             ["--launch", "slurm", "--time", "1h"],
-            "error: --job-time: '1h' must be a time such as 4:00:00, 30:00, or 90",
+            "error: --job-time: '1h' must be a time such as 4:00:00, 30:00, 2-00:00:00, or 90",
         ),
         (["--launch", "slurm", "--time", "0:00"], "error: --job-time: '0:00' must be a time such as 4:00:00"),
         (

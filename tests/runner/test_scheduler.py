@@ -6,6 +6,7 @@ import stat
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -127,4 +128,36 @@ def test_a_job_that_must_end_lets_its_program_save_and_is_queued_again(tmp_path)
         signal.signal(signal.SIGUSR2, former)
     assert queued[0].args == (words,)
     assert isinstance(queued[0].function, Command)
-    assert vars(queued[0].function) == {}
+    assert vars(queued[0].function) == {"_watched": (), "_before": (), "_stalled": 0}
+
+
+def queued_again(command, words):
+    """What is queued after the program has saved and exited."""
+    command._program = SimpleNamespace(returncode=143)
+    return command.checkpoint(words).function
+
+
+def test_a_job_without_progress_in_two_time_limits_is_not_queued_again(tmp_path):
+    cell = tmp_path / "cell"
+    cell.mkdir()
+    command = queued_again(Command([cell]), ["train"])  # nothing yet
+    with pytest.raises(RuntimeError, match="no finished seed in the last 2 time limits: not queued again"):
+        queued_again(command, ["train"])
+    place = cell / "checkpoints" / "seeds-0-1-aa" / "000000007"
+    place.mkdir(parents=True)
+    (place / ".chunk.json.partial").touch()
+    with pytest.raises(RuntimeError, match="not queued again"):
+        queued_again(command, ["train"])
+    (place / "chunk.json").touch()
+    command = queued_again(queued_again(command, ["train"]), ["train"])
+    (cell / "seeds-0-1-aa.json").touch()
+    assert queued_again(command, ["train"])._stalled == 0
+
+
+@pytest.mark.parametrize(
+    ("minutes", "warning"), [(None, 180), (1, 30), (2, 60), (5, 150), (6, 180), (7, 180), (2880, 180)]
+)
+def test_the_warning_comes_after_the_start_of_a_short_job(slurm, tmp_path, minutes, warning):
+    """A warning that is due before the start would have the job queued again for ever."""
+    submit("slurm", [["echo"]], tmp_path / "jobs", Resources(minutes=minutes), "study")
+    assert f"signal=USR2@{warning}\n" in (slurm / "given").read_text()
