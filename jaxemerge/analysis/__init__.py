@@ -26,6 +26,7 @@ from .distribution import Values as Values
 from .distribution import density as density
 from .distribution import final_values as final_values
 from .distribution import histogram as histogram
+from .distribution import primary_test as primary_test
 from .distribution import summarise as summarise
 from .distribution import two_sided as two_sided
 from .emergence import Emergence as Emergence

@@ -233,14 +233,64 @@ def histogram(frame: pl.DataFrame, bins: int = 20, metric: str = "exact_match") 
     )
 
 
+# The share of success, of all cells together, at the test that is looked at.
+RARE, COMMON = 0.05, 0.95
+
+
+def primary_test(
+    frame: pl.DataFrame,
+    metric: str = "exact_match",
+    threshold: float = 0.2,
+    *,
+    split: str | None = None,
+    length: int | None = None,
+) -> tuple[str, int | None]:
+    """The test whose figures and p-values a report shows: the one given, else one chosen by a fixed rule.
+
+    The rule takes the longest test at which between 5 and 95 % of the seeds of all cells together succeed; if
+    there is none, the test at which that share is nearest to half. It looks at all seeds as one pool and
+    not at which seed is in which cell. A test that deals the seeds out to the cells at random conditions on
+    that pool, so that the choice does not change its size.
+
+    Args:
+        frame: results.
+        metric: a score.
+        threshold: success is a score of at least this.
+        split, length: of the test, where it was fixed before the results were seen.
+
+    Returns:
+        Split and length; of equally long tests the first split by name.
+
+    Raises:
+        ValueError: if no test has the split and length given, or columns or the metric are missing.
+    """
+    shares = (
+        final_scores(frame, metric).group_by("split", "length").agg((pl.col("value") >= threshold).mean())
+    )
+    given = shares.filter(
+        pl.lit(True) if split is None else pl.col("split") == split,
+        pl.lit(True) if length is None else pl.col("length") == length,
+    )
+    if given.is_empty():
+        tests = shares.select("split", "length").sort("split", "length").rows()
+        raise ValueError(f"split={split!r}, length={length}: no test of {metric}; choose one of {tests}")
+    away = (pl.col("value") - 0.5).abs()
+    longest_first = given.with_columns(away=away).sort(
+        "length", "split", descending=[True, False], nulls_last=True
+    )
+    seen = longest_first.filter(pl.col("value").is_between(RARE, COMMON))
+    row = (seen if not seen.is_empty() else longest_first.filter(away == away.min())).row(0, named=True)
+    return row["split"], row["length"]
+
+
 def two_sided(
     frame: pl.DataFrame, metric: str = "exact_match", near_zero: float = 0.1, high: float = 0.3
 ) -> pl.DataFrame:
-    """Cells and tests by how two-sided their seeds' scores are, most two-sided first.
+    """Cells and tests by how much their seeds' scores differ, those with seeds at both ends first.
 
-    Two-sidedness is the smaller of the shares of seeds below `near_zero` and above `high`, as in
+    The two-sidedness here is the smaller of the shares of seeds below `near_zero` and above `high`, as in
     `jaxemerge.stats.two_sidedness`: at most 1/2, and 0 where all seeds are on one side. It is a way to choose
-    what to look at, not a test of bimodality.
+    what to look at, and no test: `jaxemerge.stats.fit_mixture` says whether a population has two sides.
 
     Args:
         frame: results.

@@ -10,7 +10,7 @@ import polars as pl
 
 from jaxemerge.stats import Estimate
 
-from .distribution import two_sided
+from .distribution import primary_test, two_sided
 from .results import MEMBER, cell_labels, require
 from .training import Survival, curve_quantiles
 
@@ -88,16 +88,28 @@ def seed_name(row: dict[str, Any]) -> str:
     return f"seed {init}" if init == data else f"seed {init}/{data}"
 
 
-def focus(frame: pl.DataFrame, metric: str = "exact_match") -> dict[str, Any]:
-    """The most two-sided cell and test; where none is two-sided, those whose scores spread most.
+def focus(
+    frame: pl.DataFrame,
+    metric: str = "exact_match",
+    threshold: float = 0.2,
+    *,
+    split: str | None = None,
+    length: int | None = None,
+) -> dict[str, Any]:
+    """The test that is looked at (`primary_test`), and on it the cell whose seeds differ most.
+
+    The cell is chosen by its scores: what is tested of it must be corrected for the number of cells.
 
     Returns:
         One row of `two_sided`, and the metric.
 
     Raises:
-        ValueError: as `two_sided`.
+        ValueError: as `primary_test`.
     """
-    return {**two_sided(frame, metric, NEAR_ZERO, FAR).row(0, named=True), "metric": metric}
+    chosen = primary_test(frame, metric, threshold, split=split, length=length)
+    rows = two_sided(frame, metric, NEAR_ZERO, FAR)
+    on_it = (pl.col("split") == chosen[0]) & pl.col("length").eq_missing(pl.lit(chosen[1], pl.Int32))
+    return {**rows.filter(on_it).row(0, named=True), "metric": metric}
 
 
 def test_of(found: dict[str, Any]) -> dict[str, Any]:
@@ -105,17 +117,16 @@ def test_of(found: dict[str, Any]) -> dict[str, Any]:
     return {name: found[name] for name in ("metric", "split", "length")}
 
 
-def two_sided_sentence(found: dict[str, Any]) -> str:
-    """Where seeds differ most: `found` is what `focus` returns."""
+def both_ends_sentence(found: dict[str, Any]) -> str:
+    """Where seeds differ most on the test looked at: `found` is what `focus` returns."""
     if not found["failed"] * found["succeeded"]:
         return (
-            f"No population is two-sided: in no cell and test do some seeds score below {NEAR_ZERO} "
-            f"and others above {FAR}."
+            f"At {found['test']} there is no cell in which some seeds score below {NEAR_ZERO} and others "
+            f"above {FAR}."
         )
     return (
-        f"The most two-sided population is {found['label']} at {found['test']}: of its "
-        f"{_count(found['seeds'], 'seed')}, {found['failed']} score below {NEAR_ZERO} and "
-        f"{found['succeeded']} above {FAR}."
+        f"At {found['test']} seeds differ most in {found['label']}: of its {_count(found['seeds'], 'seed')}, "
+        f"{found['failed']} score below {NEAR_ZERO} and {found['succeeded']} above {FAR}."
     )
 
 

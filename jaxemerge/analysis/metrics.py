@@ -257,7 +257,9 @@ def resolution(
     Returns:
         cell, label, scale, seeds, items, value (mean over seeds), smallest (1 / items: the least score of a
         seed that is not 0), limit (the largest rate of a seed that passes no item, at this confidence),
-        pooled_limit (the largest average rate of all seeds if none passes any), at_zero (seeds at 0).
+        seeds_limit (the largest share of seeds that pass some item, if none of these does: Clopper-Pearson's
+        1 - (1 - confidence)^(1/seeds), which assumes nothing on how rates vary between seeds; the mean score
+        is below it too), at_zero (seeds at 0).
 
     Raises:
         ValueError: if columns, the metric or its trials are missing, or the choice leaves no test or several.
@@ -277,7 +279,7 @@ def resolution(
         .with_columns(
             smallest=1 / items,
             limit=1 - zero ** (1 / items),
-            pooled_limit=1 - zero ** (1 / (items * seeds)),
+            seeds_limit=1 - zero ** (1 / seeds),
         )
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jaxemerge.stats import Mixture, bimodality_coefficient, correlation, dip_test, fit_mixture
+from jaxemerge.stats import Mixture, bimodality_coefficient, correlation, fit_mixture, holm
 from jaxemerge.stats.estimates.arguments import check_at_least
 
 from .distribution import BETWEEN, ONE, ZERO
@@ -21,13 +21,15 @@ FOUND: dict[str, Any] = {
     "family": pl.String,
     "components": pl.Int64,
     **dict.fromkeys(LISTS, pl.List(pl.Float64)),
-    "bimodal": pl.Boolean,
     "two_sided": pl.Boolean,
+    "bimodal": pl.Boolean,
     "cut": pl.Float64,
     **dict.fromkeys(("success", "success_low", "success_high"), pl.Float64),
-    **dict.fromkeys(("p_one", "dip_p", "coefficient"), pl.Float64),
+    **dict.fromkeys(("p_one_component", "p_one_mode", "p_one_mode_inside"), pl.Float64),
+    **dict.fromkeys(("p_adjusted", "coefficient"), pl.Float64),
     "converged": pl.Boolean,
 }
+LEVEL = 0.05  # of the tests of a single mode
 
 
 class Mixtures(NamedTuple):
@@ -35,9 +37,12 @@ class Mixtures(NamedTuple):
 
     Attributes:
         table: cell, label, scale, test, split, length, seeds, diverged (a count); from `stats.fit_mixture`
-            family, components, atoms, atom_weights, weights, means, modes and antimodes (lists), bimodal,
-            two_sided, cut, success (P(success) without a threshold) with _low and _high, converged; p_one
-            (bootstrap p-value of one against the next number), dip_p (`stats.dip_test`), coefficient
+            family, components, atoms, atom_weights, weights, means, modes and antimodes (lists), converged;
+            p_one_component (bootstrap p-value of one component against the next number), p_one_mode
+            and p_one_mode_inside (`stats.unimodality_test` of all seeds, and of those off the atoms; null
+            where there is nothing to test), p_adjusted (p_one_mode by Holm for all rows), two_sided and
+            bimodal (as `stats.fit_mixture` says, with p-values by Holm), cut and success (P(success)
+            without a threshold) with _low and _high, null where the population is not two-sided; coefficient
             (`stats.bimodality_coefficient`). Undefined numbers are null.
         curves: cell, label, test, split, length, kind ("exactly 0", "between" or "exactly 1"), value,
             expected, cut: the shares of seeds expected under the fits. Exactly 0 and exactly 1 have a share
@@ -58,15 +63,15 @@ def mixtures(
 ) -> Mixtures:
     """Fits a mixture of components and atoms to the final scores of every cell and test.
 
-    Every group is fitted with the same key, so that the numbers of a cell do not depend on other cells.
-    Without bootstraps a fit takes about a tenth of a second for 250 seeds (200 bootstraps: 2 s), but
-    `bimodal` then rests on BIC, the valley and the dip test only.
+    Every group is fitted with the same key, so that the fit of a cell does not depend on other cells; what is
+    called two-sided does, because the tests of a single mode are corrected for their number. Without
+    bootstraps a fit takes a fifth of a second for 250 seeds (200 bootstraps: 2 s).
 
     Args:
         frame: results; `final_scores` filtered to one test is enough.
         metric: a metric in [0, 1]. Where it has `trials` the components are beta-binomial.
         key: int or JAX key of the bootstraps.
-        bootstraps: resamples of each fit; 0 leaves intervals and `p_one` null.
+        bootstraps: resamples of each fit; 0 leaves intervals and `p_one_component` null.
         bins: of width 1/bins, for the curves.
 
     Returns:
@@ -76,18 +81,44 @@ def mixtures(
         ValueError: if `bins` < 1, columns or the metric are missing, or as `stats.fit_mixture`.
     """
     check_at_least(1, bins=bins)
-    rows, curves = [], []
-    for group, values, trials, fit in _fits(frame, metric, key=key, bootstraps=bootstraps):
-        rows.append({**group, **_columns(fit, values, trials)})
-        curves.append(_curve(group, fit, trials, bins))
+    fits = list(_fits(frame, metric, key=key, bootstraps=bootstraps))
+    rows = _corrected([{**group, **_columns(fit, values)} for group, values, _, fit in fits])
+    curves = []
+    for row, (group, _, trials, fit) in zip(rows, fits, strict=True):
+        tested = not np.isnan(row["p_adjusted"])
+        if tested and not row["two_sided"]:
+            row |= dict.fromkeys(("cut", "success", "success_low", "success_high"), float("nan"))
+        curves.append(_curve(group, fit, row["cut"], trials, bins))
     identity = final_scores(frame, metric).select(GROUP).schema
     schema = {**identity, "seeds": pl.Int64, "diverged": pl.Int64, **FOUND}
     table = pl.DataFrame(rows, schema=schema).fill_nan(None)
     return Mixtures(table, pl.concat(curves).fill_nan(None))
 
 
+def _corrected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of several populations, their tests of a single mode corrected for the number of these."""
+    adjusted, inside = (holm([row[name] for row in rows]) for name in ("p_one_mode", "p_one_mode_inside"))
+    result = []
+    for row, p_value, p_inside in zip(rows, adjusted, inside, strict=True):
+        two_sided = row["two_sided"] and bool(p_value <= LEVEL)
+        bimodal = two_sided and row["bimodal"] and bool(p_inside <= LEVEL)
+        result.append({**row, "p_adjusted": float(p_value), "two_sided": two_sided, "bimodal": bimodal})
+    return result
+
+
+def _modes(fit: Mixture, values: NDArray[np.float64]) -> dict[str, Any]:
+    """What is said of one population's modes; without p-values where its scores are equal, or too few."""
+    tested = len(values) > 3 and np.ptp(np.nan_to_num(values)) > 0
+    return {
+        "two_sided": fit.two_sided,
+        "bimodal": fit.bimodal,
+        "p_one_mode": fit.p_one_mode if tested else float("nan"),
+        "p_one_mode_inside": fit.p_one_mode_inside if tested else float("nan"),
+    }
+
+
 def _curve(
-    group: dict[str, Any], fit: Mixture, trials: NDArray[np.float64] | None, bins: int
+    group: dict[str, Any], fit: Mixture, cut: float, trials: NDArray[np.float64] | None, bins: int
 ) -> pl.DataFrame:
     value, expected = _expected(fit, trials, bins)
     kind = np.where(value <= 0, ZERO, np.where(value >= 1, ONE, BETWEEN))
@@ -96,7 +127,7 @@ def _curve(
         *(pl.lit(group[name]).alias(name) for name in ("cell", "label", "test", "split")),
         pl.lit(group["length"], pl.Int32).alias("length"),
         pl.all(),
-        cut=pl.lit(fit.cut),
+        cut=pl.lit(cut),
     )
 
 
@@ -115,20 +146,18 @@ def _fits(
         yield row, values, trials, fit_mixture(values, trials, **options)
 
 
-def _columns(fit: Mixture, values: NDArray[np.float64], trials: NDArray[np.float64] | None) -> dict[str, Any]:
+def _columns(fit: Mixture, values: NDArray[np.float64]) -> dict[str, Any]:
     lists = (fit.atoms, fit.atom_weights.value, fit.weights.value, fit.means.value, fit.modes, fit.antimodes)
     return {
         "family": fit.family,
         "components": len(fit.parameters),
         **{name: np.asarray(found, np.float64).tolist() for name, found in zip(LISTS, lists, strict=True)},
-        "bimodal": fit.bimodal,
-        "two_sided": fit.two_sided,
+        **_modes(fit, values),
         "cut": fit.cut,
         "success": fit.success.value,
         "success_low": fit.success.interval.low,
         "success_high": fit.success.interval.high,
-        "p_one": fit.p_values.get(1),
-        "dip_p": dip_test(values, trials).p_value,
+        "p_one_component": fit.p_values.get(1),
         "coefficient": float(bimodality_coefficient(values)),
         "converged": fit.converged,
     }
@@ -155,8 +184,9 @@ LOG_SPAN = 10
 SHAPES: dict[str, Any] = {
     **{"cell": pl.String, "label": pl.String, "scale": pl.Float64, "metric": pl.String},
     **{"seeds": pl.Int64, "diverged": pl.Int64, "components": pl.Int64},
-    **{"bimodal": pl.Boolean, "two_sided": pl.Boolean},
-    **dict.fromkeys(("dip_p", "coefficient", "correlation", "correlation_p"), pl.Float64),
+    **{"two_sided": pl.Boolean, "bimodal": pl.Boolean},
+    **dict.fromkeys(("p_one_mode", "p_one_mode_inside", "p_adjusted", "coefficient"), pl.Float64),
+    **dict.fromkeys(("correlation", "correlation_p"), pl.Float64),
 }
 
 
@@ -164,9 +194,10 @@ class LossComparison(NamedTuple):
     """The same analysis of the scores and of the losses of the same seeds.
 
     Attributes:
-        table: cell, label, scale, metric, seeds, diverged, components, bimodal, two_sided (of
-            `stats.fit_mixture`), dip_p, coefficient, and on the rows of the loss correlation: Spearman's
-            between the seeds' losses and scores, with its permutation p-value. Undefined numbers are null.
+        table: cell, label, scale, metric, seeds, diverged, components, two_sided, bimodal, p_one_mode,
+            p_one_mode_inside, p_adjusted (by Holm for all cells of a metric) and coefficient as in
+            `Mixtures`, and on the rows of the loss correlation: Spearman's between the seeds' losses and
+            scores, with its permutation p-value. Undefined numbers are null.
         bins: cell, label, metric, low, high, share: histograms, with equal bins for all cells of a metric.
     """
 
@@ -198,7 +229,7 @@ def compare_with_loss(
         loss: an unbounded metric, lower is better.
         split, length: the test of `metric`; may be left out where there is one only.
         bins: number of bins of each histogram.
-        bootstraps: resamples of each fit; with 0, `bimodal` rests on BIC, the valley and the dip test only.
+        bootstraps: resamples of each fit.
         key: int or JAX key.
 
     Raises:
@@ -210,16 +241,18 @@ def compare_with_loss(
     )
     losses = _ends(one_test(final(rows_of(frame, loss)), loss, None, None))
     fitted = {"bootstraps": bootstraps, "key": key}
-    rows = []
+    of_scores, of_losses = [], []
     for row in cell_labels(frame).select("cell", "label", "scale").rows(named=True):
         of_cell = pl.col("cell") == row["cell"]
         seeds = scores.filter(of_cell).join(losses.filter(of_cell), on=("init_seed", "data_seed"), how="left")
         if seeds.is_empty():
             continue
-        rows.append({**row, "metric": metric, **_shape(scores.filter(of_cell), **fitted)})
-        rows.append(
+        of_scores.append({**row, "metric": metric, **_shape(scores.filter(of_cell), **fitted)})
+        of_losses.append(
             {**row, "metric": loss, **_shape(losses.filter(of_cell), **fitted), **_related(seeds, key)}
         )
+    pairs = zip(_corrected(of_scores), _corrected(of_losses), strict=True)
+    rows = [row for pair in pairs for row in pair]
     named = cell_labels(frame).select("cell", "label")
     counted = [
         _histogram(part.join(named, on="cell", maintain_order="left"), bins, proportion).with_columns(
@@ -243,16 +276,15 @@ def _shape(seeds: pl.DataFrame, **options: Any) -> dict[str, Any]:
     known = seeds.drop_nulls("value")
     found: dict[str, Any] = {"seeds": seeds.height, "diverged": int(seeds["diverged"].sum())}
     if known.is_empty():
-        return found
+        nothing = {"two_sided": None, "bimodal": None, "p_one_mode": np.nan, "p_one_mode_inside": np.nan}
+        return found | nothing
     values = known["value"].to_numpy()
     trials = None if known["trials"].null_count() else known["trials"].to_numpy().astype(np.float64)
     family = "gaussian" if known["trials"].null_count() else "auto"
     fit = fit_mixture(values, trials, family=family, **options)
     return found | {
         "components": len(fit.parameters),
-        "bimodal": fit.bimodal,
-        "two_sided": fit.two_sided,
-        "dip_p": dip_test(values, trials).p_value,
+        **_modes(fit, values),
         "coefficient": float(bimodality_coefficient(values)),
     }
 

@@ -17,6 +17,7 @@ from jaxemerge.stats import (
     SuccessMean,
     fit_success_curve,
     fit_success_mean,
+    holm,
     isotonic_success,
     step_test,
     threshold_scan,
@@ -233,7 +234,8 @@ def distances(
 
     Returns:
         first, second (labels, each pair in both orders, and each cell with itself), distance, p_value (null
-        but for neighbours in order of scale). In order of scale of the first, then of the second.
+        but for neighbours in order of scale), p_adjusted (the same, by Holm for all neighbours). In order of
+        scale of the first, then of the second.
 
     Raises:
         ValueError: if `permutations` < 1, columns or the metric are missing, or the choice leaves no test or
@@ -241,15 +243,18 @@ def distances(
     """
     labels, _, populations = _populations(frame, metric, split, length)
     matrix = wasserstein_matrix(populations, 2)
-    near = {}
-    for i, (first, second) in enumerate(pairwise(populations)):
-        test = wasserstein_test(first, second, 2, permutations=permutations, key=key)
-        near[i, i + 1] = near[i + 1, i] = float(test.p_value)
+    p_values = [
+        float(wasserstein_test(first, second, 2, permutations=permutations, key=key).p_value)
+        for first, second in pairwise(populations)
+    ]
+    tests = list(zip(p_values, holm(p_values).tolist(), strict=True))
+    near = {pair: test for i, test in enumerate(tests) for pair in ((i, i + 1), (i + 1, i))}
     rows = [
-        (labels[i], labels[j], float(distance), near.get((i, j)))
+        (labels[i], labels[j], float(distance), *near.get((i, j), (None, None)))
         for (i, j), distance in np.ndenumerate(matrix)
     ]
-    schema = {"first": pl.String, "second": pl.String, "distance": pl.Float64, "p_value": pl.Float64}
+    schema: dict[str, Any] = {"first": pl.String, "second": pl.String}
+    schema |= dict.fromkeys(("distance", "p_value", "p_adjusted"), pl.Float64)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 

@@ -160,7 +160,7 @@ def _versions(rows: pl.DataFrame, title: str, scale: str) -> alt.LayerChart | al
 LIMITS = {
     "smallest": "one item of one seed",
     "limit": "95% limit of a seed that passes none",
-    "pooled_limit": "95% limit if no seed passes any",
+    "seeds_limit": "95% limit of the mean if no seed passes any",
 }
 DASHES = ([1, 0], [6, 3], [2, 2])
 
@@ -168,7 +168,7 @@ DASHES = ([1, 0], [6, 3], [2, 2])
 def resolution_panel(seen: pl.DataFrame, smaller: pl.DataFrame, scale: str) -> alt.HConcatChart:
     """Left: mean scores on a log axis with the limits of the test; right: seeds at 0 against its size.
 
-    Cells with a mean of 0 are triangles at the limit of all their seeds.
+    Cells with a mean of 0 are triangles at the limit that their number of seeds sets.
 
     Args:
         seen: what `jaxemerge.analysis.resolution` returns.
@@ -203,7 +203,7 @@ def _limits(seen: pl.DataFrame, scale: str) -> alt.LayerChart | alt.FacetChart:
         )
     )
     shown = seen.with_columns(zero=pl.col("value") <= 0).with_columns(
-        value=pl.when("zero").then("pooled_limit").otherwise("value")
+        value=pl.when("zero").then("seeds_limit").otherwise("value")
     )
     cells = alt.Chart(inline(shown.select("label", "scale", "value", "zero"))).encode(
         x=x, y=alt.Y("value:Q", **y)

@@ -17,7 +17,7 @@ def mixture_grid(
 ) -> alt.FacetChart:
     """One panel per cell: the seeds' final scores as bars, the mixture's expectation as a line and two dots.
 
-    The dashed rule is the deepest valley, the cut between failure and success; panels without one have none.
+    The dashed rule is the cut between failure and success, where the population is two-sided.
 
     Args:
         frame: results of one test.

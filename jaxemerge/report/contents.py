@@ -25,8 +25,14 @@ def contents(
     passes: pl.DataFrame | None = None,
     chance: float = 0.0,
     best_loss: float | None = None,
+    split: str | None = None,
+    length: int | None = None,
 ) -> tuple[list[str], list[Figure], pl.DataFrame]:
-    """Headline sentences, figures and summary table of one metric, by default the frame's own main one."""
+    """Headline sentences, figures and summary table of one metric, by default the frame's own main one.
+
+    Figures and tests of one test are of that with the `split` and `length` given, or of
+    `analysis.primary_test`.
+    """
     headline = findings.population_sentences(frame)
     main = metric or main_metric(frame)
     of_loss = [*laws(frame), *pass_rates(passes)]
@@ -40,8 +46,8 @@ def contents(
     exact = frame.filter(pl.col("metric") == main)
     ends = final(exact)
     table = summarise(ends, main, threshold)
-    found = findings.focus(ends, main)
-    headline += [findings.two_sided_sentence(found), findings.success_sentence(table, found["test"])]
+    found = findings.focus(ends, main, threshold, split=split, length=length)
+    headline += [findings.both_ends_sentence(found), findings.success_sentence(table, found["test"])]
     figures = [
         *distributions(ends, table, found),
         components(ends, found),

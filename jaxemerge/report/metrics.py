@@ -67,9 +67,10 @@ def emergences(
     yield figure(
         "resolution",
         f"What can the test not resolve? {metric_name(metric).capitalize()} at {found['test']}",
-        "Left: the mean over seeds of every cell, on a log axis, with the smallest nonzero score of a seed "
-        "and the 95% upper limits of the rate of one seed, or of all seeds together, that pass no "
-        "item; triangles are cells without a pass, at that limit. Right: how many seeds would have scored 0 "
+        "Left: the mean over seeds of every cell, on a log axis, with the smallest nonzero score of a seed, "
+        "the 95% upper limit of the rate of one seed that passes no item, and that of the mean over further "
+        "seeds if none of these passes any; triangles are cells without a pass, at that limit. Right: how "
+        "many seeds would have scored 0 "
         f"on a smaller test, of random items of this one. {_resolution_words(seen)}",
         charts.resolution_panel(seen, smaller_tests(ends, metric, **one_test), scale),
         seen,
@@ -162,16 +163,18 @@ def _although(scales: list[float], verb: str) -> str:
 
 
 def _score_words(scores: pl.DataFrame) -> str:
-    """The scores by metric, and how many are more than chance."""
+    """The scores by metric, and how many are more than a straight rise and no effect give."""
     known = scores.drop_nulls("score")
     if known.is_empty():
         return "No metric moves with scale at all."
     listed = [f"{row['score']:.2g} for {row['metric'].replace('_', ' ')}" for row in known.rows(named=True)]
     clear = known.filter(pl.col("q_value") <= LEVEL).height
+    moved = known.filter(pl.col("p_no_effect") <= LEVEL).height
     said = f"{', '.join(listed[:-1])} and {listed[-1]}" if len(listed) > 1 else listed[0]
     return (
-        f"The scores are {said}; {clear} of {known.height} are larger than shuffled seeds give "
-        f"(false discovery rate {percent(LEVEL)})."
+        f"The scores are {said}; {clear} of {known.height} are larger than a straight rise with the same "
+        f"scatter of seeds gives (false discovery rate {percent(LEVEL)}), {moved} are larger than seeds "
+        f"dealt out to the cells at random give, each at {percent(LEVEL)}."
     )
 
 
@@ -189,6 +192,6 @@ def _resolution_words(seen: pl.DataFrame) -> str:
     row = blind.row(-1, named=True)
     cells = "1 cell" if blind.height == 1 else f"{blind.height} cells"
     return (
-        f"{words} In {cells} no seed passes any item; for {row['label']} the average "
-        f"rate is then below {row['pooled_limit']:.2g}, but not known to be 0."
+        f"{words} In {cells} no seed passes any item. Of further seeds of {row['label']} up to "
+        f"{percent(row['seeds_limit'])} may still pass some (95% limit from {row['seeds']} seeds)."
     )

@@ -31,22 +31,26 @@ def components(ends: pl.DataFrame, found: dict[str, Any]) -> Figure:
     chosen = one_test(ends, **findings.test_of(found))
     fits = mixtures(chosen, found["metric"])
     cell = chosen.filter(pl.col("cell") == found["cell"])
-    closely = mixtures(cell, found["metric"], bootstraps=BOOTSTRAPS).table.row(0, named=True)
+    alone = mixtures(cell, found["metric"], bootstraps=BOOTSTRAPS).table.row(0, named=True)
+    # What holds of a cell that was chosen by its scores is tested among all cells.
+    among = fits.table.row(by_predicate=pl.col("cell") == found["cell"], named=True)
+    closely = {**alone, **{name: among[name] for name in ("two_sided", "bimodal", "p_adjusted")}}
     name = metric_name(found["metric"]).capitalize()
     return figure(
         "mixtures",
         f"How many components does each population have? {name} at {found['test']}",
         "Bars are seeds; the line and the dots are the expectation of a mixture of beta-binomial components "
-        "and point masses at 0 and 1, with the number of components chosen by BIC; the dashed rule is the "
-        "deepest valley. " + _mixture_words(fits.table, {**closely, "label": found["label"]}),
+        "and point masses at 0 and 1, with the number of components chosen by BIC; a dashed rule is the "
+        "valley between two sides, where a single mode is rejected. "
+        + _mixture_words(fits.table, {**closely, "label": found["label"]}),
         charts.mixture_grid(chosen, fits.curves, found["metric"]),
         fits.table,
     )
 
 
 def _mixture_words(table: pl.DataFrame, closely: dict[str, Any]) -> str:
-    """How many populations are two-sided, and the components of the one fitted with bootstraps."""
-    sides, cells = int(table["two_sided"].sum()), table.height
+    """How many populations are two-sided, and what the one fitted with bootstraps is made of."""
+    tests = table["p_adjusted"].count()
     masses = [
         f"a point mass of {w:.0%} at {a:g}"
         for a, w in zip(closely["atoms"], closely["atom_weights"], strict=True)
@@ -55,17 +59,47 @@ def _mixture_words(table: pl.DataFrame, closely: dict[str, Any]) -> str:
         f"a component of {w:.0%} around {m:.2f}"
         for w, m in zip(closely["weights"], closely["means"], strict=True)
     ]
-    tested = _tested(closely["p_one"], len(components))
-    interval = ""
-    if closely["success_low"] is not None:
-        interval = f" [{closely['success_low']:.0%}, {closely['success_high']:.0%}]"
     return (
-        f"In {sides} of {cells} populations the mixture chosen by BIC has a valley between two sides, where "
-        "a point mass counts as a side; this describes the fit and is not a test. "
-        f"The population of {closely['label']} consists of {' and '.join(masses + components)}{tested}; it "
-        f"is {'bimodal' if closely['bimodal'] else 'not bimodal'} apart from its point masses, and "
-        "P(success) "
-        f"without a threshold is {closely['success']:.0%}{interval}."
+        f"{_two_sided(int(table['two_sided'].sum()), tests)} "
+        f"The population of {closely['label']}, whose seeds differ most, is described by "
+        f"{' and '.join(masses + components)}{_tested(closely['p_one_component'], len(components))}. "
+        f"{_sides(closely, tests)}"
+    )
+
+
+def _two_sided(number: int, tests: int) -> str:
+    """In how many of the populations that could be tested a single mode is rejected."""
+    if tests == 0:
+        return "In no population do enough seeds score differently to test for a single mode."
+    populations = "the one population" if tests == 1 else f"{number} of {tests} populations"
+    verb = "is" if tests > 1 or number else "is not"
+    return (
+        f"In {populations} whose seeds score differently a single mode {verb} rejected, with two sides of at "
+        f"least 3 seeds, where a point mass counts as a side ({_level(tests)})."
+    )
+
+
+def _level(tests: int) -> str:
+    return f"at {percent(LEVEL)}" + (f", by Holm for {tests} tests" if tests > 1 else "")
+
+
+def _sides(closely: dict[str, Any], tests: int) -> str:
+    """Whether the population has two sides, and then the share of the upper one."""
+    p_value = closely["p_adjusted"]
+    if closely["two_sided"] and closely["success"] is not None:
+        modes = "two peaks" if closely["bimodal"] else "not two peaks"
+        apart = f"; {modes} besides its point masses" if closely["atoms"] else ""
+        ends = f" [{closely['success_low']:.0%}, {closely['success_high']:.0%}]"
+        return (
+            f"It has two sides (p = {p_value:.2g}{apart}): P(success) without a threshold, the share of the "
+            f"upper side, is {closely['success']:.0%}{ends}."
+        )
+    if p_value is None:
+        return "Its seeds are too few, or score alike."
+    many = f", by Holm for {tests} tests" if tests > 1 else ""
+    return (
+        f"That it has a single mode is not rejected (p = {p_value:.2g}{many}), or no valley has 3 seeds on "
+        "either side: P(success) without a threshold is not determined."
     )
 
 
@@ -74,9 +108,12 @@ def _tested(p_one: float | None, components: int) -> str:
     if p_one is None:
         return ""
     if p_one <= LEVEL:
-        return f" (a single component is rejected, bootstrap p = {p_one:.2g})"
+        return (
+            f" (one component is rejected, bootstrap p = {p_one:.2g}: the rates are not of one Beta "
+            "distribution, but may still have a single mode)"
+        )
     but = "" if components == 1 else "; BIC prefers more, which is not a test"
-    return f" (a single component is not rejected, bootstrap p = {p_one:.2g}{but})"
+    return f" (one component is not rejected, bootstrap p = {p_one:.2g}{but})"
 
 
 def beside_the_loss(frame: pl.DataFrame, found: dict[str, Any]) -> Iterator[Figure]:
@@ -98,14 +135,10 @@ def beside_the_loss(frame: pl.DataFrame, found: dict[str, Any]) -> Iterator[Figu
 
 def _comparison_words(table: pl.DataFrame, cell: str) -> str:
     scores, losses = table.partition_by("metric", maintain_order=True)
-    cells, counted = scores.height, []
-    for part in (scores, losses):
-        dips = part.filter(pl.col("dip_p") <= LEVEL).height
-        modes = f"{int(part['bimodal'].sum())} by the mixture chosen by BIC"
-        counted.append(f"{modes} and {dips} by the dip test at {percent(LEVEL)}")
+    counted = [f"{int(part['two_sided'].sum())} of {part['p_adjusted'].count()}" for part in (scores, losses)]
     words = (
-        f"Of {cells} {'populations' if cells > 1 else 'population'} the score is bimodal in {counted[0]}, "
-        f"the loss in {counted[1]}."
+        f"The score has two sides in {counted[0]} populations that could be tested for a single mode, the "
+        f"loss in {counted[1]} (at {percent(LEVEL)}, by Holm for each of the two)."
     )
     row = losses.row(by_predicate=pl.col("cell") == cell, named=True)
     if row["correlation"] is None:

@@ -150,11 +150,12 @@ def _once(pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _distance_words(near: pl.DataFrame, ends: pl.DataFrame, found: dict[str, Any]) -> str:
-    """The largest step between neighbours, its p-value, and where the population turns two-sided."""
+    """The largest step between neighbours, its p-value, and where seeds are at both ends."""
     far = near.sort("distance", descending=True, maintain_order=True).row(0, named=True)
+    tests = f", by Holm for {near.height} pairs" if near.height > 1 else ""
     words = (
         f"Of neighbouring cells, {far['first']} and {far['second']} are farthest apart, "
-        f"{far['distance']:.2f} (permutation p = {far['p_value']:.2g})."
+        f"{far['distance']:.2f} (permutation p = {far['p_adjusted']:.2g}{tests})."
     )
     if not forms_a_curve(cell_labels(ends)):
         return words

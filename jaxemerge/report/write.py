@@ -40,6 +40,8 @@ def write_report(
     passes: pl.DataFrame | None = None,
     chance: float = 0.0,
     best_loss: float | None = None,
+    split: str | None = None,
+    length: int | None = None,
 ) -> Path:
     """Writes `folder/report.html`, and every chart as `folder/charts/NAME.png` and `.svg`;
     tables as `folder/tables/NAME.csv`, which the page also offers.
@@ -60,6 +62,8 @@ def write_report(
         chance: what guessing scores, as the task's `chance` says.
         best_loss: the lowest loss that any model can reach, as the task's `best_loss` says. Where it is above
             0 and no answer was ever right, the report is about losses.
+        split, length: the test that figures of one test show and whose differences are tested; by default as
+            `jaxemerge.analysis.primary_test` says.
 
     Returns:
         The path of the page.
@@ -71,7 +75,7 @@ def write_report(
     if frame.is_empty():
         raise ValueError("the frame has no rows: there is nothing to report")
     frame, passes = printable_names(frame), None if passes is None else printable_names(passes)
-    headline, figures, table = contents(frame, threshold, metric, passes, chance, best_loss)
+    headline, figures, table = contents(frame, threshold, metric, passes, chance, best_loss, split, length)
     tables = {figure.name: as_csv(figure.table) for figure in figures if figure.table is not None}
     if not table.is_empty():
         tables["summary"] = as_csv(table)

@@ -26,6 +26,7 @@ from .design.two_rates import detectable_difference as detectable_difference
 from .estimates.interval import Estimate as Estimate
 from .estimates.interval import Interval as Interval
 from .estimates.interval import success_interval as success_interval
+from .estimates.multiplicity import holm as holm
 from .estimates.resampling import PermutationTest as PermutationTest
 from .estimates.resampling import bootstrap as bootstrap
 from .estimates.resampling import generator as generator

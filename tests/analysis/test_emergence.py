@@ -6,7 +6,7 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from scipy.stats import hypergeom
+from scipy.stats import binomtest, hypergeom
 
 from jaxemerge.analysis import (
     emergence,
@@ -135,7 +135,8 @@ def test_resolution_is_that_of_the_items(frame):
     table = resolution(frame, length=60)
     assert table["smallest"].to_list() == pytest.approx([1 / 91] * 4)
     assert (1 - table["limit"][0]) ** 91 == pytest.approx(0.05)
-    assert (1 - table["pooled_limit"][0]) ** (91 * 13) == pytest.approx(0.05)
+    exact = binomtest(0, 13).proportion_ci(0.9, "exact").high  # one-sided, at 95 %
+    assert table["seeds_limit"].to_list() == pytest.approx([exact] * 4)
     zeros = (
         final_scores(frame).filter(pl.col("length") == 60).group_by("depth").agg((pl.col("value") == 0).sum())
     )

@@ -41,16 +41,15 @@ def test_population():
 def test_focus_is_the_most_two_sided_population():
     found = findings.focus(planted(HALF))
     assert (found["label"], found["test"]) == ("depth 2", "length 30")
-    assert findings.two_sided_sentence(found) == (
-        "The most two-sided population is depth 2 at length 30: "
-        "of its 5 seeds, 2 score below 0.1 and 3 above 0.3."
+    assert findings.both_ends_sentence(found) == (
+        "At length 30 seeds differ most in depth 2: of its 5 seeds, 2 score below 0.1 and 3 above 0.3."
     )
 
 
 def test_focus_without_two_sides_is_where_scores_spread_most():
     found = findings.focus(planted(([0] * 3, [0.4, 0.6, 1], [0.9] * 3)))
     assert found["label"] == "depth 2"
-    assert findings.two_sided_sentence(found).startswith("No population is two-sided: in no cell and test")
+    assert findings.both_ends_sentence(found).startswith("At length 30 there is no cell in which some seeds")
 
 
 def test_success_across_scale():

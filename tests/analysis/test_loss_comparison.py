@@ -36,7 +36,8 @@ def test_lumps_in_the_score_alone():
     table = compare_with_loss(planted(score, loss)).table
     assert table["metric"].to_list() == ["exact_match", "train_loss"]
     assert table["bimodal"].to_list() == [True, False]
-    assert table["dip_p"][0] < 0.01 < 0.2 < table["dip_p"][1]
+    assert table["two_sided"].to_list() == [True, False]
+    assert table["p_one_mode"][0] < 0.01 < 0.2 < table["p_one_mode"][1]
     assert table["seeds"].to_list() == [SEEDS] * 2
     assert table["correlation"][1] == pytest.approx(spearmanr(score, loss).statistic)
     assert table["correlation"][0] is None
@@ -48,7 +49,7 @@ def test_lumps_in_both_that_go_together():
     loss = rng.normal(np.where(up, 0.5, 1.5), 0.1)
     table = compare_with_loss(planted(score, loss)).table
     assert table["bimodal"].to_list() == [True, True]
-    assert table["dip_p"][1] < 0.01
+    assert table["p_one_mode"][1] < 0.01
     assert table["correlation"][1] == pytest.approx(spearmanr(score, loss).statistic)
     assert table["correlation_p"][1] < 0.001
 

@@ -6,7 +6,8 @@ import pytest
 from scipy.stats import wasserstein_distance
 
 from jaxemerge.analysis import distances, final_scores, mixtures, two_sided_scale
-from jaxemerge.stats import fit_mixture, wasserstein_test
+from jaxemerge.analysis.mixtures import _corrected
+from jaxemerge.stats import fit_mixture, holm, wasserstein_test
 from synthetic import population_frame
 
 
@@ -29,10 +30,37 @@ def test_each_row_is_the_fit_to_its_scores(frame):
     fit = fit_mixture(scores_of(frame, 4), 121, bootstraps=0)
     assert (row["seeds"], row["diverged"], row["family"]) == (61, 2, "beta_binomial")
     assert row["weights"] == pytest.approx(fit.weights.value.tolist())
+    assert (row["two_sided"], row["p_one_mode"]) == (fit.two_sided, fit.p_one_mode)
     assert row["success"] == pytest.approx(fit.success.value)
+    assert row["cut"] == fit.cut
     assert row["success_low"] is None
-    assert 0 <= row["dip_p"] <= 1
     assert all(sum(r["weights"]) + sum(r["atom_weights"]) == pytest.approx(1) for r in table.rows(named=True))
+
+
+def test_what_is_two_sided_is_corrected_for_the_number_of_tests(frame):
+    """The same cell among many that are not: its p-value is multiplied, and its success share may go."""
+    table = mixtures(frame).table
+    assert table["p_adjusted"].to_list() == pytest.approx(holm(table["p_one_mode"]))
+    clear = table["p_adjusted"] <= 0.05
+    assert not (table["two_sided"] & ~clear).any()
+    for row in table.rows(named=True):
+        assert row["two_sided"] or (row["success"], row["cut"]) == (None, None)
+    alone = mixtures(frame.filter(pl.col("depth") == 4, pl.col("length") == 30)).table.row(0, named=True)
+    assert alone["p_adjusted"] == alone["p_one_mode"]
+
+
+def test_among_many_panels_of_one_mode_none_is_called_two_sided():
+    """A study of 15 cells and 8 lengths has 120 panels, of which some six have p-values of at most 0.05."""
+    rng = np.random.default_rng(0)
+    any_called = []
+    for _ in range(400):
+        p_values = rng.uniform(size=(120, 2))
+        said = [
+            {"two_sided": p <= 0.05, "bimodal": q <= 0.05, "p_one_mode": p, "p_one_mode_inside": q}
+            for p, q in p_values
+        ]
+        any_called.append(any(row["two_sided"] for row in _corrected(said)))
+    assert np.mean(any_called) == pytest.approx(0.05, abs=0.03)
 
 
 def test_expected_shares_add_up(frame):
@@ -64,7 +92,9 @@ def test_distances_of_all_pairs(frame):
     by_pair = {row[:2]: row[2:] for row in table.rows()}
     test = wasserstein_test(scores_of(frame, 1), scores_of(frame, 2), permutations=99, key=3)
     assert by_pair["depth 1", "depth 2"] == by_pair["depth 2", "depth 1"]
-    assert by_pair["depth 1", "depth 2"] == pytest.approx((test.statistic, test.p_value))
+    assert by_pair["depth 1", "depth 2"][:2] == pytest.approx((test.statistic, test.p_value))
+    both = [by_pair["depth 1", "depth 2"], by_pair["depth 2", "depth 4"]]
+    assert [p for *_, p in both] == pytest.approx(holm([p for _, p, _ in both]))
     assert by_pair["depth 1", "depth 4"][1] is by_pair["depth 2", "depth 2"][1] is None
     gaps = np.sort(scores_of(frame, 1)) - np.sort(scores_of(frame, 4))
     assert by_pair["depth 1", "depth 4"][0] == pytest.approx(np.sqrt(np.mean(gaps**2)))

@@ -160,7 +160,7 @@ def test_resolution_shows_the_limits(frame):
     assert limits.filter(variable="smallest")["value"].to_list() == pytest.approx([1 / 91] * 3, rel=1e-4)
     cells = data(left["layer"][1], spec)
     for row, known in zip(cells.rows(named=True), seen.rows(named=True), strict=True):
-        at = known["pooled_limit"] if known["value"] == 0 else known["value"]
+        at = known["seeds_limit"] if known["value"] == 0 else known["value"]
         assert row["value"] == pytest.approx(at, rel=1e-4)
         assert row["zero"] == (known["value"] == 0)
     assert data(right, spec)["zero"].to_list() == pytest.approx(smaller["zero"].to_list(), rel=1e-4, abs=1e-9)

@@ -59,6 +59,7 @@ class Mixture:
         valley: density at the deepest valley over that at the lower of its two peaks; 1 for one peak.
         valley_share: share of the fits to resampled seeds that have a valley; 1 without bootstraps.
         p_one_mode: p-value of a single mode of all seeds (`unimodality_test`), which may be an atom.
+        p_one_mode_inside: the same of the seeds off the atoms.
         two_sided: the population has two sides, by the criteria that `fit_mixture` lists.
         bimodal: the same of the seeds off the atoms, too: two peaks besides the point masses.
         cut: score of the deepest valley when atoms count as peaks; NaN where there is no valley.
@@ -86,6 +87,7 @@ class Mixture:
     valley: float
     valley_share: float
     p_one_mode: float
+    p_one_mode_inside: float
     two_sided: bool
     bimodal: bool
     cut: float
@@ -202,7 +204,8 @@ def fit_mixture(
         moved is None or moved.cut_share >= MAJORITY
     )
     valley = found.valley <= 1 - depth and (moved is None or moved.valley_share >= MAJORITY)
-    bimodal = two_sided and valley and _inner_p_value(selection, x, n, p_one_mode, key) <= 1 - confidence
+    p_inside = _inner_p_value(selection, x, n, p_one_mode, key)
+    bimodal = two_sided and valley and p_inside <= 1 - confidence
     responsibilities = _responsibilities(selection, x, n, np.asarray(values, np.float64))
     split, weights = len(selection.atoms), selection.fit.weights[0]
     means, shares = _moved(selection, drawn)
@@ -227,6 +230,7 @@ def fit_mixture(
         valley=found.valley,
         valley_share=1.0 if moved is None else moved.valley_share,
         p_one_mode=p_one_mode,
+        p_one_mode_inside=p_inside,
         two_sided=two_sided,
         bimodal=bimodal,
         cut=found.cut,

@@ -103,8 +103,8 @@ def one_mode(x_S: Array, n_S: Array | None, *, key: Any = 0, resamples: int = 49
     width_S = np.full(seeds, _resolution(scores)) if n_S is None else 1 / n_S
     found, rng = fit_unimodal(x_S, n_S), generator(key)
     observed = _dip(scores, width_S)
-    chance = [_dip(_sample(found, n_S, seeds, rng), width_S) for _ in range(resamples)]
-    p_value = permutation_p_value(observed, np.array(chance))
+    drawn_RS = _samples(found, n_S, (resamples, seeds), rng)
+    p_value = permutation_p_value(observed, np.array([_dip(sample_S, width_S) for sample_S in drawn_RS]))
     return UnimodalityTest(seeds, observed, float(p_value), found.mode)
 
 
@@ -155,10 +155,12 @@ def _pieces_of_reals(x: Array, grid: Array) -> Array:
     return inside / (high - low)[:, None]
 
 
-def _sample(found: UnimodalFit, n_S: Array | None, seeds: int, rng: np.random.Generator) -> Array:
-    """[S] scores of a sample from the unimodal population."""
-    end = rng.choice(found.ends, size=seeds, p=found.weights)
-    rate = found.mode + (end - found.mode) * rng.random(seeds)
+def _samples(
+    found: UnimodalFit, n_S: Array | None, shape: tuple[int, int], rng: np.random.Generator
+) -> Array:
+    """[R, S] scores of R samples from the unimodal population."""
+    end = rng.choice(found.ends, size=shape, p=found.weights)
+    rate = found.mode + (end - found.mode) * rng.random(shape)
     return rate if n_S is None else rng.binomial(n_S.astype(np.int64), np.clip(rate, 0, 1)) / n_S
 
 
