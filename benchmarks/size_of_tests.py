@@ -35,7 +35,7 @@ def farthest(samples: int) -> None:
             rng = np.random.default_rng([i, cells])
             scores = two_sided_seeds(rng, np.full(cells, 0.4), 16)
             tests = [wasserstein_test(a, b, permutations=399, key=i) for a, b in pairwise(scores)]
-            far = int(np.argmax([test.statistic for test in tests]))
+            far = int(np.argmax(np.array([float(test.statistic) for test in tests])))
             p = np.array([float(test.p_value) for test in tests])
             said.append((p[far] <= 0.05, p.min() <= 0.05, holm(p)[far] <= 0.05, holm(p).min() <= 0.05))
         plain, least, adjusted, any_pair = np.mean(said, axis=0)
