@@ -19,9 +19,12 @@ column that `scale_column` finds. Intervals are 95 % over seeds, from the statis
     emergence       emergence by definition, emergence scores, metrics made sharper
     passes          task scaling law of pass rates
     laws            scaling laws of the loss
+    design          power against the number of seeds, what a number of seeds can miss
     findings        sentences that state the numbers found
 """
 
+from .design import power_table as power_table
+from .design import unseen_sentence as unseen_sentence
 from .distribution import Values as Values
 from .distribution import density as density
 from .distribution import final_values as final_values

@@ -15,9 +15,11 @@ Scores are shares in [0, 1], losses are in nats per token, intervals are 95 % ov
     metrics         the same cells under every metric, per-token model, resolution of a test
     passes          pass rates with the task scaling law, growth classes, rates against loss
     laws            envelope, IsoFLOP profiles, loss contours, exponents, accuracy from loss
+    design          power against the number of seeds
     theme           colours, sizes and axes that all charts share
 """
 
+from .design import power_against_seeds as power_against_seeds
 from .distribution import histogram_grid as histogram_grid
 from .distribution import values_against_scale as values_against_scale
 from .distribution import violins as violins

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jaxemerge.cli.parser import Parser, assignment, minutes, one_of, positive, seconds, share, size, whole
+from jaxemerge.cli.questions import DESIGN, add_design
 from jaxemerge.cli.studies import SUCCESS, Front
 
 TRACKERS = ("wandb", "tensorboard")  # of jaxemerge.runner.tracking, which imports JAX
@@ -280,6 +281,13 @@ COMMANDS = {
         "seed, the configuration, and a model card with scores. Needs a run with --keep-weights.",
         _export,
         "report.export",
+    ),
+    "design": Command(
+        "[STUDY]",
+        "How many seeds answer a question? By simulation; with STUDY, what they cost",
+        DESIGN,
+        add_design,
+        "design.design",
     ),
     "analyze": Command(
         "FILE",

@@ -106,6 +106,17 @@ def share(text: str) -> float:
     return float(text)
 
 
+def inside(text: str) -> float:
+    """Reads a probability in (0, 1).
+
+    Raises:
+        ArgumentTypeError: the text is none.
+    """
+    if not 0 < _number(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number in (0, 1)")
+    return float(text)
+
+
 def positive(text: str) -> float:
     """Reads a positive number.
 

@@ -16,6 +16,7 @@ from jaxemerge import __version__
 from jaxemerge.cli.options import COMMANDS, RENAMED, parser, top_help
 from jaxemerge.cli.output import lasting_output
 from jaxemerge.cli.parser import USAGE_ERROR, Parser, renamed, suggestion
+from jaxemerge.cli.questions import check_design
 from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import say
 from jaxemerge.runner.signals import StoppedError
@@ -152,6 +153,8 @@ def parsed(
         raise ValueError(f"{further[0]}: {command} takes {f'{takes} only' if takes else 'no words'}")
     if command in ("run", "plan"):
         _check_run(command, options, front)
+    elif command == "design":
+        check_design(options, front)
     elif COMMANDS[command].takes and options.folder is None:
         kind = "file" if command == "analyze" else "results folder"
         raise ValueError(f"{command}: name a {kind}, as in {front.name} {_example(command)}")

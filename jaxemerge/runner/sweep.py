@@ -77,7 +77,7 @@ def parse(experiment: Experiment, assignment: str) -> tuple[str, Any]:
         raise ValueError(f"{name} is a group of fields: name one of {_allowed(getattr(owner, last), name)}")
     if owner is experiment and last == "seeds":
         raise ValueError("seeds: use --seeds to choose them")
-    return name, _converted(name, typing.get_type_hints(type(owner))[last], text)
+    return name, converted(name, typing.get_type_hints(type(owner))[last], text)
 
 
 def _replaced(owner: Any, changes: Mapping[str, Any], prefix: str) -> Any:
@@ -110,8 +110,12 @@ def _allowed(owner: Any, prefix: str) -> str:
     return ", ".join(f"{prefix}.{field.name}".strip(".") for field in dataclasses.fields(owner))
 
 
-def _converted(name: str, kind: Any, text: str) -> Any:
-    """Text as a value of a field's annotated type."""
+def converted(name: str, kind: Any, text: str) -> Any:
+    """Text as a value of a field's annotated type.
+
+    Raises:
+        ValueError: it is a value of another type.
+    """
     if typing.get_origin(kind) is Literal or kind is str:
         return text
     try:

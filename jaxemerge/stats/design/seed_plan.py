@@ -47,7 +47,8 @@ class SeedPlan:
         power: reached with that number of seeds, or with the most that was allowed.
         studies: simulated studies behind `power`.
         curve_seeds: [K] numbers of seeds per cell that were simulated, ascending.
-        curve: [K] power with each of them.
+        curve: [K] share of the simulated studies that answer, with each of them.
+        curve_studies: [K] simulated studies behind each.
     """
 
     question: str
@@ -63,6 +64,7 @@ class SeedPlan:
     studies: int
     curve_seeds: NDArray[np.int64]
     curve: Estimate
+    curve_studies: NDArray[np.int64]
 
     @property
     def runs(self) -> float:
@@ -269,4 +271,5 @@ def _record(question: str, search: _Search, *, reached: bool) -> SeedPlan:
         studies=curve.studies,
         curve_seeds=np.array([asked.seeds(int(size)) for size in sizes]),
         curve=Estimate(found / studies, success_interval(found, studies, MONTE_CARLO)),
+        curve_studies=studies.astype(np.int64),
     )
