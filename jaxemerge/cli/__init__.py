@@ -9,7 +9,8 @@
 
 ``options`` lists the commands: what each may be asked, and the function ``(options, front, console)`` that
 runs it. ``program`` finds the command in the words, ``parser`` says how values are written. The commands are
-in ``run``, ``plan``, ``status`` (and ``list``, ``verify``) and ``report`` (and ``analyze``, ``export``).
+in ``run``, ``plan``, ``status`` (and ``list``, ``verify``), ``report`` (and ``analyze``, ``export``) and
+``design``, whose questions are in ``questions``.
 """
 
 from .program import main as main

@@ -12,22 +12,23 @@ from jaxemerge.cli.studies import Front
 QUESTIONS = ("two-sided", "rates", "midpoint", "init", "success-mean", "outcomes")  # of stats.plan_seeds
 
 DESIGN = """\
-Says how many seeds a question needs. Studies are simulated and analysed with the tests and intervals
-of this library. Questions, with the parts of their effects and the default values:
+Says how many seeds a question needs. Studies are simulated and analysed with the tests and
+intervals of this library. The questions, with the parts of their effects and the defaults:
 
-  two-sided     does the population have two sides? The upper one has a share of weight:
+  two-sided     Does a population have two sides? weight: share of seeds on the upper side
                 weight=0.3 means=0.1,0.7 concentration=20 items=100
-  rates         do two cells differ in P(success)?  rates=0.2,0.5
-  midpoint      at which scale do half of the seeds succeed, within +-precision of ln(scale)?
+  rates         Do two cells differ in P(success)?  rates=0.2,0.5
+  midpoint      At which scale do half of the seeds succeed? precision: of ln(scale)
                 precision=0.5 scales=1,2,4,8,16 midpoint=4 slope=2 ceiling=0.8 free_ceiling=True
-  init          does the initialisation matter besides the data order? Shares of the variance:
-                init=0.3 data=0.2; data_seeds=0 (as many as initialisations) rate=0 (scores)
-  success-mean  how good are the successes, by an interval of this width?
+  init          Does the initialisation matter besides the data order? Shares of the variance,
+                data orders (0: as many as initialisations), P(success) (0: outcomes are scores)
+                init=0.3 data=0.2 data_seeds=0 rate=0
+  success-mean  How good are the successful seeds? width: of the interval of their mean
                 width=0.1 rate=0.5 mean=0.6 concentration=10 items=100 threshold=0.2
-  outcomes      are rare outcomes seen so many times?  share=0.1 (or several) times=3
+  outcomes      Is every kind of outcome seen so many times?  share=0.1 times=3
 
   {name} design --question rates --effect rates=0.1,0.4 --power 0.9
-  {name} design {default} --question two-sided      # and the cost of STUDY"""
+  {name} design {default} --question two-sided     (and its cost)"""
 
 
 def add_design(parser: Parser, front: Front) -> None:

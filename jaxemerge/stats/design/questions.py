@@ -21,9 +21,9 @@ from .two_rates import fisher_p_values
 Array = NDArray[np.float64]
 Found = NDArray[np.bool_]
 
-# Resamples of one simulated study. A test by 39 bootstraps has the level of one by 200, and a little less
-# power. The F test needs no draws.
-BOOTSTRAPS, RESAMPLES = 39, 200
+# Resamples of one simulated study: of mixtures, where a majority of them decides, and of means. The F test
+# needs none.
+BOOTSTRAPS, RESAMPLES = 19, 200
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class TwoSided(Question):
         check_at_least(2, items=self.items)
 
     def found(self, size: int, studies: int, confidence: float, rng: np.random.Generator) -> Found:
-        """As `Question.found`: by `fit_mixture` with one or two components and 39 bootstraps."""
+        """As `Question.found`: by `fit_mixture` with one or two components and 19 bootstraps."""
         scores_RS = _scores(
             np.where(rng.random((studies, size)) < self.weight, max(self.means), min(self.means)),
             self.concentration,
