@@ -13,6 +13,7 @@ from jaxemerge.analysis import (
     findings,
     scale_column,
     two_sided,
+    unseen_sentence,
 )
 from jaxemerge.analysis.results import some_tests
 from jaxemerge.charts.scale import MOST_TESTS
@@ -35,7 +36,7 @@ def distributions(ends: pl.DataFrame, table: pl.DataFrame, found: dict[str, Any]
         "Which shape does the distribution over seeds have?",
         "Rows are cells in order of scale, columns are tests. Height is the share of seeds. Scores of "
         "exactly 0 and exactly 1 have bars of their own, outside the unit interval. "
-        + findings.split_sentence(two_sided(ends, metric)),
+        + f"{findings.split_sentence(two_sided(ends, metric))} {unseen_sentence(ends)}",
         charts.histogram_grid(ends, metric=metric),
     )
     yield figure(
