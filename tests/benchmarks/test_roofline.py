@@ -195,3 +195,15 @@ def test_the_readme_shows_the_kept_table() -> None:
     grid = [hours[cell.name] for cell in cells.grid("bfloat16")]
     sums = [sum(line[name] for line in grid) for name in ("hours_by_traffic", "hours_by_products", "hours")]
     assert "**{:.1f} hours by bytes, {:.1f} by\nFLOPs, at least {:.1f}**".format(*sums) in text
+
+
+@pytest.mark.parametrize("generation", ["v5e", "v6e"])
+def test_the_readme_shows_the_kept_tables_of_tpus(generation: str) -> None:
+    text = (KEPT.parents[1] / "README.md").read_text(encoding="utf-8")
+    found = lines(KEPT.with_name(f"roofline_tpu_{generation}.jsonl"))
+    assert {"4x64"} <= {line["cell"] for line in found} <= {cell.name for cell in cells.grid("bfloat16")}
+    for line in found:
+        memory = line["state_gb_per_seed"] + line["temporary_gb_per_seed"]
+        shown = f"| {line['cell']}, {generation} | {line['kernels']} | {line['gb_per_seed_step']:.2f} |"
+        assert f"{shown} {memory:.2f} | {line['seeds_side_by_side']} | {line['hours']:.1f} |" in text
+        assert line["collectives"] == 0
