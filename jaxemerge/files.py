@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -44,11 +46,11 @@ def read_sealed(path: Path) -> dict[str, Any]:
         DamagedError: the file is missing, is no JSON object, or has changed since.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(_content(path))
         seal = value.pop(_SEAL)
-    except FileNotFoundError:
-        raise DamagedError(f"{path} is missing") from None
-    except ValueError as error:
+    except DamagedError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise DamagedError(f"{path} is damaged: {error}") from error
     except (KeyError, AttributeError, TypeError) as error:  # not even an object with a digest
         raise DamagedError(f"{path} is damaged, or was not written by jaxemerge: it has no digest") from error
@@ -82,8 +84,7 @@ def check_digest(path: Path, expected: str) -> None:
     Raises:
         DamagedError: it is missing or has changed.
     """
-    if not path.is_file():
-        raise DamagedError(f"{path} is missing")
+    _check_file(path)
     if digest(path) != expected:
         raise DamagedError(f"{path} is damaged: its content does not match its digest")
 
@@ -94,19 +95,42 @@ def checked_bytes(path: Path, expected: str) -> bytes:
     Raises:
         DamagedError: it is missing or has changed.
     """
-    if not path.is_file():
-        raise DamagedError(f"{path} is missing")
-    content = path.read_bytes()
+    content = _content(path)
     if hashlib.sha256(content).hexdigest() != expected:
         raise DamagedError(f"{path} is damaged: its content does not match its digest")
     return content
+
+
+def _content(path: Path) -> bytes:
+    _check_file(path)
+    return path.read_bytes()
+
+
+def _check_file(path: Path) -> None:
+    """Refuses what is no file: opening a pipe would wait for ever.
+
+    Raises:
+        DamagedError: there is nothing, or something else.
+    """
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError:
+        dead = path.is_symlink()
+        raise DamagedError(f"{path} is a link to nothing" if dead else f"{path} is missing") from None
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            raise
+        raise DamagedError(f"{path} is damaged: {error.strerror}") from error
+    if not stat.S_ISREG(kind):
+        what = "a folder" if stat.S_ISDIR(kind) else "no file"
+        raise DamagedError(f"{path} is damaged: it is {what}")
 
 
 def set_aside(path: Path) -> Path:
     """Renames a damaged file so that it is read no more, and returns its new name."""
     aside = path.with_name(f"{path.name}.damaged")
     number = 1
-    while aside.exists():
+    while os.path.lexists(aside):
         number += 1
         aside = path.with_name(f"{path.name}.damaged{number}")
     path.rename(aside)

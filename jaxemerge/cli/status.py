@@ -44,7 +44,10 @@ def verify(options: argparse.Namespace, front: Front, console: Console) -> int:
         say(console, f"Write the report again: {front.name} report {store.folder}")
     if damage or spoilt:
         return DAMAGED
-    say(console, f"{store.folder}: all {len(store.records())} finished chunks are whole.")
+    if not (chunks := len(store.records())):
+        say(console, f"{store.folder} holds no finished seeds: there is nothing to verify.")
+        return 0
+    say(console, f"{store.folder}: all {chunks} finished chunks are whole.")
     return 0
 
 

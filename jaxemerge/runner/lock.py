@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -46,16 +47,17 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _held(path: Path, descriptor: int) -> Iterator[None]:
-    """Beats while the block runs; then removes the file and gives the lock back."""
+    """Beats while the block runs; then removes the file, if it is still its own, and gives the lock back."""
     stop = threading.Event()
-    beating = threading.Thread(target=_beat, args=(descriptor, stop), daemon=True)
+    beating = threading.Thread(target=_beat, args=(path, descriptor, stop), daemon=True)
     beating.start()
     try:
         yield
     finally:
         stop.set()
         beating.join()
-        path.unlink(missing_ok=True)
+        if _is_own(path, descriptor):
+            path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
@@ -69,7 +71,7 @@ def holder(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     try:
-        found, age = _holder(descriptor), _age(descriptor)
+        found, age = _holder(descriptor), _age(path, descriptor)
     finally:
         os.close(descriptor)
     dead = bool(found) and found["host"] == socket.gethostname() and not alive(found["pid"])
@@ -131,7 +133,7 @@ def _take(path: Path) -> int:
             os.close(descriptor)
             continue
         holder = _holder(descriptor)
-        if holder and holder["host"] != socket.gethostname() and _age(descriptor) < EXPIRY:
+        if holder and holder["host"] != socket.gethostname() and _age(path, descriptor) < EXPIRY:
             os.close(descriptor)
             raise LockedError(_sentence(path, holder))
         try:
@@ -150,6 +152,14 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
+def _is_own(path: Path, descriptor: int) -> bool:
+    """Whether the file at ``path`` is this one, signed by this process: another may have taken over."""
+    if not _is_at(descriptor, path):
+        return False
+    holder = _holder(descriptor)
+    return (holder.get("host"), holder.get("pid")) == (socket.gethostname(), os.getpid())
+
+
 def _sign(descriptor: int) -> None:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": now})
@@ -166,8 +176,18 @@ def _holder(descriptor: int) -> dict[str, Any]:
         return {}
 
 
-def _age(descriptor: int) -> float:
-    return time.time() - os.fstat(descriptor).st_mtime
+def _age(path: Path, descriptor: int) -> float:
+    """Seconds since the holder touched its file, by the clock that stamped it.
+
+    The clock of a file server may differ from this host's by minutes: a new file has the server's time. Where
+    none can be written, this host's clock has to do.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=path.parent, prefix=".clock") as file:
+            now = os.fstat(file.fileno()).st_mtime
+    except OSError:
+        now = time.time()
+    return now - os.fstat(descriptor).st_mtime
 
 
 def _sentence(path: Path, holder: dict[str, Any]) -> str:
@@ -179,7 +199,9 @@ def _sentence(path: Path, holder: dict[str, Any]) -> str:
     )
 
 
-def _beat(descriptor: int, stop: threading.Event) -> None:
+def _beat(path: Path, descriptor: int, stop: threading.Event) -> None:
+    """Touches the file while it is this process' own: after a long stop another may have taken over."""
     while not stop.wait(BEAT):
         with contextlib.suppress(OSError):  # a file system that is away for a moment
-            os.utime(descriptor)
+            if _is_own(path, descriptor):
+                os.utime(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -84,7 +85,7 @@ def _found(folder: Path, asked: Mapping[str, Any]) -> Records:
     A damaged description is renamed.
     """
     nothing = Records(folder, "", {})
-    if not (folder / "study.json").is_file():
+    if not os.path.lexists(folder / "study.json"):
         _check_left(folder, asked)
         lost = (folder / "cells").is_dir()
         note = f"{folder / 'study.json'} is missing; it is written again."

@@ -6,6 +6,7 @@ This needs neither JAX nor Polars, so that the state of a study is shown at once
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,7 +71,7 @@ class Records:
     def condition(self, cell: str) -> tuple[list[dict[str, Any]], list[str], list[dict[str, Any]]]:
         """A cell's undamaged records, one line per damaged part, and the processes that write it now."""
         damaged = dict(self._damaged(cell))
-        records = [read_sealed(path) for path in self._record_files(cell) if path not in damaged]
+        records = [read_record(path) for path in self._record_files(cell) if path not in damaged]
         writers = [found for path in sorted(self._cell(cell).glob(".lock*")) if (found := holder(path))]
         return records, [str(error) for error in damaged.values()], writers
 
@@ -83,13 +84,13 @@ class Records:
     def _unrecorded(self, cell: str) -> list[Path]:
         """Rows without the record that is written after them."""
         rows = sorted(self._cell(cell).glob("[!.]*.parquet"))
-        return [path for path in rows if not path.with_suffix(".json").exists()]
+        return [path for path in rows if not os.path.lexists(path.with_suffix(".json"))]
 
     def _damaged(self, cell: str) -> list[tuple[Path, DamagedError]]:
         found = []
         for path in self._record_files(cell):
             try:
-                record = read_sealed(path)
+                record = read_record(path)
                 check_digest(path.with_suffix(".parquet"), record["rows"])
                 for kind in KINDS:
                     if kind in record:
@@ -100,7 +101,7 @@ class Records:
 
     def _records(self, cell: str) -> list[dict[str, Any]]:
         try:
-            return [read_sealed(path) for path in self._record_files(cell)]
+            return [read_record(path) for path in self._record_files(cell)]
         except DamagedError as error:
             raise StoreError(f"{error}; train the study again to mend it") from error
 
@@ -120,7 +121,7 @@ def open_records(folder: Path) -> Records:
     description = folder / "study.json"
     if not folder.is_dir():
         raise StoreError(f"{folder}: no such folder")
-    if not description.is_file():
+    if not os.path.lexists(description):
         raise StoreError(f"{folder} holds no study: there is no study.json in it")
     try:
         return described(folder)
@@ -139,11 +140,37 @@ def described(folder: Path) -> Records:
     found = fields.get("format")
     if found != FORMAT:
         raise StoreError(f"{folder} is a results folder of format {found}; this version writes {FORMAT}")
-    for cell in fields["cells"]:
-        if not _CELL.fullmatch(cell):
-            raise StoreError(f"{folder}: study.json names a cell {cell!r}, which is no name of a folder")
-    asked, threshold = _read_seeds(fields.get("seeds", {})), fields.get("threshold")
-    return Records(folder, fields["study"], fields["cells"], asked=asked, threshold=threshold)
+    try:
+        for cell, each in fields["cells"].items():
+            if not _CELL.fullmatch(cell):
+                raise StoreError(f"{folder}: study.json names a cell {cell!r}, which is no name of a folder")
+            int(each["steps"])
+        asked, threshold = _read_seeds(fields.get("seeds", {})), fields.get("threshold")
+        return Records(folder, str(fields["study"]), fields["cells"], asked=asked, threshold=threshold)
+    except StoreError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedError(f"{folder / 'study.json'} is damaged: it describes no study") from error
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What a chunk, or a checkpoint of one, says of itself.
+
+    Raises:
+        DamagedError: it is missing, has changed, or is the record of something else.
+    """
+    record = read_sealed(path)
+    try:
+        whole = all(type(seed) is int for pair in record["seeds"] for seed in pair)
+        pairs = all(len(pair) == 2 for pair in record["seeds"])
+        kinds: dict[str, Any] = {"cell": str, "seconds": (int, float), "plan": dict, "provenance": dict}
+        right = whole and pairs and all(isinstance(record[name], kind) for name, kind in kinds.items())
+        right &= isinstance(record.get("step", 0), int)
+    except (KeyError, TypeError):
+        right = False
+    if not right:
+        raise DamagedError(f"{path} is damaged: it is no record of a chunk")
+    return record
 
 
 def _read_seeds(texts: Mapping[str, str]) -> dict[str, tuple[Seed, ...]]:
@@ -164,7 +191,7 @@ def newest_record(chunk: Path) -> dict[str, Any] | None:
     """What the newest checkpoint of a chunk says of itself; None where none can be read."""
     for folder in reversed(checkpoint_folders(chunk)):
         with contextlib.suppress(DamagedError):
-            return read_sealed(folder / "chunk.json")
+            return read_record(folder / "chunk.json")
     return None
 
 

@@ -21,6 +21,7 @@ import hashlib
 import io
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,6 @@ from jaxemerge.files import (
     checked_bytes,
     digest,
     make_folder,
-    read_sealed,
     remove_partial,
     set_aside,
     write_bytes,
@@ -43,7 +43,16 @@ from jaxemerge.files import (
 )
 from jaxemerge.runner.checkpoint import INTERVAL, Checkpoints
 from jaxemerge.runner.lock import LockedError, locked, refuse_others
-from jaxemerge.runner.records import ITEMS, KINDS, PASSES, WEIGHTS, Records, StoreError, file_of
+from jaxemerge.runner.records import (
+    ITEMS,
+    KINDS,
+    PASSES,
+    WEIGHTS,
+    Records,
+    StoreError,
+    file_of,
+    read_record,
+)
 from jaxemerge.runner.weights import read_weights, write_weights
 from jaxemerge.schema import SCHEMA
 from jaxemerge.training import Seed
@@ -212,7 +221,7 @@ class Store(Records):
         for record_file, error in self._damaged(cell):
             others = (file_of(kind, record_file) for kind in KINDS)
             for path in (record_file, record_file.with_suffix(".parquet"), *others):
-                if path.exists():
+                if os.path.lexists(path):
                     set_aside(path)
             found.append(f"{error}; its seeds are trained again.")
         for rows_file in self._unrecorded(cell):
@@ -229,7 +238,7 @@ class Store(Records):
 
     def _rows(self, record_file: Path) -> pl.DataFrame:
         try:
-            expected = read_sealed(record_file)["rows"]
+            expected = read_record(record_file)["rows"]
         except DamagedError as error:
             raise StoreError(f"{error}; train the study again to mend it") from error
         return _checked(record_file.with_suffix(".parquet"), expected)

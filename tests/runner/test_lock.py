@@ -107,6 +107,40 @@ def test_the_holder_beats(tmp_path, monkeypatch):
         assert time.time() - path.stat().st_mtime < 5
 
 
+@pytest.mark.parametrize("ahead", [-3600, 131, 3600])
+def test_age_is_judged_by_the_clock_that_stamps_files(tmp_path, monkeypatch, ahead):
+    """A reader whose own clock is wrong does not take over a live cell."""
+    path = tmp_path / ".lock"
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 7, "since": "2026-01-01T00:00:00+00:00"}))
+    now = time.time()
+    monkeypatch.setattr(lock.time, "time", lambda: now + ahead)
+    assert lock.holder(path)["pid"] == 7
+    with pytest.raises(LockedError, match="process 7 on elsewhere"), locked(path):
+        pass
+    os.utime(path, (now - 200, now - 200))
+    assert lock.holder(path) is None
+    assert [p.name for p in tmp_path.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("how", ["replaced", "signed anew"])
+def test_a_holder_that_was_taken_for_dead_touches_and_removes_nothing(tmp_path, monkeypatch, how):
+    """It was stopped for longer than a lock lives, on a file system that does not share flock."""
+    monkeypatch.setattr(lock, "BEAT", 0.01)
+    path = tmp_path / ".lock"
+    other = json.dumps({"host": "elsewhere", "pid": 7, "since": "2026-01-01T00:00:00+00:00"})
+    with locked(path):
+        if how == "replaced":
+            (tmp_path / "new").write_text(other)
+            (tmp_path / "new").rename(path)
+        else:
+            path.write_text(other)
+        time.sleep(0.05)
+        os.utime(path, (1000.0, 1000.0))
+        time.sleep(0.1)
+        assert path.stat().st_mtime == 1000.0
+    assert path.read_text() == other
+
+
 def test_an_unsigned_or_spoilt_file_is_no_obstacle(tmp_path):
     for content in ("", "{", "[]", '{"host": "x"}'):
         (tmp_path / ".lock").write_text(content)

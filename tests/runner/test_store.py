@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import socket
 
 import numpy as np
@@ -16,7 +17,7 @@ from jaxemerge.analysis import final_values, read_results, summarise
 from jaxemerge.runner.checkpoint import Checkpoints
 from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.opening import create_store, open_store, overwrite
-from jaxemerge.runner.records import StoreError
+from jaxemerge.runner.records import StoreError, study_status
 from jaxemerge.runner.tables import results_table
 from jaxemerge.training import ResumeState
 
@@ -41,6 +42,54 @@ def test_what_is_written_reads_back(tmp_path, tiny, rows):
     assert record.pop("rows") == hashlib.sha256(rows_file.read_bytes()).hexdigest()
     assert record == {"cell": tiny.cell, "seeds": [[s, s] for s in range(5)], **RECORD}
     assert again.study == "tiny"
+
+
+def put(path, what):
+    """Puts something that is no file in the place of a file."""
+    content = path.read_bytes()
+    path.unlink()
+    if what == "folder":
+        path.mkdir()
+        (path / "x").write_bytes(content)
+    elif what == "pipe":
+        os.mkfifo(path)
+    elif what == "shape":
+        files.write_sealed(path, {"format": 2, "cells": [1], "seeds": 3, "study": "x"})
+    elif what == "deep":
+        path.write_text("[" * 100_000)
+    else:
+        path.symlink_to({"loop": path.name, "dead link": "nothing", "empty": "/dev/null"}[what])
+
+
+@pytest.mark.parametrize("what", ["folder", "pipe", "loop", "dead link", "empty", "shape", "deep"])
+@pytest.mark.parametrize("which", ["record", "rows", "items", "study"])
+def test_what_is_no_file_is_named_set_aside_and_mended(tmp_path, tiny, rows, what, which):
+    """Nothing waits for ever, and nothing is a traceback."""
+    made = create_store(tmp_path, "tiny", [tiny])
+    made.write(tiny.cell, tiny.seeds, rows, RECORD, {"items": rows})
+    [rows_file] = (tmp_path / "cells" / tiny.cell).glob("*.parquet")
+    place = {
+        "record": rows_file.with_suffix(".json"),
+        "rows": rows_file,
+        "items": rows_file.parent / "items" / rows_file.name,
+        "study": tmp_path / "study.json",
+    }[which]
+    put(place, what)
+    if which == "study":
+        with pytest.raises(StoreError, match=r"study\.json is .*; train the study again to mend it"):
+            open_store(tmp_path)
+        again = create_store(tmp_path, "tiny", [tiny])
+        assert re.search(r"study\.json is .*; it is kept as study\.json\.damaged", again.notes[0])
+        assert again.results().equals(rows)
+        return
+    store = open_store(tmp_path)
+    assert [str(place) in line for line in store.damage()] == [True]
+    assert [bool(cell.damaged) for cell in study_status(store)] == [True]
+    assert [line.endswith("its seeds are trained again.") for line in store.mend()] == [True]
+    assert store.damage() == []
+    assert store.finished(tiny.cell) == set()
+    store.write(tiny.cell, tiny.seeds, rows, RECORD, {"items": rows})
+    assert open_store(tmp_path).results().equals(rows)
 
 
 @pytest.mark.parametrize("name", ["a[b]", "a*", "what?", "a b", "a'b\"c", "ü\n", "~", "#%41&", "{x}"])
