@@ -36,8 +36,15 @@ from .laws.broken_power_law import BrokenPowerLaw as BrokenPowerLaw
 from .laws.broken_power_law import fit_broken_power_law as fit_broken_power_law
 from .laws.chinchilla import ParametricLoss as ParametricLoss
 from .laws.chinchilla import fit_chinchilla as fit_chinchilla
+from .laws.distribution.held_out import HeldOutScores as HeldOutScores
+from .laws.distribution.held_out import held_out_scores as held_out_scores
 from .laws.distribution.law import DistributionLaw as DistributionLaw
 from .laws.distribution.law import fit_distribution_law as fit_distribution_law
+from .laws.distribution.nested import NestedTest as NestedTest
+from .laws.distribution.nested import StepAlternative as StepAlternative
+from .laws.distribution.nested import nested_test as nested_test
+from .laws.distribution.nested import step_alternative as step_alternative
+from .laws.distribution.nested import two_sided_range as two_sided_range
 from .laws.distribution.prediction import PredictedDistribution as PredictedDistribution
 from .laws.envelope import Envelope as Envelope
 from .laws.envelope import TrainingCurve as TrainingCurve

@@ -133,7 +133,7 @@ def _merged(
     )
     cell = distinct[:, 0]
     first = np.searchsorted(cell, np.arange(C))
-    M = int(np.bincount(cell, minlength=C).max(initial=1))
+    M = rows_for(int(np.bincount(cell, minlength=C).max(initial=1)))
     within = np.arange(len(cell)) - first[cell]
     counts, seeds = np.zeros((C, M, L), np.int64), np.zeros((C, M))
     counts[cell, within], seeds[cell, within] = distinct[:, 1:], number
@@ -141,3 +141,9 @@ def _merged(
     row[alive] = (cell * M + within)[place.reshape(-1)]
     diverged = np.bincount(cell_S[~alive], minlength=C).astype(np.float64)
     return Populations(counts, seeds, row, trials_L, scale_CK, lengths_L, diverged)
+
+
+def rows_for(most: int) -> int:
+    """Rows of a table for `most` rows: one of few sizes, so that few programs are compiled."""
+    step = max(8, 2 ** (most.bit_length() - 3))
+    return -(-most // step) * step
