@@ -18,6 +18,7 @@ column that `scale_column` finds. Intervals are 95 % over seeds, from the statis
     metrics         means under every metric, rescoring, per-token model, resolution of a test
     emergence       emergence by definition, emergence scores, metrics made sharper
     passes          task scaling law of pass rates
+    distribution_law  one law of the scores of all cells, seeds and tests
     laws            scaling laws of the loss
     design          power against the number of seeds, what a number of seeds can miss
     findings        sentences that state the numbers found
@@ -32,6 +33,8 @@ from .distribution import histogram as histogram
 from .distribution import primary_test as primary_test
 from .distribution import summarise as summarise
 from .distribution import two_sided as two_sided
+from .distribution_law import LawFit as LawFit
+from .distribution_law import distribution_law as distribution_law
 from .emergence import Emergence as Emergence
 from .emergence import emergence as emergence
 from .emergence import emergence_scores as emergence_scores

@@ -14,6 +14,7 @@ Scores are shares in [0, 1], losses are in nats per token, intervals are 95 % ov
     training        learning curves, share of seeds without breakthrough
     metrics         the same cells under every metric, per-token model, resolution of a test
     passes          pass rates with the task scaling law, growth classes, rates against loss
+    distribution_law  parts of the law of scores against scale, predicted histograms
     laws            envelope, IsoFLOP profiles, loss contours, exponents, accuracy from loss
     design          power against the number of seeds
     theme           colours, sizes and axes that all charts share
@@ -23,6 +24,8 @@ from .design import power_against_seeds as power_against_seeds
 from .distribution import histogram_grid as histogram_grid
 from .distribution import values_against_scale as values_against_scale
 from .distribution import violins as violins
+from .distribution_law import law_curves as law_curves
+from .distribution_law import predicted_histograms as predicted_histograms
 from .laws import exponent_intervals as exponent_intervals
 from .laws import isoflop_profiles as isoflop_profiles
 from .laws import ladder_steps as ladder_steps

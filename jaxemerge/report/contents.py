@@ -8,6 +8,7 @@ from jaxemerge.analysis import final, findings, is_share, loss_metric, main_metr
 from jaxemerge.charts.theme import metric_name
 
 from .distribution import distributions, values
+from .distribution_law import whole_distribution
 from .laws import laws
 from .metrics import emergences
 from .mixtures import beside_the_loss, components
@@ -54,6 +55,7 @@ def contents(
         *single_seeds(ends, found),
         *distances_between_cells(ends, found),
         *success_against_scale_fitted(ends, found, threshold),
+        *whole_distribution(ends, main, threshold),
         *emergences(frame, ends, found, chance),
         *learning(exact, found, threshold),
         *breakthrough_times(exact, found, threshold),

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...estimates.arguments import check_at_least
-from ...estimates.interval import Estimate
+from ...estimates.interval import UNKNOWN, Estimate, Interval
 from ...estimates.resampling import generator
-from ..runs import estimate
 from .fitting import Optimum, Problem, maximise
 from .law import DistributionLaw, free_slopes, side_by_side
 from .prediction import described
@@ -236,8 +235,17 @@ def two_sided_range(
     design = law.columns.of(scale, lengths)
     success = described(law.shape, theta, design, np.zeros((len(theta), GRID)), True)[0][..., test[0]]
     ends = [np.array([crossing(grid, row, level) for row in success]) for level in (share, 1 - share)]
-    first, last = (estimate(end[0], end[1:], law.confidence) for end in ends)
+    first, last = (Estimate(float(end[0]), _between(end[1:], law.confidence)) for end in ends)
     return first, last
+
+
+def _between(replicates: Floats, confidence: float) -> Interval:
+    """Percentiles of scales that may be infinite, between which one cannot interpolate."""
+    if len(replicates) == 0:
+        return UNKNOWN
+    tails = (1 - confidence) / 2, (1 + confidence) / 2
+    low, high = np.quantile(replicates, tails, method="inverted_cdf")
+    return Interval(float(low), float(high))
 
 
 def crossing(grid: Floats, success: Floats, level: float) -> float:
