@@ -42,11 +42,12 @@ class Mixtures(NamedTuple):
             and p_one_mode_inside (`stats.unimodality_test` of all seeds, and of those off the atoms; null
             where there is nothing to test), p_adjusted (p_one_mode by Holm for all rows), two_sided and
             bimodal (as `stats.fit_mixture` says, with p-values by Holm), cut and success (P(success)
-            without a threshold) with _low and _high, null where the population is not two-sided; coefficient
+            without a threshold) with _low and _high, null where the fit has no valley; coefficient
             (`stats.bimodality_coefficient`). Undefined numbers are null.
         curves: cell, label, test, split, length, kind ("exactly 0", "between" or "exactly 1"), value,
             expected, cut: the shares of seeds expected under the fits. Exactly 0 and exactly 1 have a share
-            each, of atoms and components together; values in between are those of histogram bins.
+            each, of atoms and components together; values in between are those of histogram bins. The cut
+            is null where the population is not two-sided.
     """
 
     table: pl.DataFrame
@@ -83,12 +84,10 @@ def mixtures(
     check_at_least(1, bins=bins)
     fits = list(_fits(frame, metric, key=key, bootstraps=bootstraps))
     rows = _corrected([{**group, **_columns(fit, values)} for group, values, _, fit in fits])
-    curves = []
-    for row, (group, _, trials, fit) in zip(rows, fits, strict=True):
-        tested = not np.isnan(row["p_adjusted"])
-        if tested and not row["two_sided"]:
-            row |= dict.fromkeys(("cut", "success", "success_low", "success_high"), float("nan"))
-        curves.append(_curve(group, fit, row["cut"], trials, bins))
+    curves = [
+        _curve(group, fit, fit.cut if row["two_sided"] else float("nan"), trials, bins)
+        for row, (group, _, trials, fit) in zip(rows, fits, strict=True)
+    ]
     identity = final_scores(frame, metric).select(GROUP).schema
     schema = {**identity, "seeds": pl.Int64, "diverged": pl.Int64, **FOUND}
     table = pl.DataFrame(rows, schema=schema).fill_nan(None)

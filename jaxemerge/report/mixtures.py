@@ -84,23 +84,26 @@ def _level(tests: int) -> str:
 
 
 def _sides(closely: dict[str, Any], tests: int) -> str:
-    """Whether the population has two sides, and then the share of the upper one."""
-    p_value = closely["p_adjusted"]
-    if closely["two_sided"] and closely["success"] is not None:
-        modes = "two peaks" if closely["bimodal"] else "not two peaks"
-        apart = f"; {modes} besides its point masses" if closely["atoms"] else ""
-        ends = f" [{closely['success_low']:.0%}, {closely['success_high']:.0%}]"
-        return (
-            f"It has two sides (p = {p_value:.2g}{apart}): P(success) without a threshold, the share of the "
-            f"upper side, is {closely['success']:.0%}{ends}."
-        )
-    if p_value is None:
-        return "Its seeds are too few, or score alike."
+    """Whether the population has two sides, and what the share of the upper one then is."""
     many = f", by Holm for {tests} tests" if tests > 1 else ""
-    return (
-        f"That it has a single mode is not rejected (p = {p_value:.2g}{many}), or no valley has 3 seeds on "
-        "either side: P(success) without a threshold is not determined."
-    )
+    p_value = "" if closely["p_adjusted"] is None else f" (p = {closely['p_adjusted']:.2g}{many})"
+    share = None
+    if closely["success"] is not None:
+        ends = f" [{closely['success_low']:.0%}, {closely['success_high']:.0%}]"
+        share = f"P(success) without a threshold, the share of the upper side, is {closely['success']:.0%}"
+        share += ends if closely["success_low"] is not None else ""
+    if closely["two_sided"]:
+        peaks = "has" if closely["bimodal"] else "has not"
+        apart = f" Besides its point masses it {peaks} two peaks." if closely["atoms"] else ""
+        return f"A single mode is rejected{p_value}.{apart}" + (f" {share}." if share else "")
+    if not p_value:
+        return f"It cannot be tested for a single mode.{f' {share}.' if share else ''}"
+    if share is None:
+        return (
+            f"A single mode is not rejected{p_value}, and the fit has no valley between two sides: "
+            "P(success) without a threshold is not determined."
+        )
+    return f"A single mode is not rejected{p_value}; if there are two sides, {share}."
 
 
 def _tested(p_one: float | None, components: int) -> str:

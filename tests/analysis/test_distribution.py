@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jaxemerge.analysis import density, histogram, summarise, two_sided
+from jaxemerge.analysis import density, histogram, primary_test, summarise, two_sided
 from jaxemerge.analysis.distribution import NARROWEST, WIDEST, bandwidth, reflected_density
 from jaxemerge.stats import success_interval, summaries, two_sidedness
 from synthetic import population_frame
@@ -178,3 +178,42 @@ def test_two_sided_has_strict_bounds():
 def test_refuses_what_is_out_of_range(call, message):
     with pytest.raises(ValueError, match=message):
         call(population_frame(seeds=2))
+
+
+def at_lengths(*shares):
+    """Three cells of 20 seeds; at each of these lengths a share of all seeds succeeds."""
+    frame = population_frame(
+        [(1, 64), (2, 64), (4, 64)], 20, [length for length, _ in shares], (7,), diverged=0
+    )
+    place = (pl.col("depth").log(2) * 20 + pl.col("init_seed")) / 60
+    score = pl.lit(0.0)
+    for length, share in shares:
+        score = pl.when(length=length).then((place < share - 1e-9) * 0.9).otherwise(score)
+    return frame.with_columns(value=pl.when(metric="exact_match").then(score).otherwise("value"))
+
+
+@pytest.mark.parametrize(
+    ("shares", "length"),
+    [
+        (((20, 0.9), (30, 0.4), (40, 0.1), (50, 0.0)), 40),
+        (((20, 0.9), (30, 0.4), (40, 1 / 60)), 30),
+        (((20, 1.0), (30, 0.0)), 30),
+        (((20, 58 / 60), (30, 0.0)), 20),
+        (((20, 1.0), (30, 0.5), (40, 1.0)), 30),
+    ],
+)
+def test_the_primary_test_is_the_longest_that_some_pass_and_some_fail(shares, length):
+    assert primary_test(at_lengths(*shares)) == ("test", length)
+
+
+def test_which_seed_is_in_which_cell_plays_no_part():
+    frame = at_lengths((20, 0.9), (30, 0.4), (40, 0.1))
+    dealt = frame.with_columns(pl.col("value").shuffle(3).over("length", "metric"))
+    assert primary_test(dealt) == primary_test(frame)
+
+
+def test_the_test_given_is_taken():
+    frame = at_lengths((20, 0.9), (30, 0.4))
+    assert primary_test(frame, length=20) == ("test", 20)
+    with pytest.raises(ValueError, match=r"length=25: no test of exact_match; choose one of \[\('test', 20"):
+        primary_test(frame, length=25)

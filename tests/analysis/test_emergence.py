@@ -18,6 +18,7 @@ from jaxemerge.analysis import (
     resolution,
     smaller_tests,
 )
+from jaxemerge.analysis.emergence import _score
 from synthetic import population_frame
 
 DEPTHS = (1, 2, 4, 8)
@@ -72,6 +73,38 @@ def test_the_scale_may_be_a_loss_and_chance_may_be_above_nothing():
     assert not emergence(frame).tests["emergent"].item()  # above a chance of 0 everywhere
 
 
+def of_seeds(scores, chance, items=121):
+    """The verdict on a smallest cell with these scores, and three far above chance."""
+    frame = planted((0, 0.7, 0.8, 0.9)).filter(pl.col("init_seed") < len(scores))
+    given = pl.col("init_seed").replace_strict(dict(enumerate(map(float, scores))), return_dtype=pl.Float64)
+    first = (pl.col("metric") == "exact_match") & (pl.col("depth") == 1)
+    frame = frame.with_columns(
+        value=pl.when(first).then(given).otherwise("value"),
+        trials=pl.when(metric="exact_match").then(items).otherwise("trials"),
+    )
+    return emergence(frame, scale="depth", chance=chance).cells.row(0, named=True)
+
+
+@pytest.mark.parametrize(
+    ("scores", "chance", "above"),
+    [
+        ([0] * 10 + [0.6] * 3, 0.0, 3),
+        ([0] * 12 + [1 / 121], 0.0, 1),
+        ([0] * 13, 0.0, 0),
+        ([30 / 121] * 12 + [60 / 121], 0.25, 1),
+        ([30 / 121] * 9 + [38 / 121], 0.25, 0),
+    ],
+)
+def test_one_seed_above_chance_refutes_it(scores, chance, above):
+    row = of_seeds(scores, chance)
+    assert row["above"] == above
+    assert row["at_chance"] == (above == 0)
+    if chance:
+        passed = np.round(np.array(scores) * 121).astype(int)
+        p = [binomtest(k, 121, chance, alternative="greater").pvalue for k in passed]
+        assert above == sum(value <= 0.05 / len(scores) for value in p)
+
+
 def test_one_seed_has_the_interval_of_its_items():
     frame = planted((0, 0, 0.5, 0.8)).filter(init_seed=6)
     found = emergence(frame, scale="depth")
@@ -110,6 +143,24 @@ def test_a_jump_is_found_and_noise_is_not():
         noise = frame.with_columns(value=pl.Series(drawn))
         hits.append(emergence_scores(noise, ["exact_match"], permutations=99)["p_value"].item() <= 0.05)
     assert np.mean(hits) <= 0.15
+
+
+@pytest.mark.parametrize("cells", [5, 8])
+def test_a_straight_rise_is_not_sudden_and_a_jump_is(cells):
+    """A straight line is far from no effect: that alone says nothing about emergence."""
+
+    def share(means, column):
+        p = []
+        for number in range(40):
+            rng = np.random.default_rng([number, cells])
+            scores = [rng.binomial(91, rng.beta(20 * m, 20 - 20 * m, 16)) / 91 for m in means]
+            p.append(_score(scores, 1 / 91, 1e-3, 99, rng)[column])
+        return np.mean(np.array(p) <= 0.05)
+
+    assert share(np.linspace(0.1, 0.8, cells), 1) <= 0.15  # at 5 %, of 40: more in 1 %
+    assert share(np.where(np.arange(cells) < cells // 2, 0.05, 0.7), 1) >= 0.8
+    if cells == 8:
+        assert share(np.linspace(0.1, 0.8, cells), 2) >= 0.5
 
 
 def test_flat_and_short_curves_have_no_score():

@@ -70,6 +70,11 @@ def unimodality_test(
     of the data, so that a side of few seeds is detected. Zeros with one far component are not unimodal, zeros
     with a falling tail are.
 
+    Measured (`benchmarks/coverage_mixture.py sides`), p <= 0.05 in 100 to 200 populations of 5 to 250 seeds:
+    Beta, beta-binomial, logit-normal, flat, floors, zeros with a tail 0 to 7 %. Means .1 and .7, a + b = 20,
+    91 items, .3 of the seeds above: 24, 47, 89 and 99 % with 16, 30, 60 and 120 seeds; .1 above: 8, 19 and 58
+    % with 60, 120 and 250; means .25 and .65, half above: 31 and 94 % with 60 and 250.
+
     NaN proportions are diverged runs and count as 0; other NaN values are left out. Fewer than four scores,
     or equal ones, give p = 1.
 
