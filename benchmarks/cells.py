@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jaxemerge.models import Transformer, families, neox
@@ -20,6 +20,7 @@ class Cell(Recipe):
 
     task: Task
     model: Transformer
+    optimizer: AdamW = field(default_factory=AdamW)
     name: str = ""
 
     @property

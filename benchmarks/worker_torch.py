@@ -141,7 +141,7 @@ class Single:
             value: Tensor = self.loss(self.tokens[at], self.weights[at])
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.cell.optimizer.clip)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.cell.optimizer.clip or math.inf)
         self.update()
         return value.detach()
 
@@ -195,7 +195,7 @@ class Vmap(Single):
         at = self.taken % len(self.tokens)
         gradients, value = self.gradient(self.stacked, self.tokens[at], self.weights[at])
         squares = [g.flatten(1).square().sum(1) for g in gradients.values()]
-        scale = (self.cell.optimizer.clip / torch.stack(squares).sum(0).sqrt()).clamp(max=1.0)
+        scale = ((self.cell.optimizer.clip or math.inf) / torch.stack(squares).sum(0).sqrt()).clamp(max=1.0)
         for name, g in gradients.items():
             self.stacked[name].grad = g * scale.view(-1, *[1] * (g.ndim - 1))
         self.update()

@@ -10,7 +10,8 @@ What is trained, and training it:
 
     Experiment, train, Population    one model on one task from many seeds; what comes out
     paired, crossed                  seeds: one for weights and data, or every pair of two
-    AdamW                            the optimizer and its schedule of learning rates
+    AdamW, Adam, SGD, Lion, Muon     optimizers with their learning-rate schedules
+    Optax                            any optax optimizer: a function of the number of steps that returns it
     PassUntil                        sampling at the end of training until answers pass
     use_host_cores, self_test        devices: cores of the host as such; can their numbers be trusted?
 
@@ -73,8 +74,13 @@ if _TYPE_CHECKING:
     from .tasks import Task as Task
     from .tasks import TaskMixture as TaskMixture
     from .tasks import check_task as check_task
+    from .training import SGD as SGD
+    from .training import Adam as Adam
     from .training import AdamW as AdamW
+    from .training import Lion as Lion
+    from .training import Muon as Muon
     from .training import Objective as Objective
+    from .training import Optax as Optax
     from .training import check_objective as check_objective
     from .training import crossed as crossed
     from .training import pair as pair
@@ -92,7 +98,7 @@ _HOMES = {
         "Addition Composition Count EvaluationSet Example InContext Markov Modular "
         "Parity Recall Rewrite SparseParity Task TaskMixture check_task"
     ),
-    "training": "AdamW Objective check_objective crossed pair paired",
+    "training": "SGD Adam AdamW Lion Muon Objective Optax check_objective crossed pair paired",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 _PARTS = {"types", "stats", *(module.partition(".")[0] for module in _HOMES)}

@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 _DIGITS = 12  # of a file's digest
@@ -57,6 +57,27 @@ def is_plain(value: Any, within: type | None = None) -> bool:
     if type(value) not in (int, float, str, bool, type(None)):
         return False
     return not isinstance(value, float) or math.isfinite(value)
+
+
+def name_of(function: Any) -> str:
+    """A function's name, or the class of a callable record."""
+    return str(getattr(function, "__qualname__", type(function).__name__))
+
+
+def check_function(what: str, function: Any) -> None:
+    """Raises ValueError unless name and fields tell a function apart from others."""
+    plain = isinstance(function, FunctionType) and not function.__closure__
+    if plain and "<lambda>" not in function.__qualname__:
+        return
+    if dataclasses.is_dataclass(function) and not isinstance(function, type) and callable(function):
+        hash(function)
+        return
+    kind = "a function that closes over variables" if isinstance(function, FunctionType) else repr(function)
+    kind = "a lambda" if isinstance(function, FunctionType) and plain else kind
+    raise ValueError(
+        f"{what} is {kind}: give a named function of a module, or a frozen dataclass with __call__, so that "
+        "results of two different ones are never mixed"
+    )
 
 
 def told(error: Exception, kinds: Iterable[Any]) -> str:

@@ -105,6 +105,18 @@ def test_the_custom_model_is_short_runs_and_is_learnt(capsys):
 
 
 @pytest.mark.slow
+def test_the_optimizers_are_short_and_learn():
+    code = block("def adafactor", "jaxemerge/README.md")
+    assert len(lines(code)) <= 15
+    for results in run(code)["results"].values():
+        final = results.filter(
+            pl.col("metric") == "exact_match", pl.col("step") == 300, pl.col("length") == 3
+        )
+        assert len(final) == 4
+        assert final["value"].mean() > 0.9
+
+
+@pytest.mark.slow
 def test_the_autoencoders_are_short_run_and_learn():
     code = block("class Autoencoder", "jaxemerge/README.md")
     assert len(lines(code)) <= 25

@@ -53,6 +53,7 @@ from scipy.stats import ttest_1samp
 
 from jaxemerge import AdamW, Experiment, Markov, charts, llama, paired
 from jaxemerge.analysis import ScalingLaws, final, law_runs, scaling_laws
+from jaxemerge.runner import sweep
 from jaxemerge.stats import Estimate, Interval, fit_isoflop
 from studies.finding import Finding, finding
 
@@ -104,7 +105,7 @@ def _grid(base: Experiment, budgets: Mapping[float, Sequence[int]]) -> tuple[Exp
 
 def _too_long(base: Experiment, flops: float, width: int) -> tuple[Experiment, ...]:
     one = replace(_cell(base, flops, width), family="cosine too long")
-    return tuple(replace(one, optimizer=replace(one.optimizer, horizon=horizon)) for horizon in TOO_LONG)
+    return sweep.cells(one, sweep.product({"optimizer.horizon": TOO_LONG}))
 
 
 def _cell(base: Experiment, flops: float, width: int) -> Experiment:

@@ -39,6 +39,7 @@ import polars as pl
 
 from jaxemerge import AdamW, Experiment, Modular, charts, llama, paired
 from jaxemerge.analysis import breakthroughs, survival
+from jaxemerge.runner import sweep
 from jaxemerge.stats import Estimate, Interval, kaplan_meier, success_interval
 from studies.finding import Finding, finding
 
@@ -72,7 +73,7 @@ def cells(quick: bool = False) -> tuple[Experiment, ...]:
             seeds=paired(range(100)),
             evaluations=tuple(range(500, 50_001, 500)),
         )
-    return tuple(replace(base, optimizer=replace(base.optimizer, weight_decay=decay)) for decay in DECAYS)
+    return sweep.cells(base, sweep.product({"optimizer.weight_decay": DECAYS}))
 
 
 def kept(results: pl.DataFrame) -> pl.DataFrame:

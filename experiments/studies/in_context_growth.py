@@ -94,7 +94,7 @@ def cells(quick: bool = False) -> tuple[Experiment, ...]:
     large = replace(
         base,
         task=_rules(shots=8, test_shots=(0, 1, 2, 4, 8), longest=6, items=200),
-        optimizer=replace(base.optimizer, learning_rate=1e-3, warmup=500),
+        optimizer=AdamW(learning_rate=1e-3, warmup=500, final=0.1, beta2=0.98),
         steps=20_000,
         batch=64,
         context=216,

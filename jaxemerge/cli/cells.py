@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jaxemerge.cli.custom import with_model, with_task
+from jaxemerge.cli.custom import with_model, with_optimizer, with_task
 from jaxemerge.cli.parser import suggestion
 from jaxemerge.cli.studies import Front
 from jaxemerge.devices import cache_folder, keep_compiled, use_host_cores
@@ -64,7 +64,9 @@ def chosen_cells(options: argparse.Namespace, front: Front) -> tuple[Experiment,
         cells = with_task(cells, options.task)
     if options.model:
         cells = with_model(cells, options.model)
-    if options.task or options.model:
+    if options.optimizer:
+        cells = with_optimizer(cells, options.optimizer)
+    if options.task or options.model or options.optimizer:
         cells = [replace(cell, study=study_name(options)) for cell in cells]
     changed = [override(cell, dict(parse(cell, text) for text in options.changes)) for cell in cells]
     if options.seeds is not None:
@@ -108,8 +110,8 @@ def selected_names(names: Sequence[str], which: str | None) -> list[str]:
 
 
 def study_name(options: argparse.Namespace) -> str:
-    """The study's name, with those of the task and model that it is to train instead of its own."""
-    others = [where.rpartition(":")[2] for where in (options.task, options.model) if where]
+    """The study's name, with those of the task, model and optimizer that replace its own."""
+    others = [where.rpartition(":")[2] for where in (options.task, options.model, options.optimizer) if where]
     return "_".join([options.study, *others])
 
 

@@ -1,4 +1,4 @@
-"""Tasks, objectives and models from the user's own files, by the words of ``--task`` and ``--model``."""
+"""Tasks, objectives, models and optimizers from the user's own files, as the command line names them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from jaxemerge.code import is_foreign
@@ -18,8 +18,9 @@ from jaxemerge.models import model_contract as models
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.tasks import BUILT_IN, Task
 from jaxemerge.tasks import task_contract as tasks
-from jaxemerge.training import Objective
+from jaxemerge.training import Objective, Optimizer
 from jaxemerge.training import objective as objectives
+from jaxemerge.training.optimizer import BUILT_IN_OPTIMIZERS
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,25 @@ def with_model(cells: Sequence[Experiment], where: str) -> list[Experiment]:
     return [replace(cell, model=model) for cell in cells]
 
 
+def with_optimizer(cells: Sequence[Experiment], where: str) -> list[Experiment]:
+    """The cells with another optimizer: a built-in one, the user's class or object, or an optax function.
+
+    Raises:
+        ValueError: as in ``with_task``.
+    """
+    built_in = {kind.__name__: kind for kind in BUILT_IN_OPTIMIZERS}
+    option = Option("--optimizer", where, "optimizer or function of the steps", built_in, _is_optimizer)
+    optimizer = made(option)
+    try:
+        return [replace(cell, optimizer=optimizer) for cell in cells]
+    except ValueError as error:
+        raise option.error(str(error)) from error
+
+
+def _is_optimizer(value: Any) -> bool:
+    return _is(value, Optimizer) or isinstance(value, FunctionType)
+
+
 def _is_model(value: Any) -> bool:
     return _is(value, Model) or is_flax_module(value)
 
@@ -108,6 +128,8 @@ def made(option: Option) -> Any:
 
 def declaration_problems(found: Any) -> Iterator[str]:
     """What is wrong with a task, objective or model before anything is asked of it."""
+    if _is_optimizer(found):
+        return iter(())
     if _is(found, Task):
         return tasks.declaration_problems(found)
     if _is(found, Objective):
@@ -152,7 +174,7 @@ def named(option: Option) -> Any:
 
 def is_own(option: Option, value: Any, module: ModuleType) -> bool:
     """Whether a module defines this class or value itself."""
-    kind = value if isinstance(value, type) else type(value)
+    kind = value if isinstance(value, type | FunctionType) else type(value)
     return option.serves(value) and kind.__module__ == module.__name__
 
 

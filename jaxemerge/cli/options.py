@@ -164,6 +164,11 @@ def _add_selection(add: _Add) -> None:
     add("--set", change, action="append", default=[], metavar="FIELD=VALUE", dest="changes")
     add("--task", "another task or objective: FILE.py:CLASS, MODULE:CLASS or a built-in", metavar="WHERE")
     add("--model", "another Model or Flax module: FILE.py:CLASS or MODULE:CLASS", metavar="WHERE")
+    add(
+        "--optimizer",
+        "another optimizer: AdamW, Adam, SGD, Lion, Muon, FILE.py:NAME or MODULE:NAME",
+        metavar="WHERE",
+    )
     add("--out", "results folder (default: results/STUDY)", type=Path, metavar="DIR")
 
 

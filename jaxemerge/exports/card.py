@@ -8,10 +8,11 @@ from typing import Any
 import polars as pl
 
 from jaxemerge.analysis import final_values, is_share, main_metric, summarise
-from jaxemerge.runner.experiment import pair_call
+from jaxemerge.runner.plain import pair_call
 from jaxemerge.runner.provenance import described_circumstances
 from jaxemerge.tasks import BUILT_IN
 from jaxemerge.training.objective import Pair
+from jaxemerge.training.optimizer import BUILT_IN_OPTIMIZERS, SCHEDULES
 
 _UNKNOWN = "-"
 _MOST_SEEDS = 20  # that are named
@@ -72,7 +73,17 @@ def _own(experiment: Mapping[str, Any]) -> str:
     own = [kind for kind in dict.fromkeys(_kinds(task)) if kind not in built_in]
     given = [f"tasks=[{', '.join(own)}]"] if own else []
     given += [f"models=[{model['kind']}]"] if model and "kind" in model else []
+    own = _own_optimizer(experiment["optimizer"])
+    given += [f"optimizers=[{', '.join(own)}]"] if own else []
     return "".join(f", {each}" for each in given)
+
+
+def _own_optimizer(optimizer: Mapping[str, Any]) -> list[str]:
+    """Names of the user's class of an optimizer, and of functions that make one or are its schedule."""
+    built_in = {"Optax", *(kind.__name__ for kind in BUILT_IN_OPTIMIZERS)}
+    named = [optimizer.get("kind", "AdamW"), optimizer.get("make"), optimizer.get("schedule")]
+    names = [each["kind"] if isinstance(each, Mapping) else each for each in named if each]
+    return [name for name in names if name not in built_in and name not in SCHEDULES]
 
 
 def _kinds(value: Any) -> Iterator[str]:
@@ -106,7 +117,7 @@ def _recipe(experiment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("steps", "batch", "context") if experiment["model"] else ("steps",):
         yield name, str(experiment[name])
     for name, value in experiment["optimizer"].items():
-        yield f"optimizer.{name}", str(value)
+        yield f"optimizer.{name}", _written(value)
     for name, value in experiment.get("code", {}).items():
         yield f"code, {name}", f"SHA-256 {value}..."
 

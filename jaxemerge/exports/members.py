@@ -73,7 +73,13 @@ class Trained:
         return evaluate(*self.experiment.language(), self.params, **how)
 
 
-def load(path: Path | str, *, tasks: Iterable[Any] = (), models: Iterable[Any] = ()) -> Trained:
+def load(
+    path: Path | str,
+    *,
+    tasks: Iterable[Any] = (),
+    models: Iterable[Any] = (),
+    optimizers: Iterable[Any] = (),
+) -> Trained:
     """Loads what ``export`` wrote: a folder with all its members, or the file of one of them.
 
     No code is loaded from the files: pass your own classes of tasks and models.
@@ -83,6 +89,7 @@ def load(path: Path | str, *, tasks: Iterable[Any] = (), models: Iterable[Any] =
         tasks: your own classes of tasks and objectives, in addition to the built-in ones; the result of
             ``pair`` as an instance.
         models: your own model classes, or Flax modules.
+        optimizers: your own classes of optimizers, and functions that make one or are its schedule.
 
     Raises:
         ValueError: there is nothing, it is damaged or not from ``export``, names another class, or the
@@ -95,7 +102,8 @@ def load(path: Path | str, *, tasks: Iterable[Any] = (), models: Iterable[Any] =
     seeds = [about["experiment"]["seeds"][0] for _, about in found]
     own = [flax_model(each) if is_flax_module(each) else each for each in models]
     try:
-        experiment = Experiment.from_json(json.dumps({**first, "seeds": seeds}), (*BUILT_IN, *tasks), own)
+        described = json.dumps({**first, "seeds": seeds})
+        experiment = Experiment.from_json(described, (*BUILT_IN, *tasks), own, optimizers)
     except (KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{place} describes no experiment of this version: {reason}") from error

@@ -8,18 +8,18 @@ import json
 import math
 import re
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from jaxemerge import tasks as library
-from jaxemerge.code import code_of, is_own
+from jaxemerge.code import code_of, is_own, told
 from jaxemerge.evaluation import PassUntil
 from jaxemerge.models import Model, Transformer
 from jaxemerge.models.modules import construction
+from jaxemerge.runner.plain import as_json, built, optimizer_from, plain, task_from, value_from
 from jaxemerge.tasks import BUILT_IN, Task
 from jaxemerge.training import (
-    AdamW,
     Members,
     Objective,
     Recipe,
@@ -27,9 +27,10 @@ from jaxemerge.training import (
     check_numbers,
     check_seeds,
     members,
+    optimizer,
     paired,
 )
-from jaxemerge.training.objective import Pair
+from jaxemerge.training.optimizer import AdamW, Optax, Optimizer
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # a task's name is part of the name of a folder
 _LABELS = ("study", "family", "seeds")  # name a run without changing what a seed of it does
@@ -43,7 +44,8 @@ class Experiment(Recipe):
     Attributes:
         task: the task that is learnt; or an ``Objective``, which needs no model.
         model: the model that learns it; None for an objective.
-        optimizer: AdamW and its schedule.
+        optimizer: ``AdamW``, ``Adam``, ``SGD``, ``Lion`` or ``Muon``, or a function of the number of steps
+            that returns an optax transformation; see ``Optax``.
         steps: training steps.
         batch: context windows per step and seed; 1 for an objective, which draws its own data.
         context: tokens per window; must hold the task's longest example; 1 for an objective.
@@ -73,7 +75,7 @@ class Experiment(Recipe):
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
         check_seeds(self.seeds)
         check_numbers(self)
-        for each in (self.task, self.model):
+        for each in (self.task, self.model, self.optimizer):
             if isinstance(each, type):
                 raise ValueError(
                     f"{each.__name__} is a class: give one that is made of it, as {construction(each)}"
@@ -82,6 +84,7 @@ class Experiment(Recipe):
             raise ValueError(
                 f"task name {self.task.name!r}: must be letters, digits, or any of _.+- but for the first"
             )
+        self._check_optimizer()
         self._check_model()
         self._check_evaluations()
 
@@ -104,6 +107,15 @@ class Experiment(Recipe):
             )
         if self.pass_until is not None:
             self.pass_until.chosen(self.language()[0].evaluation_sets())
+
+    def _check_optimizer(self) -> None:
+        if not isinstance(self.optimizer, Optimizer):
+            object.__setattr__(self, "optimizer", Optax(self.optimizer))
+        if isinstance(self.optimizer, Optax):
+            try:
+                self.optimizer.transformation(0.0, self.steps)
+            except Exception as error:  # whatever the author's code raises
+                raise ValueError(f"optimizer: {told(error, [self.optimizer.make])}") from error
 
     def _check_evaluations(self) -> None:
         if isinstance(self.evaluations, int):
@@ -130,8 +142,7 @@ class Experiment(Recipe):
 
     def members_of(self, seeds: Iterable[Seed]) -> Members:
         """Some seeds with this experiment's hyperparameters, as arrays."""
-        own = self.optimizer
-        return members(seeds, own.learning_rate, own.weight_decay, self.steps * own.horizon)
+        return members(seeds, *self.optimizer.hyperparameters(self.steps))
 
     @property
     def learner(self) -> Model | Objective:
@@ -167,7 +178,7 @@ class Experiment(Recipe):
     def cell(self) -> str:
         """Stable, readable id of this experiment without its seeds and labels; see ``_IN_EVERY_ID``."""
         fields = {k: v for k, v in _identity(self.to_dict(), self).items() if k not in _LABELS}
-        digest = hashlib.sha256(_canonical(fields).encode()).hexdigest()[:8]
+        digest = hashlib.sha256(as_json(fields).encode()).hexdigest()[:8]
         return "-".join(filter(None, [self.task.name, self.learner.label, digest]))
 
     def with_seeds(self, seeds: Iterable[Seed]) -> Experiment:
@@ -180,23 +191,29 @@ class Experiment(Recipe):
         ``code`` holds the digests of the files of a user's own classes.
         """
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        fields |= {"task": _fields(self.task), "optimizer": dataclasses.asdict(self.optimizer)}
+        fields |= {"task": plain(self.task), "optimizer": plain(self.optimizer)}
+        if type(self.optimizer) is AdamW:
+            del fields["optimizer"]["kind"]
         if self.pass_until is not None:
             fields["pass_until"] = dataclasses.asdict(self.pass_until)
         if self.model is not None:
-            fields["model"] = _fields(self.model)
+            fields["model"] = plain(self.model)
             if not is_own(type(self.model)):  # there is one kind
                 del fields["model"]["kind"]
-        code = code_of((self.task, self.model))
+        code = code_of((self.task, self.model, self.optimizer))
         return {**fields, "code": code} if code else fields
 
     def to_json(self) -> str:
         """The experiment as JSON; ``from_json`` gives back an equal one."""
-        return _canonical(self.to_dict())
+        return as_json(self.to_dict())
 
     @classmethod
     def from_json(
-        cls, text: str, tasks: Iterable[Any] = BUILT_IN, models: Iterable[type[Model]] = ()
+        cls,
+        text: str,
+        tasks: Iterable[Any] = BUILT_IN,
+        models: Iterable[type[Model]] = (),
+        optimizers: Iterable[Any] = (),
     ) -> Experiment:
         """Reads what ``to_json`` wrote.
 
@@ -205,6 +222,7 @@ class Experiment(Recipe):
             tasks: classes of tasks and objectives that it may name, yours included. What has functions among
                 its fields, as the result of ``pair``, cannot be read from text: pass the instance.
             models: your own model classes.
+            optimizers: your own classes of optimizers, and functions that make one or are its schedule.
 
         Raises:
             ValueError: a class is not among them, or a field is unknown or out of range.
@@ -215,31 +233,31 @@ class Experiment(Recipe):
         model = fields["model"]
         if model is not None:
             others = {kind.__name__: kind for kind in models}
-            model = _value(model, others, "model") if "kind" in model else _build(Transformer, model)
+            model = value_from(model, others, "model") if "kind" in model else built(Transformer, model)
         return cls(
             **{
                 **fields,
-                "task": _task(fields["task"], given),
+                "task": task_from(fields["task"], given),
                 "model": model,
-                "optimizer": _build(AdamW, fields["optimizer"]),
-                "pass_until": _build(PassUntil, asked) if (asked := fields.get("pass_until")) else None,
+                "optimizer": optimizer_from(fields["optimizer"], tuple(optimizers)),
+                "pass_until": built(PassUntil, asked) if (asked := fields.get("pass_until")) else None,
                 "seeds": tuple(map(tuple, fields["seeds"])),
             }
         )
 
 
-def _identity(plain: Any, value: Any) -> Any:
+def _identity(saved: Any, value: Any) -> Any:
     """A value as it goes into a cell's id: later fields are left out at their defaults.
 
     Args:
-        plain: the value, made plain by ``to_dict``.
+        saved: the value, made plain by ``to_dict``.
         value: the value.
     """
     if isinstance(value, tuple):
-        return [_identity(*each) for each in zip(plain, value, strict=True)]
-    if not dataclasses.is_dataclass(value) or not isinstance(plain, dict):
-        return plain
-    always = _IN_EVERY_ID[type(value)].split() if type(value) in _IN_EVERY_ID else plain
+        return [_identity(*each) for each in zip(saved, value, strict=True)]
+    if not dataclasses.is_dataclass(value) or not isinstance(saved, dict):
+        return saved
+    always = _IN_EVERY_ID[type(value)].split() if type(value) in _IN_EVERY_ID else saved
     left_out = {
         each.name
         for each in dataclasses.fields(value)
@@ -247,68 +265,13 @@ def _identity(plain: Any, value: Any) -> Any:
     }
     return {
         name: _identity(inner, getattr(value, name, None))
-        for name, inner in plain.items()
+        for name, inner in saved.items()
         if name not in left_out
     }
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-
-
-def _fields(value: Any) -> Any:
-    """A task, model or objective, or one of their fields, as plain values; functions by their names."""
-    if dataclasses.is_dataclass(value):
-        fields = {field.name: _fields(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {"kind": type(value).__name__, **fields}
-    if isinstance(value, tuple):
-        return tuple(map(_fields, value))
-    return value.__qualname__ if callable(value) else value
-
-
-def _task(plain: dict[str, Any], given: Sequence[Any]) -> Any:
-    """A task or objective: a given instance, or an instance of a given class."""
-    for one in given:
-        if not isinstance(one, type) and json.loads(_canonical(_fields(one))) == plain:
-            return one
-    if plain["kind"] == Pair.__name__:
-        raise ValueError(
-            f"objective {plain['called']!r} was made of functions, which are not saved: "
-            f"give the same again: tasks=[{pair_call(plain)}]"
-        )
-    return _value(plain, {kind.__name__: kind for kind in given if isinstance(kind, type)})
-
-
-def pair_call(plain: Mapping[str, Any]) -> str:
-    """The call of ``pair`` that made what ``_fields`` made plain."""
-    names = ", ".join(name.rpartition(".")[2] for name in plain["functions"] if name)
-    return f"pair({names}, name={plain['called']!r})"
-
-
-def _value(plain: Any, kinds: Mapping[str, type[Any]], what: str = "task") -> Any:
-    """What ``_fields`` made plain."""
-    if isinstance(plain, list):
-        return tuple(_value(each, kinds, what) for each in plain)
-    if not isinstance(plain, dict):
-        return plain
-    name = plain["kind"]
-    if name not in kinds:
-        raise ValueError(f"{what} {name!r} is unknown: must be one of {', '.join(sorted(kinds)) or 'none'}")
-    return _build(kinds[name], {k: _value(v, kinds, what) for k, v in plain.items() if k != "kind"})
-
-
-def _build(kind: type[Any], fields: Mapping[str, Any]) -> Any:
-    known = {each.name for each in dataclasses.fields(kind)}
-    for name in fields:
-        if name not in known:
-            raise ValueError(
-                f"{kind.__name__} has no field {name!r}: must be one of {', '.join(sorted(known))}"
-            )
-    return kind(**fields)
-
-
-def _canonical(fields: Mapping[str, Any]) -> str:
-    return json.dumps(fields, sort_keys=True, allow_nan=False)
 
 
 def log_spaced(steps: int, count: int) -> tuple[int, ...]:
@@ -328,6 +291,16 @@ _IN_EVERY_ID: dict[type, str] = {
     Transformer: "depth width heads residual norm rotary_fraction mlp mlp_ratio tied bias norm_epsilon "
     "rotary_base init_std dtype",
     AdamW: "learning_rate warmup final beta1 beta2 epsilon weight_decay clip",
+    **{
+        kind: f"learning_rate warmup final weight_decay clip horizon schedule decayed {own}"
+        for kind, own in (
+            (optimizer.Adam, "beta1 beta2 epsilon"),
+            (optimizer.SGD, "momentum nesterov"),
+            (optimizer.Lion, "beta1 beta2"),
+            (optimizer.Muon, "momentum newton_schulz beta1 beta2 epsilon"),
+        )
+    },
+    Optax: "make",
     PassUntil: "split length items r cap temperature source",
     library.Addition: "hints carries train_digits test_digits items",
     library.Composition: "values functions steps shown test_steps items source",

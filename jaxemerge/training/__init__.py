@@ -15,9 +15,11 @@ Who is trained, on what, and how:
     paired, crossed, check_seeds, members, Members    seeds; with their hyperparameters as arrays [S]
     Seed                                              a pair (init_seed, data_seed)
     Recipe                                            task, model, optimizer, steps: what one program trains
-    AdamW                                             the optimizer and its schedule
+    AdamW, Adam, SGD, Lion, Muon                      optimizers, with their schedules
+    Optax, Optimizer, Scheduled                       an optimizer of your own: from optax, or a class
     Objective, pair, check_objective                  what is minimised, where that is no task and model
     cost_of, init_shapes                              parameters, FLOPs, bytes; shapes of the weights
+    check_numbers                                     refuses numbers that 32 bits cannot hold
 
 Training:
 
@@ -38,6 +40,14 @@ Plans:
 from .objective import Objective as Objective
 from .objective import check_objective as check_objective
 from .objective import pair as pair
+from .optimizer import SGD as SGD
+from .optimizer import Adam as Adam
+from .optimizer import AdamW as AdamW
+from .optimizer import Lion as Lion
+from .optimizer import Muon as Muon
+from .optimizer import Optax as Optax
+from .optimizer import Optimizer as Optimizer
+from .optimizer import Scheduled as Scheduled
 from .plan import Plan as Plan
 from .plan import fitted_plan as fitted_plan
 from .plan import is_out_of_memory as is_out_of_memory
@@ -50,7 +60,6 @@ from .population import ResumeState as ResumeState
 from .population import Snapshot as Snapshot
 from .population import program as program
 from .population import train_population as train_population
-from .recipe import AdamW as AdamW
 from .recipe import Recipe as Recipe
 from .recipe import check_numbers as check_numbers
 from .recipe import cost_of as cost_of

@@ -10,7 +10,7 @@ import jax
 
 from jaxemerge import host
 from jaxemerge.devices import DeviceError, Layout
-from jaxemerge.training.recipe import Recipe, cost_of
+from jaxemerge.training.recipe import Recipe, cost_of, fixed_part, train_state_bytes
 
 _MEMORY_SHARE = 0.7  # of a device's memory that a chunk may take
 # Interpreter, libraries, compiler and report, in the host's memory: a whole run of the quick study's cell.
@@ -248,9 +248,8 @@ def cell_bytes(recipe: Recipe) -> tuple[int, int]:
 
     A step works on a copy of the seed's state, which is then put back in its place.
     """
-    cost = cost_of(recipe)
-    state = 3 * 4 * cost.total_parameters
-    return state, state + cost.activation_bytes
+    state = train_state_bytes(fixed_part(recipe))
+    return state, state + cost_of(recipe).activation_bytes
 
 
 def device_memory(device: jax.Device) -> int:

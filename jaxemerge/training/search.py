@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import statistics
@@ -127,7 +126,8 @@ def measured_rate(recipe: Recipe, plan: Plan) -> float:
 
 def _timed(recipe: Recipe, plan: Plan) -> float:
     built = program(recipe, plan.layout)
-    who = built.place(members(paired(range(plan.chunk)), recipe.optimizer.learning_rate, 0.0, recipe.steps))
+    hyperparameters = recipe.optimizer.hyperparameters(recipe.steps)
+    who = built.place(members(paired(range(plan.chunk)), *hyperparameters))
     state = built.init(who)
 
     def seconds(steps: int) -> float:
@@ -149,14 +149,14 @@ def search_key(recipe: Recipe, formula: Plan, memory: int = 0) -> dict[str, Any]
     seeds, labels, length and learning rate are not.
     """
     devices = formula.layout.devices
-    optimizer = dataclasses.replace(recipe.optimizer, learning_rate=1.0, weight_decay=0.0, horizon=1.0)
+    optimizer = recipe.optimizer.compiled_part(recipe.steps)[0]
     return {
         "device": devices[0].device_kind,
         "devices": len(devices),
         "jax": jax.__version__,
         "jaxemerge": version_of("jaxemerge"),
         "cell": [repr(part) for part in (recipe.task, recipe.model, optimizer)],
-        "code": code_of((recipe.task, recipe.model)),
+        "code": code_of((recipe.task, recipe.model, recipe.optimizer)),
         "batch": recipe.batch,
         "context": recipe.context,
         "per_device": formula.per_device,

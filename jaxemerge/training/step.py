@@ -132,12 +132,12 @@ class StepInfo(NamedTuple):
 def initial_state(recipe: Recipe, member: Member) -> TrainState:
     """Weights and empty optimizer state of one member."""
     params = objective_of(recipe).init(init_key(member.init_seed))
-    optimizer = recipe.optimizer.transformation(member.weight_decay).init(params)
+    optimizer = recipe.optimizer.transformation(member.weight_decay, recipe.steps).init(params)
     return TrainState(params, optimizer, jnp.zeros((), bool))
 
 
 def train_step(recipe: Recipe, state: TrainState, member: Member, step: Any) -> tuple[TrainState, StepInfo]:
-    """Moves one member's weights by one step of AdamW, on data that are a function of (data_seed, step).
+    """Moves one member's weights by one step, on data that are a function of (data_seed, step).
 
     From the first loss or gradient on that is not finite the member has diverged: it moves no more, and
     its losses and gradient norms are NaN.
@@ -145,9 +145,9 @@ def train_step(recipe: Recipe, state: TrainState, member: Member, step: Any) -> 
     key = data_key(member.data_seed, step)
     value, gradients = jax.value_and_grad(objective_of(recipe).loss)(state.params, key)
     info = StepInfo(value, optax.tree.norm(gradients))
-    transformation = recipe.optimizer.transformation(member.weight_decay)
+    transformation = recipe.optimizer.transformation(member.weight_decay, recipe.steps)
     updates, optimizer = transformation.update(gradients, state.optimizer, state.params)
-    rate = member.learning_rate * recipe.optimizer.schedule(step, member.decay_steps)
+    rate = recipe.optimizer.rate(step, member.learning_rate, member.decay_steps)
     params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
     finite = jnp.isfinite(info.loss) & jnp.isfinite(info.gradient_norm)
     diverged = state.diverged | ~finite

@@ -235,3 +235,52 @@ def test_the_commands_of_the_readme(folder: Path, capsys: pytest.CaptureFixture[
     rows = pl.read_parquet(Path(report[1]) / "cells" / "*" / "*.parquet")
     assert set(rows["task"]) == {"reverse"}
     assert rows["init_seed"].n_unique() == 8
+
+
+OWN_OPTIMIZERS = """\
+import optax
+import jaxemerge as je
+
+def adafactor(steps):
+    return optax.adafactor(optax.linear_schedule(1e-2, 0.0, steps))
+
+def closure(rate):
+    return lambda steps: optax.sgd(rate)
+
+fixed = closure(0.1)
+slow = je.SGD(learning_rate=1e-3, schedule="constant")
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "kind"), [("Muon", "Muon"), ("opt.py:slow", "SGD"), ("opt.py:adafactor", "Optax")]
+)
+def test_another_optimizer_is_trained(where: str, kind: str, folder: Path) -> None:
+    (folder / "opt.py").write_text(OWN_OPTIMIZERS)
+    run.main(["count_quick", "--optimizer", where, "--cells", "1", "--seeds", "2", *TINY])
+    record = folder / "results" / f"count_quick_{where.rpartition(':')[2]}" / "study.json"
+    assert f'"kind": "{kind}"' in record.read_text()
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (
+            "opt.py:fixed",
+            "--optimizer opt.py:fixed: optimizer is a function that closes over variables: give",
+        ),
+        (
+            "opt.py:none",
+            "--optimizer opt.py:none: opt.py has no optimizer or function of the steps of this name",
+        ),
+        (
+            "AdaW",
+            "--optimizer AdaW: write FILE.py:CLASS, MODULE:CLASS or one of AdamW, Adam, SGD, Lion, Muon",
+        ),
+    ],
+)
+def test_what_is_no_optimizer_is_named(
+    where: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "opt.py").write_text(OWN_OPTIMIZERS)
+    assert message in fails(["count_quick", "--optimizer", where, "--seeds", "2", *TINY], capsys)

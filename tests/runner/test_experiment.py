@@ -4,9 +4,24 @@ import dataclasses
 import itertools
 import json
 
+import optax
 import pytest
 
-from jaxemerge import AdamW, Count, Experiment, Transformer, crossed, llama, neox, paired
+from jaxemerge import (
+    SGD,
+    Adam,
+    AdamW,
+    Count,
+    Experiment,
+    Lion,
+    Muon,
+    Optax,
+    Transformer,
+    crossed,
+    llama,
+    neox,
+    paired,
+)
 from jaxemerge.evaluation import PassUntil
 from jaxemerge.runner import experiment as module
 from jaxemerge.runner.experiment import log_spaced
@@ -23,6 +38,7 @@ from jaxemerge.tasks import (
     SparseParity,
     TaskMixture,
 )
+from jaxemerge.training.optimizer import BUILT_IN_OPTIMIZERS
 from own_models import Bag
 
 
@@ -118,6 +134,76 @@ def test_json_gives_back_an_equal_experiment(experiment):
     assert hash(again) == hash(experiment)
 
 
+@dataclasses.dataclass(frozen=True)
+class Halving(AdamW):
+    """AdamW of another name alone."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Decayed:
+    rate: float = 0.1
+
+    def __call__(self, steps):
+        return optax.sgd(optax.linear_schedule(self.rate, 0.0, steps))
+
+
+def plain_sgd(steps):
+    return optax.sgd(0.1)
+
+
+def root(step, length):
+    return (1 - step / length) ** 0.5
+
+
+OPTIMIZERS = (
+    Adam(),
+    SGD(0.1, schedule="wsd"),
+    Lion(),
+    Muon(decayed=("*kernel",)),
+    Halving(),
+    AdamW(schedule=root),
+    Optax(plain_sgd),
+    Optax(Decayed()),
+    Optax(Decayed(0.2)),
+)
+
+
+def test_no_two_optimizers_share_a_cell_and_all_are_read_back():
+    own = (Halving, Decayed, plain_sgd, root)
+    experiments = [small(optimizer=each) for each in (AdamW(), *OPTIMIZERS)]
+    assert len({each.cell for each in experiments}) == len(experiments)
+    for each in experiments:
+        assert Experiment.from_json(each.to_json(), optimizers=own) == each
+    assert "test_experiment.py" in experiments[-1].to_dict()["code"]
+    with pytest.raises(ValueError, match=r"function 'plain_sgd' is not saved .* optimizers=\[plain_sgd\]"):
+        Experiment.from_json(small(optimizer=plain_sgd).to_json())
+    with pytest.raises(ValueError, match="optimizer 'Halving' is unknown"):
+        Experiment.from_json(small(optimizer=Halving()).to_json())
+
+
+def returns_nothing(steps):
+    optax.sgd(0.1)
+
+
+def fails(steps):
+    return optax.sgd(1 / (steps - 40))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        (AdamW, r"^AdamW is a class: give one that is made of it, as AdamW\(\)$"),
+        (0.1, "optimizer is 0.1: give a named function"),
+        (optax.sgd(0.1), "optimizer is GradientTransformation.*: give a named function"),
+        (returns_nothing, r"optimizer: TypeError: optimizer returns_nothing\(40\) returned NoneType"),
+        (fails, r"optimizer: ZeroDivisionError: division by zero \(.*test_experiment.py, line \d+\)"),
+    ],
+)
+def test_what_is_no_optimizer_is_rejected(optimizer, message):
+    with pytest.raises(ValueError, match=message):
+        small(optimizer=optimizer)
+
+
 def test_json_refuses_what_it_does_not_know():
     fields = json.loads(small().to_json())
     with pytest.raises(ValueError, match=r"task 'Nope' is unknown: must be one of .*, Count, .*, Rewrite"):
@@ -149,6 +235,7 @@ def test_a_new_field_changes_no_id(monkeypatch):
         stride: int = 1
 
     Wider.__name__ = "Count"
+    before = small(optimizer=AdamW(3e-3)).cell
     for old, new in ((AdamW, Longer), (Count, Wider)):
         monkeypatch.setitem(module._IN_EVERY_ID, new, module._IN_EVERY_ID[old])
     monkeypatch.setattr(module, "code_of", lambda values: {})  # as of a class of the library
@@ -156,8 +243,9 @@ def test_a_new_field_changes_no_id(monkeypatch):
     def mixed(kind, **changes):
         return TaskMixture((kind(11, 3, (3, 5), **changes), Parity(3, (5,))))
 
-    base = small(optimizer=AdamW(3e-3), task=mixed(Count))
-    assert dataclasses.replace(base, optimizer=Longer(3e-3)).cell == base.cell
+    monkeypatch.setattr(module, "AdamW", Longer)
+    base = small(optimizer=Longer(3e-3), task=mixed(Count))
+    assert dataclasses.replace(base, task=Count(17, 5, (5, 7))).cell == before
     assert dataclasses.replace(base, task=mixed(Wider)).cell == base.cell
     changed = [
         dataclasses.replace(base, optimizer=Longer(3e-3, lookahead=1)),
@@ -170,7 +258,7 @@ def test_a_new_field_changes_no_id(monkeypatch):
 def test_fields_of_every_id_are_those_of_the_first_format():
     """Each library class that an experiment may hold is listed, with fields that it has."""
     listed = module._IN_EVERY_ID
-    assert set(listed) == {Experiment, Transformer, AdamW, PassUntil, *BUILT_IN}
+    assert set(listed) == {Experiment, Transformer, Optax, PassUntil, *BUILT_IN, *BUILT_IN_OPTIMIZERS}
     for kind, names in listed.items():
         assert set(names.split()) <= {field.name for field in dataclasses.fields(kind)}, kind
 

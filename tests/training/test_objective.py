@@ -44,7 +44,7 @@ def by_hand(objective: Line, init_seed: int, data_seed: int, steps: int) -> dict
         m = own.beta1 * m + (1 - own.beta1) * gradient
         v = own.beta2 * v + (1 - own.beta2) * gradient**2
         m_hat, v_hat = m / (1 - own.beta1 ** (t + 1)), v / (1 - own.beta2 ** (t + 1))
-        rate = own.learning_rate * float(own.schedule(t, RECIPE["steps"]))
+        rate = own.learning_rate * float(own.relative_rate(t, RECIPE["steps"]))
         p = p - rate * m_hat / (np.sqrt(v_hat) + own.epsilon)  # only matrices decay
     return {"weight": p[:3], "bias": p[3]}
 

@@ -145,10 +145,10 @@ def test_schedule_equals_its_closed_form(steps: int, warmup: int, final: float) 
     optimizer = AdamW(warmup=warmup, final=final)
     for step in range(steps + 1):
         expected = closed_form(step, max(steps, warmup + 1), warmup, final)
-        assert float(optimizer.schedule(jnp.int32(step), steps)) == pytest.approx(expected, abs=2e-7)
+        assert float(optimizer.relative_rate(jnp.int32(step), steps)) == pytest.approx(expected, abs=2e-7)
     if warmup < steps:
-        assert float(optimizer.schedule(jnp.int32(steps), steps)) == pytest.approx(final, abs=1e-7)
-        assert float(optimizer.schedule(jnp.int32(warmup), steps)) == 1
+        assert float(optimizer.relative_rate(jnp.int32(steps), steps)) == pytest.approx(final, abs=1e-7)
+        assert float(optimizer.relative_rate(jnp.int32(warmup), steps)) == 1
 
 
 def test_loss_is_a_mean_over_weights() -> None:

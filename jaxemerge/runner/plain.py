@@ -1,0 +1,102 @@
+"""How are the parts of an experiment written as JSON and read back? Classes and functions by their names."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from jaxemerge.code import name_of
+from jaxemerge.training.objective import Pair
+from jaxemerge.training.optimizer import BUILT_IN_OPTIMIZERS, SCHEDULES, AdamW, Optax, Optimizer
+
+
+def plain(value: Any) -> Any:
+    """A part of an experiment, or one of its fields, as plain values; functions by their names."""
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"kind": type(value).__name__, **fields}
+    if isinstance(value, tuple):
+        return tuple(map(plain, value))
+    return value.__qualname__ if callable(value) else value
+
+
+def task_from(saved: dict[str, Any], given: Sequence[Any]) -> Any:
+    """A task or objective: a given instance, or an instance of a given class.
+
+    Raises:
+        ValueError: it is of another class, was made of functions, or has an unknown field.
+    """
+    for one in given:
+        if not isinstance(one, type) and json.loads(as_json(plain(one))) == saved:
+            return one
+    if saved["kind"] == Pair.__name__:
+        raise ValueError(
+            f"objective {saved['called']!r} was made of functions, which are not saved: "
+            f"give the same again: tasks=[{pair_call(saved)}]"
+        )
+    return value_from(saved, {kind.__name__: kind for kind in given if isinstance(kind, type)})
+
+
+def optimizer_from(saved: dict[str, Any], given: Sequence[Any]) -> Optimizer:
+    """An optimizer: a built-in one, or of given classes and functions.
+
+    Raises:
+        ValueError: it names another class or function, or an unknown field.
+    """
+    kinds: dict[str, type[Any]] = {kind.__name__: kind for kind in (*BUILT_IN_OPTIMIZERS, Optax)}
+    kinds |= {name_of(each).rpartition(".")[2]: each for each in given if isinstance(each, type)}
+    functions = {name_of(each): each for each in given if not isinstance(each, type)}
+    fields = {"kind": AdamW.__name__, **saved}
+    for name in ("make", "schedule"):
+        wanted = fields.get(name)
+        if isinstance(wanted, str) and wanted not in SCHEDULES:
+            if wanted not in functions:
+                raise ValueError(
+                    f"optimizer: function {wanted!r} is not saved with results: give optimizers=[{wanted}]"
+                )
+            fields[name] = functions[wanted]
+    return cast(Optimizer, value_from(fields, kinds, "optimizer"))
+
+
+def pair_call(saved: Mapping[str, Any]) -> str:
+    """The call of ``pair`` that made a saved objective."""
+    names = ", ".join(name.rpartition(".")[2] for name in saved["functions"] if name)
+    return f"pair({names}, name={saved['called']!r})"
+
+
+def value_from(saved: Any, kinds: Mapping[str, type[Any]], what: str = "task") -> Any:
+    """The value that ``plain`` wrote.
+
+    Raises:
+        ValueError: it is of another class, or has an unknown field.
+    """
+    if isinstance(saved, list):
+        return tuple(value_from(each, kinds, what) for each in saved)
+    if not isinstance(saved, dict):
+        return saved
+    name = saved["kind"]
+    if name not in kinds:
+        raise ValueError(f"{what} {name!r} is unknown: must be one of {', '.join(sorted(kinds)) or 'none'}")
+    return built(kinds[name], {k: value_from(v, kinds, what) for k, v in saved.items() if k != "kind"})
+
+
+def built(kind: type[Any], fields: Mapping[str, Any]) -> Any:
+    """An instance of a dataclass.
+
+    Raises:
+        ValueError: a field is unknown or out of range.
+    """
+    known = {each.name for each in dataclasses.fields(kind)}
+    for name in fields:
+        if name not in known:
+            raise ValueError(
+                f"{kind.__name__} has no field {name!r}: must be one of {', '.join(sorted(known))}"
+            )
+    return kind(**fields)
+
+
+def as_json(fields: Mapping[str, Any]) -> str:
+    """JSON in one form: sorted keys, finite numbers."""
+    return json.dumps(fields, sort_keys=True, allow_nan=False)
