@@ -7,6 +7,7 @@ import contextvars
 import functools
 import importlib.metadata
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -86,6 +87,34 @@ def use_host_cores(n: int | None = None) -> None:
         jax.config.update("jax_num_cpu_devices", n or host.cores())
     except RuntimeError:  # the backend has started: what it has is what there is
         return
+
+
+def start() -> str:
+    """Starts JAX's devices; a line on what is missing where a GPU of this host is not used, else empty.
+
+    Raises:
+        DeviceError: JAX cannot start the devices that it is asked for.
+    """
+    asked = _platforms_asked()
+    try:
+        devices = jax.local_devices()
+    except (RuntimeError, AssertionError) as error:  # JAX asserts that a platform that was asked for is there
+        reason = " ".join(str(error).split()) or "this host has none, or JAX is installed without them"
+        there = "unset JAX_PLATFORMS to use what there is" if asked else "JAX_PLATFORMS=cpu uses the CPU"
+        what = f"JAX_PLATFORMS={asked}" if asked else "the devices"
+        raise DeviceError(f"JAX cannot start {what}: {reason}; {there}") from error
+    gpu = shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia").exists()
+    if devices[0].platform != "cpu" or asked or not gpu:
+        return ""
+    return (
+        "This host has an NVIDIA GPU, and JAX does not see it: training is on the CPU. "
+        "Install JAX with CUDA: pip install 'jaxemerge[cuda]'"
+    )
+
+
+def _platforms_asked() -> str:
+    """What JAX_PLATFORMS says, or what was set in its place."""
+    return getattr(jax.config, "jax_platforms", None) or ""
 
 
 def compiler_options() -> Mapping[str, str]:

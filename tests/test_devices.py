@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +140,48 @@ def test_started_devices_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=3")
     monkeypatch.setattr(devices.jax, "config", None)  # not touched
     use_host_cores(5)
+
+
+def test_devices_that_cannot_start_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing() -> list[jax.Device]:
+        raise RuntimeError("Unable to initialize backend 'cuda':\n no GPU")
+
+    monkeypatch.setattr(devices.jax, "local_devices", failing)
+    monkeypatch.setattr(devices, "_platforms_asked", lambda: "cuda")
+    with pytest.raises(DeviceError) as raised:
+        devices.start()
+    assert str(raised.value) == (
+        "JAX cannot start JAX_PLATFORMS=cuda: Unable to initialize backend 'cuda': no GPU; "
+        "unset JAX_PLATFORMS to use what there is"
+    )
+
+
+def test_a_platform_that_is_not_there_is_one_line() -> None:
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cuda",
+        "PYTHONPATH": str(Path(devices.__file__).parents[1]),
+    }
+    code = (
+        "from jaxemerge import devices\n"
+        "try:\n    devices.start()\n"
+        "except devices.DeviceError as error:\n    print(error)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert done.stdout.startswith("JAX cannot start JAX_PLATFORMS=cuda: ")
+    assert done.stdout.count("\n") == 1
+
+
+def test_a_gpu_that_jax_does_not_see_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_platforms_asked", lambda: "")
+    monkeypatch.setattr(devices.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert "This host has an NVIDIA GPU, and JAX does not see it" in devices.start()
+    monkeypatch.setattr(devices.shutil, "which", lambda name: None)
+    assert devices.start() == "" or Path("/proc/driver/nvidia").exists()
+    monkeypatch.setattr(devices.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(devices, "_platforms_asked", lambda: "cpu")
+    assert devices.start() == ""  # as asked for
 
 
 def test_layout_errors() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from jaxemerge.cli.custom import with_model, with_optimizer, with_task
 from jaxemerge.cli.parser import suggestion
 from jaxemerge.cli.studies import Front
-from jaxemerge.devices import cache_folder, keep_compiled, use_host_cores
+from jaxemerge.devices import cache_folder, keep_compiled, start, use_host_cores
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.processes import Processes
@@ -50,11 +51,23 @@ def asked(options: argparse.Namespace, front: Front, processes: Processes) -> As
     cells = processes.own(selected(whole, options.cells))
     use_host_cores(options.cpu_devices)
     processes.start_devices()
-    if not options.no_cache:
-        keep_compiled()
-    cache = None if options.no_cache else cache_folder() / "plans"
+    if note := start():
+        print(f"note: {note}", file=sys.stderr)
+    cached = not options.no_cache and programs_are_kept()
+    cache = cache_folder() / "plans" if cached else None
     sizes = {"chunk": options.chunk, "width": options.vmap, "memory": options.memory}
     return Asked(whole, cells, results_folder(options), {"study": whole, **sizes, "cache": cache})
+
+
+def programs_are_kept() -> bool:
+    """Whether compiled programs and plans can be kept on disk; says so where they cannot."""
+    try:
+        keep_compiled()
+    except OSError as error:
+        reason = error.strerror or error
+        print(f"note: {cache_folder()}: {reason}; programs are compiled anew in every run", file=sys.stderr)
+        return False
+    return True
 
 
 def chosen_cells(options: argparse.Namespace, front: Front) -> tuple[Experiment, ...]:

@@ -169,8 +169,9 @@ def smaller_plan(recipe: Recipe, plan: Plan) -> Plan:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory has run out, on a device or the host."""
-    exhausted = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
-    return exhausted or isinstance(error, MemoryError)
+    if isinstance(error, jax.errors.JaxRuntimeError):  # allocators have several words for it
+        return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
+    return isinstance(error, MemoryError)
 
 
 def fixed_plan(recipe: Recipe, layout: Layout, per_device: int, source: str, dispatch: int = 0) -> Plan:
