@@ -51,6 +51,10 @@ def nested_test(
     `{"means": [0]}` whether depth moves the means besides width. The p-value allows for the priors, the
     effects of cells and few seeds, as every simulated study is fitted in the same way.
 
+    Measured (benchmarks/distribution_law.py), 200 studies of 6 cells of 24 seeds on 2 tests: a true null is
+    rejected at 5 % in 2.0 % [0.8, 5.0] for the weights and 4.5 % [2.4, 8.3] for the means; a slope of 0.6 of
+    the weights is found in 12 %, one of 0.2 of the means in 18 %.
+
     Args:
         law: the fit in which the slopes are free.
         held: coordinates by "weights", "means" or "precisions".
