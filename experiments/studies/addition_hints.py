@@ -140,6 +140,7 @@ def findings(ends: pl.DataFrame) -> list[Finding]:
             if outcomes.n_unique() > 1:  # where all runs are alike there is nothing to shuffle or resample
                 gain = trend_test(scale, outcomes, stratum)
                 found.append(finding(f"length {length}, {name}", gain.slope, gain.p_value))
+                found.append(Finding(f"length {length}, {name}, least size that is excluded", gain.excluded))
     return found
 
 

@@ -31,19 +31,22 @@ twice as far as depth.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import altair as alt
 import numpy as np
 import polars as pl
 
 from jaxemerge import Experiment, charts, neox
 from jaxemerge.analysis import final_scores, summarise
-from jaxemerge.stats import trend_test
+from jaxemerge.stats import Estimate, Interval, LogisticRegression, fit_logistic, trend_test
 from paper import experiments as paper
 from studies.finding import Finding, final_matches, finding
 from studies.settings import laptop, longer
 
 NAME = "depth_or_width"
 THRESHOLD = 0.2
+MIDDLE = 2  # the depth at which neither success nor failure is sure
 
 
 def cells(quick: bool = False) -> tuple[Experiment, ...]:
@@ -59,11 +62,12 @@ def kept(results: pl.DataFrame) -> pl.DataFrame:
 
 
 def findings(ends: pl.DataFrame) -> list[Finding]:
-    """Trends of P(success) and of the mean of successes with depth and with width, at each length."""
+    """Logits of success on depth and width; trends of P(success) and of the mean of successes with each."""
     found = []
     for length in ends["length"].unique().sort():
         runs = final_scores(ends.filter(pl.col("length") == length))
         success = runs.with_columns(value=(pl.col("value") >= THRESHOLD).cast(pl.Float64))
+        found += [replace(each, name=f"length {length}, {each.name}") for each in _joint(success)]
         for what, rows in (
             ("P(success)", success),
             ("mean of successes", runs.filter(success["value"] == 1)),
@@ -73,6 +77,35 @@ def findings(ends: pl.DataFrame) -> list[Finding]:
                 name = f"length {length}, {what}, per doubling of {scale}"
                 found.append(finding(name, trend.slope, trend.p_value))
     return found
+
+
+def _joint(success: pl.DataFrame) -> list[Finding]:
+    """Depth and width in one logistic regression, their difference, and width where neither outcome is sure."""
+    cells = (
+        success.group_by("depth", "width").agg(pl.col("value").sum(), seeds=pl.len()).sort("depth", "width")
+    )
+    depth, width = np.log2(cells["depth"].to_numpy()), np.log2(cells["width"].to_numpy())
+    counts = (cells["value"].to_numpy(), cells["seeds"].to_numpy())
+    both = fit_logistic(np.column_stack([depth, width]), *counts)
+    # With depth, and depth and width together, as covariates the slope of the first is their difference.
+    apart = fit_logistic(np.column_stack([depth, depth + width]), *counts)
+    found = [
+        _slope(f"logits of success per doubling of {name}, both in one regression", both, place)
+        for place, name in enumerate(("depth", "width"))
+    ]
+    found.append(_slope("logits of success per doubling, depth less width", apart, 0))
+    middle = success.filter(pl.col("depth") == MIDDLE)
+    trend = trend_test(np.log2(middle["width"]), middle["value"])
+    name = f"depth {MIDDLE}, P(success), per doubling of width"
+    return [*found, finding(name, trend.slope, trend.p_value)]
+
+
+def _slope(name: str, fit: LogisticRegression, place: int) -> Finding:
+    value, low, high = (
+        float(np.asarray(end)[place])
+        for end in (fit.coefficient.value, fit.coefficient.interval.low, fit.coefficient.interval.high)
+    )
+    return finding(name, Estimate(value, Interval(low, high)), float(fit.p_value[place]))
 
 
 def figure(ends: pl.DataFrame) -> alt.HConcatChart:

@@ -84,7 +84,7 @@ def kept(results: pl.DataFrame) -> pl.DataFrame:
 def findings(scores: pl.DataFrame) -> list[Finding]:
     """Steps to memorise; by weight decay, share of seeds that grok and median steps; do these differ?"""
     memorised = breakthroughs(scores, threshold=THRESHOLD, split="train")
-    learnt = kaplan_meier(memorised["step"], memorised["observed"])
+    learnt = kaplan_meier(memorised["step"], memorised["observed"], after=memorised["after"])
     found = [finding("all seeds, median steps to 0.9 on training entries", learnt.median)]
     grokked = breakthroughs(scores, threshold=THRESHOLD, split="held_out")
     populations = survival(grokked)
@@ -95,14 +95,15 @@ def findings(scores: pl.DataFrame) -> list[Finding]:
         if np.isfinite(row["median"]):
             steps = Estimate(row["median"], Interval(row["low"], row["high"]))
             found.append(finding(f"{row['label']}, median steps to grok", steps))
+        for column, what in (("relapsed", "below 0.9 again later"), ("lost", "end below 0.9")):
+            found.append(Finding(f"{row['label']}, of {row['broken']} seeds that grok, {what}", row[column]))
     found.append(Finding("one rate of grokking at all weight decays, log-rank", p_value=populations.p_value))
     if populations.doubling is not None:
         found.append(finding("rate of grokking, factor per doubling of weight decay", populations.doubling))
     return found
 
 
-def figure(scores: pl.DataFrame) -> alt.LayerChart:
+def figure(scores: pl.DataFrame) -> alt.VConcatChart:
     """The share of seeds that have not grokked, against the step."""
-    return charts.survival_curves(
-        survival(breakthroughs(scores, threshold=THRESHOLD, split="held_out")).curves
-    )
+    found = survival(breakthroughs(scores, threshold=THRESHOLD, split="held_out"))
+    return charts.survival_curves(found.curves, found.falls)

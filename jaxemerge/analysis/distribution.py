@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jaxemerge.stats import Estimate, Summaries, bootstrap, success_interval, summaries
+from jaxemerge.stats import Estimate, Summaries, mean_interval, success_interval, summaries
 from jaxemerge.stats.estimates.arguments import check_at_least
 
 from .results import cell_labels, final, final_scores, rows_of, with_test_label
@@ -85,7 +85,7 @@ class Values(NamedTuple):
     Attributes:
         runs: cell, label, scale, test, init_seed, data_seed, value: one row per run that did not fail.
         table: cell, label, scale, split, length, test, runs (those with a value), diverged (a count), mean
-            with low and high (bootstrap of the runs; null for a single one), least, most. In order of scale
+            with low and high (Student's interval; null for fewer than three), least, most. In order of scale
             and test.
     """
 
@@ -93,14 +93,12 @@ class Values(NamedTuple):
     table: pl.DataFrame
 
 
-def final_values(frame: pl.DataFrame, metric: str, *, key: Any = 0, resamples: int = 1000) -> Values:
+def final_values(frame: pl.DataFrame, metric: str) -> Values:
     """The last values of all runs and their means; failed runs are counted, and left out of the means.
 
     Args:
         frame: results.
         metric: any metric.
-        key: int or JAX key of the bootstrap.
-        resamples: of the runs of each cell.
 
     Raises:
         ValueError: as `final`, or if the metric is not there.
@@ -112,7 +110,7 @@ def final_values(frame: pl.DataFrame, metric: str, *, key: Any = 0, resamples: i
     rows = []
     for group, runs in ordered.group_by(*GROUP, maintain_order=True):
         known = runs["value"].drop_nulls().to_numpy()
-        numbers = _numbers(known, key, resamples)
+        numbers = _numbers(known)
         rows.append((*group, len(known), int(runs["diverged"].sum()), *numbers))
     schema = {name: ordered.schema[name] for name in GROUP} | {"runs": pl.Int64, "diverged": pl.Int64}
     schema |= dict.fromkeys(("mean", "low", "high", "least", "most"), pl.Float64())
@@ -121,15 +119,12 @@ def final_values(frame: pl.DataFrame, metric: str, *, key: Any = 0, resamples: i
     return Values(ordered.select(kept).drop_nulls("value"), table)
 
 
-def _numbers(known: np.ndarray, key: Any, resamples: int) -> tuple[float | None, ...]:
+def _numbers(known: np.ndarray) -> tuple[float | None, ...]:
     if not len(known):
         return (None,) * 5
-    mean = float(known.mean())
-    ends: tuple[float | None, float | None] = (None, None)
-    if len(known) > 1:
-        found = bootstrap(known, lambda x_RS: x_RS.mean(axis=1), key=key, resamples=resamples).interval
-        ends = (float(found.low), float(found.high))
-    return mean, *ends, float(known.min()), float(known.max())
+    found = mean_interval(known)
+    ends = (None if np.isnan(end) else float(end) for end in (found.interval.low, found.interval.high))
+    return float(found.value), *ends, float(known.min()), float(known.max())
 
 
 # Bandwidths outside this range either draw single seeds or smear everything (scores run from 0 to 1).

@@ -10,12 +10,12 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import binom, false_discovery_control
 
-from jaxemerge.stats import bootstrap, emergence_score, generator, success_interval
+from jaxemerge.stats import emergence_score, generator, mean_interval, success_interval
 from jaxemerge.stats.estimates.arguments import check_at_least
 from jaxemerge.stats.estimates.resampling import permutation_p_value
 
 from .metrics import known_scores, less_is_better, metrics_of
-from .results import final, final_scores, one_test, rows_of
+from .results import final, final_scores, is_share, one_test, rows_of
 
 
 class Emergence(NamedTuple):
@@ -40,13 +40,11 @@ def emergence(
     chance: float = 0.0,
     margin: float = 0.1,
     confidence: float = 0.95,
-    resamples: int = 1000,
-    key: Any = 0,
 ) -> Emergence:
     """Whether each test's score is at chance below some scale and well above chance beyond it.
 
-    The score of a cell is the mean over its seeds, with the bootstrap interval over seeds (one seed alone:
-    Wilson's over its items). At chance: the interval reaches down to the chance level, and no seed alone is
+    The score of a cell is the mean over its seeds, with `jaxemerge.stats.mean_interval` (one seed alone:
+    the interval of its share of items). At chance: the interval reaches down to the chance level, and no seed alone is
     above chance, by an exact binomial test over its items at level 1 - `confidence`, divided by the number
     of seeds (Bonferroni). One seed above 0 refutes a chance of 0. Well above: all of the interval is at least
     `margin` above. Emergent: the smallest scales are at chance, the largest are well above, and none of these
@@ -60,8 +58,6 @@ def emergence(
         chance: what guessing scores, as the task's `chance` says.
         margin: how far above chance is well above.
         confidence: probability in (0, 1).
-        resamples: behind an interval.
-        key: int or JAX key.
 
     Raises:
         ValueError: if the metric or the scale is missing, or `chance` or `margin` is out of its range.
@@ -75,11 +71,11 @@ def emergence(
         raise ValueError(f"margin={margin} must be positive")
     scores = final_scores(frame, metric).drop("scale", "rank")
     placed = scores.join(_scales(frame, scale), on="cell").sort("split", "length", "size")
-    options = {"confidence": confidence, "resamples": resamples, "key": key}
+    bounds = (0.0, 1.0) if is_share(frame, metric) else None
     rows = []
     group = ["split", "length", "test", "cell", "label", "scale", "size"]
     for names, seeds in placed.group_by(group, maintain_order=True):
-        value, low, high = _mean(seeds, **options)
+        value, low, high = _mean(seeds, confidence, bounds)
         above = _seeds_above(seeds, chance, confidence)
         at_chance = low <= chance and not above
         rows.append((*names, seeds.height, value, low, high, above, at_chance, low >= chance + margin))
@@ -108,13 +104,15 @@ def _scales(frame: pl.DataFrame, scale: str) -> pl.DataFrame:
     return losses.with_columns(size=-pl.col("scale"))
 
 
-def _mean(seeds: pl.DataFrame, confidence: float, resamples: int, key: Any) -> tuple[float, float, float]:
+def _mean(
+    seeds: pl.DataFrame, confidence: float, bounds: tuple[float, float] | None
+) -> tuple[float, float, float]:
     values, items = seeds["value"].to_numpy(), seeds["trials"].min()
     if len(values) == 1 and items is not None:
         n = int(str(items))
         ends = success_interval(round(values[0] * n), n, confidence)
         return float(values[0]), float(ends.low), float(ends.high)
-    found = bootstrap(values, lambda v: v.mean(axis=-1), confidence=confidence, resamples=resamples, key=key)
+    found = mean_interval(values, confidence, bounds=bounds)
     return float(found.value), float(found.interval.low), float(found.interval.high)
 
 

@@ -23,7 +23,7 @@ from jaxemerge.stats import (
     fit_ladder,
 )
 
-from .results import final, is_loss, require
+from .results import MEMBER, final, is_loss, require
 
 FLOPS_PER_PARAMETER_AND_TOKEN = 6.0
 # Least number of combinations of N and D for a law.
@@ -195,9 +195,28 @@ def scaling_laws(
     parametric = tried("parametric law", lambda: fit_chinchilla(N, D, L, starts="quick", **options))
     isoflop = tried("IsoFLOP profiles", lambda: fit_isoflop(N, L, C, **options))
     envelope = tried("envelope", lambda: fit_envelope(paths, **options)) if paths else None
+    notes += left_out(frame, chosen)
     ladder = tried("ladder", lambda: fit_ladder(*step, **options)) if scored.height else None
     held_out = tried("held-out runs", lambda: _held_out(runs, options))
     return ScalingLaws(chosen, runs, parametric, isoflop, envelope, curves, ladder, held_out, tuple(notes))
+
+
+def left_out(frame: pl.DataFrame, metric: str) -> list[str]:
+    """The runs without a positive last loss, most of them diverged, in a sentence; none if all have one."""
+    ends = final(frame.filter(pl.col("metric") == metric)).unique(MEMBER, maintain_order=True)
+    value = pl.col("value").fill_nan(None)
+    lost = ends.filter(pl.col("diverged") | value.is_null() | (value <= 0))
+    if lost.is_empty():
+        return []
+    named = [
+        f"{row['cell']} seed {row['init_seed']}/{row['data_seed']}"
+        for row in lost.head(NAMED).rows(named=True)
+    ]
+    more = f" and {lost.height - NAMED} more" if lost.height > NAMED else ""
+    return [f"{lost.height} of {ends.height} runs diverged and are in no fit: {', '.join(named)}{more}"]
+
+
+NAMED = 5  # runs that are named one by one
 
 
 def _usable(frame: pl.DataFrame, metric: str) -> pl.DataFrame:

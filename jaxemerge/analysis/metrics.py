@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln, xlog1py, xlogy
 
 from jaxemerge.evaluation.metrics import Items, Metric
-from jaxemerge.stats import bootstrap
+from jaxemerge.stats import mean_interval
 from jaxemerge.stats.estimates.arguments import check_confidence
 
-from .results import MEMBER, SCHEMA, final, final_scores, is_loss, one_test, require, rows_of
+from .results import MEMBER, SCHEMA, final, final_scores, is_loss, is_share, one_test, require, rows_of
 
 
 def metric_means(
@@ -22,17 +20,18 @@ def metric_means(
     *,
     split: str | None = None,
     length: int | None = None,
-    resamples: int = 1000,
-    key: Any = 0,
+    confidence: float = 0.95,
 ) -> pl.DataFrame:
-    """The mean over seeds of every metric of one test, by cell, with bootstrap intervals over seeds.
+    """The mean over seeds of every metric of one test, by cell, with intervals over seeds.
+
+    Intervals are those of `jaxemerge.stats.mean_interval`, within [0, 1] for shares and Student's for losses;
+    null with fewer than three seeds.
 
     Args:
         frame: results.
         metrics: which; by default all that this test has.
         split, length: the test; may be left out where there is one only.
-        resamples: behind an interval.
-        key: int or JAX key.
+        confidence: probability in (0, 1).
 
     Returns:
         metric, cell, label, scale, rank, seeds, value, low, high; in order of the metrics and the scale. A
@@ -47,12 +46,13 @@ def metric_means(
         if known.is_empty():
             continue
         scores = one_test(known, metric, split, length)
+        bounds = (0.0, 1.0) if is_share(frame, metric) else None
         for group, seeds in scores.group_by("cell", "label", "scale", "rank", maintain_order=True):
-            mean = bootstrap(seeds["value"].to_numpy(), _mean, key=key, resamples=resamples)
+            mean = mean_interval(seeds["value"].to_numpy(), confidence, bounds=bounds)
             interval = mean.interval
             found.append((metric, *group, seeds.height, mean.value, interval.low, interval.high))
     names = ("metric", "cell", "label", "scale", "rank", "seeds", "value", "low", "high")
-    return pl.DataFrame(found, schema=list(names), orient="row")
+    return pl.DataFrame(found, schema=list(names), orient="row").fill_nan(None)
 
 
 def metrics_of(frame: pl.DataFrame, split: str | None = None, length: int | None = None) -> list[str]:
@@ -81,10 +81,6 @@ def known_scores(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
     ends = final(rows_of(frame, metric))
     lost = ends.filter(pl.col("value").is_null() | pl.col("value").is_nan()).select(keys)
     return scores.join(lost, on=keys, how="anti", nulls_equal=True, maintain_order="left")
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    return values.mean(axis=-1)
 
 
 _NAMED = tuple(name for name in SCHEMA if name not in ("metric", "value", "trials"))

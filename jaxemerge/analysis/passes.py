@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from jaxemerge.stats import (
     Estimate,
+    Interval,
     LossPrediction,
     TaskScaling,
     bootstrap,
@@ -21,6 +22,8 @@ from jaxemerge.stats import (
     predict_from_loss,
     success_interval,
 )
+from jaxemerge.stats.estimates.mean import FEWEST
+from jaxemerge.stats.estimates.resampling import stretch, stretched
 from jaxemerge.stats.passes.counts import Units, average_counts
 
 from .results import MEMBER, cell_labels, require
@@ -211,7 +214,8 @@ def _rates(table: _Table, passes: pl.DataFrame, n: int, confidence: float, key: 
         unseen = not table.units.passes[..., j].any()
         high = 1 - (1 - confidence) ** (1 / samples) if unseen else mean.interval.high
         sizes = (len(seeds), len(table.items), int(samples))
-        rows.append((table.labels[j], scale, *sizes, mean.value, mean.interval.low, high, unseen, j >= n))
+        low = max(mean.interval.low, 0.0) if not unseen else 0.0
+        rows.append((table.labels[j], scale, *sizes, mean.value, low, high, unseen, j >= n))
     names = ["label", "scale", "seeds", "items", "samples", "value", "low", "high", "unseen", "held_out"]
     return pl.DataFrame(rows, schema=names, orient="row")
 
@@ -251,8 +255,11 @@ def _average(
         units = Units(*(np.take_along_axis(a, drawn, axis=1) for a in known.units))
         again = fit_task_scaling(known.scales, counts=average_counts(units, "seeds"), bootstraps=0)
         means.append(_filled(again, at, instead).mean(axis=0))
-    ends = percentile_interval(np.stack(means), confidence)
-    return Estimate(_filled(laws, at, instead).mean(axis=0), ends)
+    value = _filled(laws, at, instead).mean(axis=0)
+    known_seeds = n_seeds if n_seeds >= FEWEST else np.nan
+    by = stretch(known_seeds - 1, confidence) * np.sqrt(known_seeds / (known_seeds - 1))
+    ends = stretched(value, percentile_interval(np.stack(means), confidence), by)
+    return Estimate(value, Interval(np.clip(ends.low, 0, 1), np.clip(ends.high, 0, 1)))
 
 
 def _filled(laws: TaskScaling, at: Array, instead: Array) -> Array:

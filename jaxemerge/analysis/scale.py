@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from jaxemerge.stats import (
     Estimate,
+    Interval,
+    LogisticRegression,
     Onset,
     StepTest,
     SuccessCurve,
     SuccessMean,
+    fit_logistic,
     fit_success_curve,
     fit_success_mean,
     holm,
@@ -39,10 +42,12 @@ class SuccessFit(NamedTuple):
     Attributes:
         column: what scale is, as `scale_column` says.
         cells: rows of `summarise`, with the column isotonic: P(success) if it may not fall with scale.
-        curve: logistic curve with a ceiling, from 0.
+        curve: logistic curve from 0, with a ceiling; it is 1 where there are two scales only, as a curve has
+            no more parameters than scales.
         step: test of a single step against a logistic curve, the lower level fitted in both.
         law: power law of the mean of the successes.
-        depth_and_width: a curve in both with their interaction, where both vary; else None.
+        depth_and_width: logistic regression on ln(depth) and ln(width) about their means and their product,
+            with Firth's penalty, where both vary; else None.
     """
 
     column: str
@@ -50,7 +55,7 @@ class SuccessFit(NamedTuple):
     curve: SuccessCurve
     step: StepTest
     law: SuccessMean
-    depth_and_width: SuccessCurve | None
+    depth_and_width: LogisticRegression | None
 
     def table(self) -> pl.DataFrame:
         """fit, parameter, value, low, high: every fitted number with its interval; null where unknown."""
@@ -113,7 +118,7 @@ def success_fit(
         metric: a metric in [0, 1].
         threshold: success is a score of at least this; in (0, 1].
         split, length: the test; may be left out where there is one only.
-        resamples: behind the test of a step, and the intervals of rising shares and of the power law.
+        resamples: behind the test of a step, and the intervals of rising shares.
         key: int or JAX key.
 
     Raises:
@@ -139,38 +144,36 @@ def success_fit(
     return SuccessFit(
         column=scale_column(frame),
         cells=cells.with_columns(isotonic=pl.Series(isotonic)),
-        curve=fit_success_curve(*counted),
+        curve=fit_success_curve(*counted, ceiling=None if len(set(counted[0])) > 2 else 1.0),
         step=step_test(*counted, resamples=resamples, key=key),
         law=fit_success_mean(
             populations["scale"].to_numpy(),
             [np.array(values) for values in populations["value"].to_list()],
             threshold,
-            resamples=resamples,
-            key=key,
         ),
         depth_and_width=_joint(cells, successes),
     )
 
 
-def _joint(cells: pl.DataFrame, successes: np.ndarray) -> SuccessCurve | None:
-    """A curve in depth and width, where the cells vary both independently."""
+def _joint(cells: pl.DataFrame, successes: np.ndarray) -> LogisticRegression | None:
+    """Logits of success against depth and width, where the cells vary both independently."""
     if cells["depth"].null_count() or cells["width"].null_count():
         return None
-    sizes = cells.select("depth", "width").to_numpy().astype(np.float64)
-    logs = np.log(sizes)
-    design = np.column_stack([np.ones(len(logs)), logs, logs.prod(axis=1)])
-    if np.linalg.matrix_rank(design) < 4:
+    logs = np.log(cells.select("depth", "width").to_numpy().astype(np.float64))
+    away = logs - logs.mean(axis=0)
+    design = np.column_stack([away, away.prod(axis=1)])
+    if np.linalg.matrix_rank(np.column_stack([np.ones(len(logs)), design])) < 4:
         return None
-    return fit_success_curve(sizes, successes, cells["seeds"].to_numpy())
+    return fit_logistic(design, successes, cells["seeds"].to_numpy())
 
 
-def _both(curve: SuccessCurve) -> list[tuple[str, Estimate]]:
-    low, high = np.asarray(curve.slope.interval.low), np.asarray(curve.slope.interval.high)
-    slopes = [
-        (name, Estimate(float(np.asarray(curve.slope.value)[i]), type(curve.slope.interval)(low[i], high[i])))
-        for i, name in enumerate(("depth", "width"))
+def _both(found: LogisticRegression) -> list[tuple[str, Estimate]]:
+    ends = (found.coefficient.value, found.coefficient.interval.low, found.coefficient.interval.high)
+    values, low, high = (np.asarray(end) for end in ends)
+    return [
+        (name, Estimate(float(values[i]), Interval(float(low[i]), float(high[i]))))
+        for i, name in enumerate(("depth", "width", "interaction"))
     ]
-    return [*slopes, ("interaction", curve.interaction)]
 
 
 # Thresholds of the scan: enough for a smooth line, few enough for a page.
@@ -264,7 +267,6 @@ def two_sided_scale(
     *,
     split: str | None = None,
     length: int | None = None,
-    key: Any = 0,
 ) -> Onset:
     """The scale at which the final scores of one test turn two-sided (`stats.two_sided_onset`).
 
@@ -272,13 +274,12 @@ def two_sided_scale(
         frame: results.
         metric: a score.
         split, length: the test; may be left out where there is one only.
-        key: int or JAX key of the bootstrap over seeds.
 
     Raises:
         ValueError: as `distances`, or if the cells' scales are not positive and all different.
     """
     _, scales, populations = _populations(frame, metric, split, length)
-    return two_sided_onset(scales, populations, key=key)
+    return two_sided_onset(scales, populations)
 
 
 def _populations(

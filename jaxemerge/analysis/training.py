@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -103,8 +103,10 @@ class Survival(NamedTuple):
     Attributes:
         curves: cell, label, step, survival, low, high: the share of seeds that have not broken through
             after a step, with its pointwise interval; from step 0 to the last, in order of scale.
-        medians: cell, label, seeds, broken (seeds that broke through), median, low, high: the step by which
-            half of the seeds have; infinite where that is not observed.
+        medians: cell, label, seeds, broken (seeds that broke through), relapsed (of these, those that fell
+            below again at some evaluation), lost (those that stayed below to the end), median, low, high: the
+            step by which half of the seeds have broken through; infinite where that is not observed.
+        falls: cell, label, event ("first relapse", "ability lost"), step; a row per seed with that event.
         p_value: of a log-rank test that all cells break through at one rate; NaN with one cell only, or
             without a breakthrough.
         doubling: factor by which twice the scale multiplies the rate of breakthroughs (Cox regression); None
@@ -113,6 +115,7 @@ class Survival(NamedTuple):
 
     curves: pl.DataFrame
     medians: pl.DataFrame
+    falls: pl.DataFrame
     p_value: float
     doubling: Estimate | None
 
@@ -122,35 +125,49 @@ def breakthroughs(
     metric: str = "exact_match",
     threshold: float = 0.2,
     *,
+    in_a_row: int = 3,
     split: str | None = None,
     length: int | None = None,
 ) -> pl.DataFrame:
-    """The step at which every seed's score reaches the threshold and stays there.
+    """When every seed breaks through, and whether it loses the ability again.
 
-    A score is known at evaluations only: a time is at most one interval between them too late. A seed that
-    ends below the threshold is censored at its last evaluation.
+    A breakthrough is the first of `in_a_row` evaluations in a row at or above the threshold; see
+    `jaxemerge.stats.breakthrough_time`.
 
     Args:
         frame: results.
         metric: a metric in [0, 1].
         threshold: in (0, 1].
+        in_a_row: evaluations that make a breakthrough.
         split, length: the test, as in `learning_curves`.
 
     Returns:
-        cell, label, scale, init_seed, data_seed, step, observed; in order of scale and seed.
+        cell, label, scale, init_seed, data_seed, step, observed (False: censored at step), after (the
+        evaluation before), relapses (a count), relapse (step of the first, or null), loss (step from which
+        the ability is lost, or null); in order of scale and seed.
 
     Raises:
         ValueError: as `learning_curves` and `jaxemerge.stats.breakthrough_time`.
     """
     curves = learning_curves(frame, metric, split, length)
     seeds = curves.group_by(*MEMBER, "label", maintain_order=True).agg("step", "value")
-    times = [breakthrough_time(steps, values, threshold) for steps, values in seeds["step", "value"].rows()]
+    times = [
+        breakthrough_time(steps, values, threshold, in_a_row=in_a_row)
+        for steps, values in seeds["step", "value"].rows()
+    ]
     scales = cell_labels(frame).select("cell", "scale")
     return seeds.join(scales, on="cell", maintain_order="left").select(
         *("cell", "label", "scale", "init_seed", "data_seed"),
         step=pl.Series([float(t.time) for t in times], dtype=pl.Float64),
         observed=pl.Series([bool(t.observed) for t in times], dtype=pl.Boolean),
+        after=pl.Series([float(t.after) for t in times], dtype=pl.Float64),
+        relapses=pl.Series([int(t.relapses) for t in times], dtype=pl.Int64),
+        relapse=pl.Series([float(t.relapse) for t in times], dtype=pl.Float64).fill_nan(None),
+        loss=pl.Series([float(t.loss) for t in times], dtype=pl.Float64).fill_nan(None),
     )
+
+
+FALLS = {"relapse": "first relapse", "loss": "ability lost"}
 
 
 def survival(times: pl.DataFrame, *, confidence: float = 0.95) -> Survival:
@@ -162,17 +179,24 @@ def survival(times: pl.DataFrame, *, confidence: float = 0.95) -> Survival:
     """
     curves, medians = [], []
     for (cell, label), group in times.group_by("cell", "label", maintain_order=True):
-        found = kaplan_meier(group["step"].to_numpy(), group["observed"].to_numpy(), confidence=confidence)
+        step, observed, after = (group[name].to_numpy() for name in ("step", "observed", "after"))
+        found = kaplan_meier(step, observed, after=after, confidence=confidence)
         curve = _curve(found, float(group["step"].to_numpy().max()), confidence)
         curves.append(curve.select(pl.lit(cell).alias("cell"), pl.lit(label).alias("label"), pl.all()))
         median, interval = found.median.value, found.median.interval
-        broken = int(found.events.sum())
-        medians.append((cell, label, found.n, broken, median, interval.low, interval.high))
-    schema = {"cell": pl.String, "label": pl.String, "seeds": pl.Int64, "broken": pl.Int64}
+        counts = (int(found.events.sum()), group["relapse"].count(), group["loss"].count())
+        medians.append((cell, label, found.n, *counts, median, interval.low, interval.high))
+    schema: dict[str, Any] = {"cell": pl.String, "label": pl.String}
+    schema |= dict.fromkeys(["seeds", "broken", "relapsed", "lost"], pl.Int64)
     schema |= dict.fromkeys(["median", "low", "high"], pl.Float64)
     test = log_rank_test(times["step"].to_numpy(), times["observed"].to_numpy(), times["cell"].to_numpy())
     table = pl.DataFrame(medians, schema=schema, orient="row")
-    return Survival(pl.concat(curves), table, test.p_value, _doubling(times, confidence))
+    falls = [
+        times.select("cell", "label", event=pl.lit(name), step=column).drop_nulls("step")
+        for column, name in FALLS.items()
+    ]
+    doubling = _doubling(times, confidence)
+    return Survival(pl.concat(curves), table, pl.concat(falls), test.p_value, doubling)
 
 
 def _doubling(times: pl.DataFrame, confidence: float) -> Estimate | None:

@@ -10,6 +10,7 @@ import polars as pl
 from jaxemerge.analysis import curve_quantiles, representative_curves
 from jaxemerge.analysis import learning_curves as curves_of
 from jaxemerge.analysis.results import is_loss
+from jaxemerge.analysis.training import FALLS
 
 from .theme import INK, PAGE, PREFIXED, ZERO_COLOUR, by_order, in_order, inline, metric_title, themed
 
@@ -125,17 +126,19 @@ def _value_axis(curves: pl.DataFrame, metric: str) -> alt.Y:
     return alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
 
 
-def survival_curves(curves: pl.DataFrame) -> alt.LayerChart:
+def survival_curves(curves: pl.DataFrame, falls: pl.DataFrame) -> alt.VConcatChart:
     """The share of seeds that have not broken through, against step: a stair with its band for every cell.
+
+    Below, a tick for every seed at its first relapse, and where it lost the ability for good.
 
     Args:
         curves: of `jaxemerge.analysis.Survival`.
+        falls: likewise.
     """
     labels = in_order(curves, "label")
-    base = alt.Chart(inline(curves)).encode(
-        x=step_axis(curves["step"]),
-        color=by_order("label:N", labels, "cell"),
-    )
+    colour = by_order("label:N", labels, "cell")
+    x = step_axis(curves["step"])
+    base = alt.Chart(inline(curves)).encode(x=x, color=colour)
     share = alt.Scale(domain=[0, 1])
     title = "share of seeds without breakthrough"
     band = base.mark_area(opacity=0.12, interpolate="step-after").encode(
@@ -144,4 +147,9 @@ def survival_curves(curves: pl.DataFrame) -> alt.LayerChart:
     line = base.mark_line(strokeWidth=2.2, interpolate="step-after").encode(
         y=alt.Y("survival:Q", scale=share, title=title)
     )
-    return themed(alt.layer(band, line).properties(width=PAGE - 90, height=300))
+    panels: list[Any] = [alt.layer(band, line).properties(width=PAGE - 90, height=300)]
+    if falls.height:
+        ticks = alt.Chart(inline(falls)).mark_tick(thickness=2, opacity=0.6, size=18)
+        kinds = alt.Y("event:N", title=None, sort=list(FALLS.values()))
+        panels.append(ticks.encode(x=x, y=kinds, color=colour).properties(width=PAGE - 90))
+    return themed(alt.vconcat(*panels))

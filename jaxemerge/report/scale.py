@@ -47,7 +47,7 @@ def success_against_scale_fitted(
     yield figure(
         "success_curve",
         f"At what scale does success come, and does it come at once? At {found['test']}",
-        "Dots are cells with 95% intervals (Wilson; bootstrap). The curve is logistic in the logarithm of "
+        "Dots are cells with 95% intervals. The curve is logistic in the logarithm of "
         "scale, from 0 to a ceiling; the bar through the diamond is the 95% profile interval of its "
         "midpoint. Dashes are the best single step, dots the best shares that never fall. "
         + " ".join(sentences(fit)),
@@ -73,10 +73,20 @@ def _midpoint(fit: SuccessFit, title: str) -> str:
         end = "above" if middle.value else "below"
         return f"P(success) is half way up somewhere {end} the scales of these cells."
     way = "down" if _falls(fit) else "up"
-    return (
-        f"P(success) is half way {way} at {title} {in_words(middle, _number)}; its ceiling is "
-        f"{in_words(fit.curve.ceiling, percent)}."
-    )
+    return f"P(success) is half way {way} at {title} {in_words(middle, _number)}; {_ceiling(fit)}."
+
+
+def _ceiling(fit: SuccessFit) -> str:
+    """The ceiling, and whether these scales determine one below 1."""
+    ceiling, middle = fit.curve.ceiling, fit.curve.midpoint.interval
+    if ceiling.interval.low == ceiling.interval.high:
+        return "its ceiling is taken to be 100%, as two scales do not determine one"
+    said = f"its ceiling is {in_words(ceiling, percent)}"
+    largest = float(fit.cells["scale"].max())  # type: ignore[arg-type]
+    if ceiling.interval.high >= 1:
+        beyond = ", and half of it may lie beyond these scales" if middle.high > largest else ""
+        return f"{said}, so that a ceiling of 100% fits as well{beyond}"
+    return f"{said}, if the curve is logistic: what larger scales do was not seen"
 
 
 def _falls(fit: SuccessFit) -> bool:

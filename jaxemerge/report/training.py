@@ -9,6 +9,7 @@ import polars as pl
 
 from jaxemerge import charts
 from jaxemerge.analysis import (
+    Survival,
     breakthroughs,
     findings,
     learning_curves,
@@ -18,6 +19,8 @@ from jaxemerge.charts.theme import metric_name
 from jaxemerge.charts.training import MOST
 
 from .page import Figure, figure
+
+IN_A_ROW = 3  # evaluations that make a breakthrough
 
 
 def learning(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> Iterator[Figure]:
@@ -39,19 +42,33 @@ def learning(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> It
 def breakthrough_times(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> Iterator[Figure]:
     """Times of breakthrough on the most two-sided test, if any seed breaks through."""
     metric = found["metric"]
-    times = breakthroughs(exact, metric, threshold, split=found["split"], length=found["length"])
+    test = {"split": found["split"], "length": found["length"]}
+    times = breakthroughs(exact, metric, threshold, in_a_row=IN_A_ROW, **test)
     if exact["step"].n_unique() == 1 or not times["observed"].any():
         return
     populations = survival(times)
     yield figure(
         "survival",
         f"How long do seeds take? Breakthroughs at {found['test']}",
-        f"Share of seeds whose {metric_name(metric)} has not yet stayed at {threshold:g} or more, with "
-        "95% intervals (Kaplan-Meier); scores are known at evaluations only. A seed that never gets there is "
+        "Share of seeds that have not broken through, with 95% intervals (Kaplan-Meier). A breakthrough is "
+        f"the first of {IN_A_ROW} evaluations in a row whose {metric_name(metric)} is {threshold:g} or more; "
+        "between evaluations nothing is known: intervals start at the one before. A seed without one is "
         f"counted until the end of its training. {findings.breakthrough_sentence(populations)} "
-        + findings.length_sentence(populations.curves, found["label"]),
-        charts.survival_curves(populations.curves),
+        f"{findings.length_sentence(populations.curves, found['label'])} {relapse_sentence(populations)}",
+        charts.survival_curves(populations.curves, populations.falls),
         populations.medians,
+    )
+
+
+def relapse_sentence(found: Survival) -> str:
+    """How many of the seeds that broke through fell below again, and how many for good."""
+    broken, relapsed, lost = (int(found.medians[name].sum()) for name in ("broken", "relapsed", "lost"))
+    if not relapsed:
+        return f"None of the {broken} seeds that broke through was below the threshold again."
+    ends = "none ended" if not lost else f"{lost} ended"
+    return (
+        f"Of the {broken} seeds that broke through, {relapsed} were below the threshold again at some later "
+        f"evaluation, and {ends} there for the last {IN_A_ROW} evaluations or more (ticks)."
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from jaxemerge.analysis import final_scores, success_by_threshold, success_fit
-from jaxemerge.stats import fit_success_curve, fit_success_mean, step_test
+from jaxemerge.stats import Interval, fit_logistic, fit_success_curve, fit_success_mean, step_test
 from synthetic import population_frame
 
 THRESHOLD = 0.35
@@ -34,7 +34,7 @@ def test_the_fits_are_those_of_the_counts(frame, fit):
     assert fit.curve.midpoint == curve.midpoint
     assert fit.curve.ceiling == curve.ceiling
     assert fit.step == step_test([1, 2, 4], counts, [31] * 3, resamples=29)
-    law = fit_success_mean([1, 2, 4], scores, THRESHOLD, resamples=29)
+    law = fit_success_mean([1, 2, 4], scores, THRESHOLD)
     assert fit.law.exponent == law.exponent
     assert fit.cells["success"].to_list() == pytest.approx([c / 31 for c in counts])
     assert fit.cells["isotonic"].to_list() == sorted(fit.cells["isotonic"])
@@ -70,8 +70,10 @@ def test_depth_and_width_are_told_apart_where_both_vary():
     both = success_fit(grid, threshold=THRESHOLD, resamples=9)
     assert both.column == "parameters"
     counts = np.round(both.cells["success"].to_numpy() * 23)
-    again = fit_success_curve(both.cells.select("depth", "width").to_numpy(), counts, [23] * 6)
-    np.testing.assert_allclose(both.depth_and_width.slope.value, again.slope.value)
+    logs = np.log(both.cells.select("depth", "width").to_numpy())
+    away = logs - logs.mean(axis=0)
+    again = fit_logistic(np.column_stack([away, away.prod(axis=1)]), counts, [23] * 6)
+    np.testing.assert_allclose(both.depth_and_width.coefficient.value, again.coefficient.value)
     names = both.table().filter(fit="depth and width")["parameter"].to_list()
     assert names == ["depth", "width", "interaction"]
 
@@ -92,6 +94,7 @@ def test_all_alike(frame, level, words):
 def test_one_seed_per_cell():
     fit = success_fit(population_frame([(1, 64), (2, 64)], 1, (30,), (0, 7), diverged=0), resamples=9)
     assert fit.cells["seeds"].to_list() == [1, 1]
+    assert fit.curve.ceiling.interval == Interval(1.0, 1.0)  # two scales do not determine three parameters
 
 
 @pytest.mark.parametrize(

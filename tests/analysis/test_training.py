@@ -1,5 +1,7 @@
 """Learning curves, times of breakthrough and survival curves."""
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -12,6 +14,7 @@ from jaxemerge.analysis import (
     representative_curves,
     survival,
 )
+from jaxemerge.report.training import relapse_sentence
 from jaxemerge.stats import fit_hazard
 from synthetic import population_frame
 
@@ -115,15 +118,19 @@ def test(frame):
 
 
 def test_times_are_those_of_a_loop_over_seeds(frame, test):
-    times = breakthroughs(frame, threshold=0.3, **test)
+    times = breakthroughs(frame, threshold=0.3, in_a_row=2, **test)
     assert times.height == 4 * 13
     curves = learning_curves(frame, "exact_match", **test)
     for row in times.rows(named=True):
         seed = curves.filter(cell=row["cell"], init_seed=row["init_seed"], data_seed=row["data_seed"])
         steps, values = seed["step"].to_list(), seed["value"].to_list()
-        staying = [step for i, step in enumerate(steps) if all(v >= 0.3 for v in values[i:])]
-        assert row["observed"] == bool(staying)
-        assert row["step"] == (staying[0] if staying else steps[-1])
+        above = [v >= 0.3 for v in values]
+        first = [i for i in range(1, len(steps)) if above[i - 1] and above[i]]
+        assert row["observed"] == bool(first)
+        if first:
+            assert row["step"] == steps[first[0] - 1]
+            assert row["after"] == (steps[first[0] - 2] if first[0] > 1 else 0)
+            assert row["relapses"] == sum(a and not b for a, b in pairwise(above[first[0] :]))
     assert 0 < times["observed"].sum() < times.height
 
 
@@ -140,7 +147,7 @@ def test_a_seed_that_diverges_has_not_broken_through(frame, test):
 
 
 def test_without_censoring_before_the_end_survival_is_a_share(frame, test):
-    times = breakthroughs(frame, **test)
+    times = breakthroughs(frame, in_a_row=1, **test)
     found = survival(times)
     for (cell,), curve in found.curves.group_by("cell"):
         own = times.filter(cell=cell)
@@ -158,12 +165,29 @@ def test_without_censoring_before_the_end_survival_is_a_share(frame, test):
 
 def times_of(*cells):
     rows = [
-        (f"c{i}", f"depth {i}", 2.0**i, s, s, float(step), seen)
+        (f"c{i}", f"depth {i}", 2.0**i, s, s, float(step), seen, float(step), 0, None, None)
         for i, cell in enumerate(cells)
         for s, (step, seen) in enumerate(cell)
     ]
-    names = ["cell", "label", "scale", "init_seed", "data_seed", "step", "observed"]
-    return pl.DataFrame(rows, schema=names, orient="row")
+    schema = dict.fromkeys(["cell", "label", "scale", "init_seed", "data_seed", "step", "observed"])
+    schema |= {"after": pl.Float64, "relapses": pl.Int64, "relapse": pl.Float64, "loss": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def test_relapses_and_losses_are_counted_and_placed():
+    times = times_of([(10, True), (20, True), (30, True), (99, False)])
+    events = {"relapse": [40.0, None, 50.0, None], "loss": [None, None, 50.0, None]}
+    found = survival(times.with_columns(**{name: pl.Series(steps) for name, steps in events.items()}))
+    assert found.medians.select("broken", "relapsed", "lost").row(0) == (3, 2, 1)
+    assert found.falls.select("event", "step").rows() == [
+        ("first relapse", 40.0),
+        ("first relapse", 50.0),
+        ("ability lost", 50.0),
+    ]
+    said = relapse_sentence(found)
+    assert "Of the 3 seeds that broke through, 2 were below the threshold again" in said
+    assert "1 ended there for the last 3 evaluations or more" in said
+    assert "None of the 3 seeds" in relapse_sentence(survival(times))
 
 
 def test_the_median_is_the_step_by_which_half_broke_through():

@@ -69,7 +69,8 @@ def of_one_test(frame, name):
         )
     if name == "success_by_threshold":
         return charts.success_by_threshold(success_by_threshold(chosen), 0.2)
-    return charts.survival_curves(survival(breakthroughs(chosen)).curves)
+    found = survival(breakthroughs(chosen))
+    return charts.survival_curves(found.curves, found.falls)
 
 
 DRAW = (

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri, stdtrit
 
 from .arguments import check_at_least, check_confidence
 from .interval import UNKNOWN, Estimate, Interval, Number
+from .mean import FEWEST
 
 Array = NDArray[np.float64]
 
@@ -130,7 +132,19 @@ def bootstrap(
     resamples: int = 1000,
     confidence: float = 0.95,
 ) -> Estimate:
-    """Percentile-bootstrap estimate of any statistic of a population of seeds.
+    """Bootstrap estimate of any statistic of a population of seeds, with an interval that fits their number.
+
+    Percentiles of resamples of n seeds are too close to the estimate: the variance over resamples is too
+    small by (n - 1)/n, and itself uncertain. Their distances from the estimate are therefore stretched by
+
+        sqrt(n / (n - 1)) t / z,        t of n - 1 degrees of freedom,
+
+    so that the interval of a mean of normal values is Student's. For the mean of scores in [0, 1] use
+    `mean_interval`, which also holds where few seeds succeed.
+
+    Measured (benchmarks/coverage_of_means.py), 95 % intervals of the mean: of normal values percentiles alone
+    cover in 74 % with 3 seeds, 84 % with 5, 89 % with 8, these in 94 to 95 % with 3 to 40. Of skewed values
+    they cover less than they say: of exponential ones in 88 % with 3 to 5 seeds, 91 % with 8, 92 % with 16.
 
     Args:
         values: [S, ...], one row per seed; whole rows are resampled, so that the outcomes of a seed stay
@@ -141,20 +155,47 @@ def bootstrap(
         confidence: probability in (0, 1).
 
     Returns:
-        The statistic of `values` and the percentile interval over the resamples on which it is defined.
+        The statistic of `values` and the interval from the resamples on which it is defined; NaN with fewer
+        than three seeds, and where no resample moves the statistic: that says nothing about other seeds.
 
     Raises:
         ValueError: if there is no seed, no resample, or `confidence` is not in (0, 1).
 
     References:
-        Efron and Tibshirani (1993), An Introduction to the Bootstrap, section 13.3.
+        Efron and Tibshirani (1993), An Introduction to the Bootstrap, section 13.3; Hesterberg (2015), Am.
+        Stat. 69, p. 371, section 4.3 (narrowness of percentiles, Student's quantiles).
     """
     check_confidence(confidence)
     data = np.asarray(values)
     indices_RS = resample_indices(len(data), key=key, resamples=resamples)
     value = np.asarray(statistic(data[None]), np.float64)[0]
     interval = percentile_interval(statistic(data[indices_RS]), confidence)
-    return Estimate(float(value) if value.ndim == 0 else value, interval)
+    n = len(data) if len(data) >= FEWEST else np.nan
+    by = stretch(n - 1, confidence) * np.sqrt(n / (n - 1))
+    return Estimate(float(value) if value.ndim == 0 else value, stretched(value, interval, by))
+
+
+def stretch(degrees: ArrayLike, confidence: float) -> Array:
+    """Student's quantile over the normal one; NaN with less than 1 degree of freedom.
+
+    Args:
+        degrees: of freedom of the variance, any shape; inf gives 1.
+        confidence: of the two-sided interval.
+    """
+    dof = np.asarray(degrees, np.float64)
+    level = (1 + confidence) / 2
+    t = np.where(np.isinf(dof), ndtri(level), stdtrit(np.where(np.isinf(dof), 1.0, dof), level))
+    return np.asarray(np.where(dof >= 1, t, np.nan) / ndtri(level))
+
+
+def stretched(value: ArrayLike, interval: Interval, by: ArrayLike) -> Interval:
+    """The ends moved away from the value by a factor; NaN where both ends equal the value."""
+    centre = np.asarray(value, np.float64)
+    low, high = np.asarray(interval.low, np.float64), np.asarray(interval.high, np.float64)
+    with np.errstate(invalid="ignore"):
+        gone = np.where(high - low <= TIE * np.abs(centre), np.nan, 1.0)
+        ends = [np.where(np.isinf(e), e, centre + (e - centre) * by) * gone for e in (low, high)]
+    return Interval(ends[0], ends[1]) if centre.ndim else Interval(float(ends[0]), float(ends[1]))
 
 
 def _tails(confidence: float) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from ..estimates.arguments import check_at_least, check_confidence, one_per_scal
 from ..estimates.interval import Estimate
 from ..estimates.resampling import generator, resampled
 from .minimise import Penalty, minimise
-from .runs import columns, estimate, need_runs, resampled_weights, scale_of
+from .runs import columns, estimate, fewest_degrees, need_runs, resampled_weights, scale_of
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +38,7 @@ class PowerLaw:
         converged: whether the search ended at a minimum.
         replicates: [R, 3] coefficient, exponent, E in each resample.
         confidence: of all intervals.
+        degrees: of freedom of the variance over resamples; fewer ones widen the intervals.
     """
 
     coefficient: Estimate
@@ -48,13 +49,14 @@ class PowerLaw:
     converged: bool
     replicates: Floats
     confidence: float
+    degrees: float
 
     def predict(self, scale: ArrayLike) -> Estimate:
         """The law's value at scales [...]; the interval is that of the law, not of one run."""
         s = np.asarray(scale, np.float64) / self.centre
         again = np.moveaxis(self.replicates.reshape(len(self.replicates), 3, *[1] * s.ndim), 1, 0)
         here = self.E.value + self.coefficient.value * s**-self.exponent.value
-        return estimate(here, again[2] + again[0] * s ** -again[1], self.confidence)
+        return estimate(here, again[2] + again[0] * s ** -again[1], self.confidence, self.degrees)
 
 
 def fit_power_law(
@@ -104,6 +106,7 @@ def fit_power_law(
         offset=offset,
         confidence=confidence,
         weights=resampled_weights(groups, bootstraps, key),
+        scale=groups,
     )
 
 
@@ -115,9 +118,11 @@ def power_law(
     offset: bool,
     confidence: float,
     weights: Floats | None = None,
+    scale: NDArray[np.int64] | None = None,
     again: Floats | None = None,
+    degrees: float = float("inf"),
 ) -> PowerLaw:
-    """The fit to checked columns, with [R, n] weights or values of R resamples."""
+    """The fit to checked columns, with [R, n] weights of runs of each scale [n], or values of R resamples."""
     centre = float(np.exp(np.mean(np.log(x))))
     found = minimise(
         log_power,
@@ -132,9 +137,15 @@ def power_law(
     here, replicates = _natural(found.theta), _natural(found.replicates)
     if not offset:
         here[2] = replicates[:, 2] = 0.0
-    coefficient, exponent, E = (estimate(v, r, confidence) for v, r in zip(here, replicates.T, strict=True))
+    if weights is not None and scale is not None:
+        free = replicates if offset else replicates[:, :2]
+        repeated = np.bincount(scale).min() > 1
+        degrees = fewest_degrees(free, weights, scale) if repeated else float(max(len(x) - free.shape[1], 1))
+    coefficient, exponent, E = (
+        estimate(v, r, confidence, degrees) for v, r in zip(here, replicates.T, strict=True)
+    )
     return PowerLaw(
-        coefficient, exponent, E, centre, found.objective, found.converged, replicates, confidence
+        coefficient, exponent, E, centre, found.objective, found.converged, replicates, confidence, degrees
     )
 
 
@@ -217,9 +228,10 @@ def fit_loss_quantiles(
             raise ValueError(f"quantile {q} at scale {value:g} falls among the diverged runs")
     rng = generator(0 if key is None else key)
     again = np.stack([_quantiles(resampled(s, bootstraps, rng), asked) for s in samples], axis=1)
+    dof = float(max(min(map(len, samples)) - 1, 1))
+    options: dict[str, Any] = {"offset": offset, "confidence": confidence, "degrees": dof}
     laws = tuple(
-        power_law(s, observed[:, j], penalty, offset=offset, confidence=confidence, again=again[:, :, j])
-        for j in range(len(asked))
+        power_law(s, observed[:, j], penalty, again=again[:, :, j], **options) for j in range(len(asked))
     )
     return LossQuantiles(asked, laws, s, observed)
 

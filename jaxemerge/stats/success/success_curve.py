@@ -14,7 +14,7 @@ from ..estimates.arguments import check_at_least, check_confidence
 from ..estimates.interval import UNKNOWN, Estimate, Interval
 from ..estimates.maximum_likelihood import level_set
 from ..estimates.resampling import generator, order_interval
-from .logistic import FAR, Curves, Problem, check_counts, design_of, pose, probability
+from .logistic import FAR, Counts, Curves, Problem, check_counts, design_of, pose, probability
 
 Array = NDArray[np.float64]
 
@@ -115,7 +115,7 @@ def fit_success_curve(
 
     Raises:
         ValueError: if shapes do not fit, scales are not positive, some 0 <= successes <= trials does not
-            hold, or an argument is out of its range.
+            hold, an asymptote is free with more parameters than scales, or an argument is out of its range.
 
     References:
         Wichmann and Hill (2001), Percept. Psychophys. 63, p. 1293, eq. 1 (lapses); Venzon and Moolgavkar
@@ -128,12 +128,23 @@ def fit_success_curve(
     counts = check_counts(scale, successes, trials)
     if len(counts.trials) == 0:
         return _nothing(counts.logs.shape[1], interaction)
+    _check_scales(counts, (floor is None) + (ceiling is None), interaction)
     problem = pose(counts, floor, ceiling, interaction)
     theta, estimates = _profiled(problem, chdtri(1, 1 - confidence) / 2)
     if interval == "bootstrap":
         intervals = _bootstrapped(problem, theta, confidence, resamples, generator(key))
         estimates = [Estimate(e.value, i) for e, i in zip(estimates, intervals, strict=True)]
     return _record(problem, theta, estimates)
+
+
+def _check_scales(counts: Counts, asymptotes: int, interaction: bool) -> None:
+    """Rejects free asymptotes where the curve would have more parameters than there are scales."""
+    scales, measures = len(np.unique(counts.logs, axis=0)), counts.logs.shape[1]
+    parameters = 1 + measures + (measures == 2 and interaction) + asymptotes
+    if asymptotes and scales < parameters:
+        raise ValueError(
+            f"{scales} scales cannot determine {parameters} parameters: give the ceiling or the floor"
+        )
 
 
 def _profiled(problem: Problem, drop: float) -> tuple[Array, list[Estimate]]:

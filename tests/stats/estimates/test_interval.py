@@ -1,28 +1,35 @@
-"""Wilson intervals: against scipy and statsmodels, and their coverage."""
+"""Intervals of proportions: against scipy, and their coverage."""
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 from scipy.stats import binom, binomtest
 
 from jaxemerge.stats import success_interval
 
 
+def mid_p_low(k, n, tail):
+    if k == 0:
+        return 0.0
+    return brentq(lambda p: binom.sf(k, n, p) + binom.pmf(k, n, p) / 2 - tail, 0, 1, xtol=1e-14)
+
+
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.999])
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 16), (5, 16), (16, 16), (37, 251), (250, 251)])
-def test_agrees_with_scipy(k, n, confidence):
+def test_is_the_wider_of_wilson_and_mid_p(k, n, confidence):
     interval = success_interval(k, n, confidence)
-    theirs = binomtest(k, n).proportion_ci(confidence, method="wilson")
-    assert (interval.low, interval.high) == pytest.approx((theirs.low, theirs.high), abs=1e-13)
+    wilson = binomtest(k, n).proportion_ci(confidence, method="wilson")
+    tail = (1 - confidence) / 2
+    low, high = mid_p_low(k, n, tail), 1 - mid_p_low(n - k, n, tail)
+    assert interval.low == pytest.approx(min(wilson.low, low), abs=1e-12)
+    assert interval.high == pytest.approx(max(wilson.high, high), abs=1e-12)
     assert isinstance(interval.low, float)
 
 
-def test_agrees_with_statsmodels():
-    proportion = pytest.importorskip("statsmodels.stats.proportion")
-    k, n = np.array([0, 1, 5, 13, 23]), 23
-    interval = success_interval(k, n, 0.9)
-    low, high = proportion.proportion_confint(k, n, 0.1, method="wilson")
-    assert interval.low == pytest.approx(low, abs=1e-13)
-    assert interval.high == pytest.approx(high, abs=1e-13)
+def test_one_success_of_sixteen_reaches_shares_of_a_hundredth():
+    """Wilson's interval of 1 of 16 starts at 0.011 and misses a true share of 0.0105, where it is likely."""
+    assert binomtest(1, 16).proportion_ci(0.95, method="wilson").low > 0.011
+    assert success_interval(1, 16).low < 0.0035
 
 
 def test_works_element_by_element_and_broadcasts():
@@ -45,16 +52,21 @@ def test_ends_are_exact_at_none_and_all():
     assert interval.high[1] == 1.0
 
 
-def test_covers_the_truth_as_often_as_it_says():
-    """Exact, not simulated: average over p of the probability that the interval holds p."""
-    n = 23
+@pytest.mark.parametrize("n", [3, 5, 16, 23, 60, 250])
+def test_covers_the_truth_as_often_as_it_says(n):
+    """Exact, not simulated: the probability over k that the interval holds p, for p from 0.001 to 0.5."""
     k = np.arange(n + 1)
-    p = np.linspace(0.02, 0.98, 193)[:, None]
+    p = np.concatenate([np.geomspace(0.001, 0.05, 40), np.linspace(0.05, 0.5, 181)])[:, None]
     interval = success_interval(k, n)
-    holds = (interval.low <= p) & (p <= interval.high)
-    coverage = (binom.pmf(k, n, p) * holds).sum(axis=1)
-    assert coverage.mean() == pytest.approx(0.95, abs=0.01)
-    assert coverage.min() > 0.85
+    coverage = (binom.pmf(k, n, p) * ((interval.low <= p) & (p <= interval.high))).sum(axis=1)
+    assert coverage.min() > 0.92
+    wilson = np.array([binomtest(int(i), n).proportion_ci(0.95, method="wilson") for i in k]).T
+    assert (binom.pmf(k, n, p) * ((wilson[0] <= p) & (p <= wilson[1]))).sum(axis=1).min() < 0.91
+
+
+def test_effective_trials_need_not_be_whole():
+    between = success_interval(3.5, 16.5)
+    assert success_interval(3, 16).low < between.low < success_interval(4, 17).low
 
 
 @pytest.mark.parametrize(("k", "n"), [(4, 3), (-1, 3), (np.nan, 3), ([1, 9], 5)])

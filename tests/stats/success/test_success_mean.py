@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from scipy import stats
 
 from jaxemerge.stats import fit_success_mean
 
@@ -50,7 +51,25 @@ def test_one_scale_has_a_mean_but_no_exponent():
     assert math.isnan(found.exponent.value)
     assert math.isnan(found.exponent.interval.low)
     assert (found.coefficient.value, found.centre) == pytest.approx((0.6, 2))
-    assert found.coefficient.interval.low == pytest.approx(0.5)
+    error = stats.t.ppf(0.975, 1) * np.std([0.5, 0.7], ddof=1) / 0.6 / math.sqrt(2)
+    assert found.coefficient.interval.low == pytest.approx(0.6 * math.exp(-error))
+
+
+@pytest.mark.parametrize(("scales", "seeds"), [(3, 8), (5, 8), (2, 12)])
+def test_covers_the_exponent_with_few_successes(scales, seeds):
+    """Half of the seeds succeed, with relative spreads of 2 and 30 % in turn."""
+    rng, scale = np.random.default_rng(seeds), 2.0 ** np.arange(scales)
+    hits = []
+    for _ in range(300):
+        spread = np.where(np.arange(scales) % 2, 0.02, 0.3)
+        samples = [
+            np.clip(np.where(rng.random(seeds) < 0.5, m * (1 + d * rng.normal(size=seeds)), 0), 0, 1)
+            for m, d in zip(0.45 * scale**0.1, spread, strict=True)
+        ]
+        interval = fit_success_mean(scale, samples, 0.05).exponent.interval
+        hits += [interval.low <= 0.1 <= interval.high] if interval.high > interval.low else []
+    assert len(hits) > 250
+    assert 0.915 <= np.mean(hits) <= 0.99
 
 
 def test_no_success_and_single_successes():
@@ -75,7 +94,6 @@ def test_no_success_and_single_successes():
         ),
         ([1], [[1.5, 0.1]], {}, r"scores from 0.1 to 1.5 must lie in \[0, 1\]"),
         ([1], [[0.5]], {"threshold": 0.0}, r"threshold=0.0 must lie in \(0, 1\]"),
-        ([1], [[0.5]], {"resamples": 0}, "resamples=0 must be at least 1"),
     ],
 )
 def test_refuses_what_it_cannot_fit(scale, samples, options, message):

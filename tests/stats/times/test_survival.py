@@ -17,22 +17,58 @@ def runs(seeds=61, seed=0):
     return np.minimum(time, end), time <= end
 
 
-def test_time_of_breakthrough_by_loop():
+@pytest.mark.parametrize("in_a_row", [1, 2, 3, 6])
+def test_time_of_breakthrough_by_loop(in_a_row):
     rng = np.random.default_rng(0)
     steps = np.array([10, 20, 50, 100, 130])
-    values = np.where(rng.random((3, 41, 5)) < 0.3, np.nan, rng.random((3, 41, 5)))
-    found = breakthrough_time(steps, values, 0.3)
+    values = np.where(rng.random((3, 41, 5)) < 0.1, np.nan, rng.random((3, 41, 5)))
+    found = breakthrough_time(steps, values, 0.3, in_a_row=in_a_row)
     for place in np.ndindex(3, 41):
         above = [bool(v >= 0.3) for v in values[place]]
-        first = [i for i in range(5) if all(above[i:])]
+        first = [i for i in range(6 - in_a_row) if all(above[i : i + in_a_row])]
         assert found.observed[place] == bool(first)
-        assert found.time[place] == steps[first[0] if first else -1]
+        if first:
+            later = above[first[0] :]
+            falls = [first[0] + i for i in range(1, len(later)) if later[i - 1] and not later[i]]
+            assert found.time[place] == steps[first[0]]
+            assert found.after[place] == (steps[first[0] - 1] if first[0] else 0)
+            assert found.relapses[place] == len(falls)
+            np.testing.assert_equal(found.relapse[place], steps[falls[0]] if falls else np.nan)
+            lost = falls and not any(above[falls[-1] :]) and len(above) - falls[-1] >= in_a_row
+            np.testing.assert_equal(found.loss[place], steps[falls[-1]] if lost else np.nan)
+        else:
+            below = [i for i in range(5) if not above[i]]
+            assert found.time[place] == found.after[place] == steps[max(below, default=0)]
+            assert found.relapses[place] == 0
+            assert np.isnan(found.loss[place])
 
 
-def test_a_run_has_to_stay_above():
-    found = breakthrough_time([1, 2, 3], [[0.2, 0.0, 0.2], [0.2, 0.2, 0.0], [0.2, 0.3, 0.2]], 0.2)
-    assert found.time.tolist() == [3, 3, 1]
-    assert found.observed.tolist() == [True, False, True]
+def test_one_dip_does_not_undo_a_breakthrough():
+    """1,000 seeds break through at 400 and then score 0.92 of 240 items: below 0.9 now and then."""
+    steps = np.arange(50, 3001, 50)
+    scores = np.random.default_rng(1).binomial(240, 0.92, (1000, 60)) / 240
+    found = breakthrough_time(steps, np.where(steps >= 400, scores, 0.0), 0.9)
+    curve = kaplan_meier(found.time, found.observed, after=found.after)
+    assert found.observed.mean() == 1.0
+    assert curve.median.value == 400
+    assert curve.median.interval.low == 350  # seen at 400: it lies between the two
+    assert curve.median.interval.high == 400
+    assert (found.relapses > 0).mean() > 0.99
+    assert np.isnan(found.loss).mean() > 0.99
+    stays = np.logical_and.accumulate(scores[:, ::-1] >= 0.9, axis=1)[:, ::-1]
+    assert 0.1 < 1 - stays[:, -1].mean() < 0.15  # "never", if one dip at the end could undo it
+    assert np.median(np.where(stays.any(axis=1), steps[stays.argmax(axis=1)], np.inf)) > 2600
+
+
+def test_a_run_that_loses_the_ability_had_it():
+    found = breakthrough_time([1, 2, 3, 4, 5, 6], [0.9, 0.9, 0.9, 0.1, np.nan, np.nan], 0.5)
+    assert (found.time, found.observed, found.relapses, found.relapse, found.loss) == (1, True, 1, 4, 4)
+
+
+def test_a_run_that_ends_above_too_briefly_is_censored_before():
+    found = breakthrough_time([1, 2, 3, 4, 5], [0.0, 0.9, 0.0, 0.9, 0.9], 0.5)
+    assert (found.time, found.after, found.observed) == (3, 3, False)
+    assert not breakthrough_time([1, 2], [0.9, 0.9], 0.5).observed  # too few evaluations to see one
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -132,6 +168,11 @@ def test_survival_intervals_cover():
         (lambda: breakthrough_time([2, 1], [0.1, 0.2], 0.5), r"steps=\[2.0, 1.0\] must be one or more steps"),
         (lambda: breakthrough_time([], [], 0.5), r"steps=\[\] must be one or more steps"),
         (lambda: breakthrough_time([1, 2], [0.1], 0.5), r"values of shape \(1,\) do not fit 2 steps"),
+        (lambda: breakthrough_time([1], [0.1], 0.5, in_a_row=0), "in_a_row=0 must be at least 1"),
+        (
+            lambda: kaplan_meier([1], [1], after=[2]),
+            r"after of shape \(1,\) must be one per run",
+        ),
         (lambda: breakthrough_time([1], [0.1], 0.0), "threshold=0.0 must be above failure=0.0"),
         (lambda: breakthrough_time([1], [0.1], math.nan), "threshold=nan must be above"),
         (lambda: kaplan_meier([1, 2], [1]), r"time \(2,\) and observed \(1,\) must be one each per run"),
