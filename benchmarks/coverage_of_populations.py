@@ -32,22 +32,6 @@ def distance(rng: np.random.Generator, key: int) -> Row:
     }
 
 
-def onset(rng: np.random.Generator, key: int) -> Row:
-    """P(success) 1, 4, 15, 45 and 80 % at scales 1 to 16, 250 seeds."""
-    populations = [np.where(rng.random(250) < p, 0.6, 0.0) for p in (0.01, 0.04, 0.15, 0.45, 0.8)]
-    found = stats.two_sided_onset([1, 2, 4, 8, 16], populations, key=key, resamples=300)
-    return {"onset": covers(found.onset.interval, 2 ** (1 + 0.06 / 0.11))}
-
-
-def success_mean(rng: np.random.Generator, key: int) -> Row:
-    """40 seeds at five scales; successes .3 s^.2 on average."""
-    scale = 2.0 ** np.arange(5)
-    means = 0.35 * scale**0.2
-    populations = [np.where(rng.random(40) < 0.5, rng.uniform(m - 0.15, m + 0.15, 40), 0.0) for m in means]
-    found = stats.fit_success_mean(scale, populations, key=key, resamples=500)
-    return {"exponent": covers(found.exponent.interval, 0.2)}
-
-
 def survival(rng: np.random.Generator, key: int) -> Row:
     """100 runs at five scales, 40 evaluations, for the hazard; 60 runs, a quarter censored, for the rest."""
     x = np.repeat(np.arange(5.0), 20)
@@ -110,7 +94,7 @@ def correlation(rng: np.random.Generator, key: int) -> Row:
 
 
 STUDIES: dict[str, Callable[[np.random.Generator, int], Row]] = {
-    study.__name__: study for study in (distance, onset, success_mean, survival, variance, correlation)
+    study.__name__: study for study in (distance, survival, variance, correlation)
 }
 
 

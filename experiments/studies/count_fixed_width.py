@@ -14,15 +14,15 @@ Finds, quick version only (depth 1, 2, 4 at width 48; 16 seeds each), trained on
 of at most 10, success at an exact match of 0.2, 95 % intervals:
 
     length 20, depth 1, P(success): 0 [0, 0.194]
-    length 20, depth 2, P(success): 0.938 [0.717, 0.989]
-    length 20, depth 2, mean of successes: 0.638 [0.586, 0.689]
+    length 20, depth 2, P(success): 0.938 [0.717, 0.997]
+    length 20, depth 2, mean of successes: 0.638 [0.533, 0.728]
     length 20, depth 4, P(success): 1 [0.806, 1]
-    length 20, depth 4, mean of successes: 0.836 [0.801, 0.875]
+    length 20, depth 4, mean of successes: 0.836 [0.701, 0.886]
     length 30, depth 1, P(success): 0 [0, 0.194]
-    length 30, depth 2, P(success): 0.375 [0.185, 0.614]
-    length 30, depth 2, mean of successes: 0.5 [0.364, 0.636]
+    length 30, depth 2, P(success): 0.375 [0.168, 0.624]
+    length 30, depth 2, mean of successes: 0.5 [0.337, 0.741]
     length 30, depth 4, P(success): 1 [0.806, 1]
-    length 30, depth 4, mean of successes: 0.767 [0.699, 0.83]
+    length 30, depth 4, mean of successes: 0.767 [0.635, 0.847]
 
 Depth moves seeds from failure to success: none succeeds at depth 1, all do at depth 4, and at length 30 depth
 2 is two-sided. What the full version finds was not measured here.

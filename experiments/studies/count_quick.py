@@ -8,18 +8,18 @@ Cost, measured: 2 min 28 s on 2 cores with AVX-512, compilation and report inclu
 Finds, trained on answers of at most 10, 16 seeds per depth, success at an exact match of 0.2, 95 % intervals:
 
     length 20, depth 1, P(success): 0 [0, 0.194]
-    length 20, depth 2, P(success): 0.375 [0.185, 0.614]
-    length 20, depth 2, mean of successes: 0.484 [0.333, 0.667]
-    length 20, depth 3, P(success): 0.75 [0.505, 0.898]
-    length 20, depth 3, mean of successes: 0.663 [0.524, 0.788]
+    length 20, depth 2, P(success): 0.375 [0.168, 0.624]
+    length 20, depth 2, mean of successes: 0.484 [0.316, 0.752]
+    length 20, depth 3, P(success): 0.75 [0.501, 0.915]
+    length 20, depth 3, mean of successes: 0.663 [0.484, 0.798]
     length 30, depth 1, P(success): 0 [0, 0.194]
-    length 30, depth 2, P(success): 0.188 [0.0659, 0.43]
-    length 30, depth 2, mean of successes: 0.606 [0.273, 0.818]
-    length 30, depth 3, P(success): 0.5 [0.28, 0.72]
-    length 30, depth 3, mean of successes: 0.727 [0.576, 0.864]
+    length 30, depth 2, P(success): 0.188 [0.05, 0.43]
+    length 30, depth 2, mean of successes: 0.606 [0.284, 0.903]
+    length 30, depth 3, P(success): 0.5 [0.266, 0.734]
+    length 30, depth 3, mean of successes: 0.727 [0.5, 0.868]
 
-Every seed counts in distribution; on longer answers depth decides how many do. Depth 2 and 3 are two-sided:
-at length 30 most seeds are either near 0 or well above the threshold.
+On answers longer than any of the training P(success) is higher for the deeper models. At depth 2 and 3 and
+length 30 most seeds are either near 0 or well above the threshold.
 """
 
 from __future__ import annotations

@@ -22,31 +22,31 @@ The large version: by formula only (`--plan`), not run.
 
 Finds, quick version, 12 seeds per width that sort and 16 that code; 95 % intervals are bootstraps of seeds:
 
-    sort, tokens right, emergence score: 9.99 [6.51, 12.1]
-    sort, all of 7 tokens right, emergence score: 6.12 [5.05, 11.2]
-    sort, all of 2 answers right, emergence score: 8.14 [6.08, 12.3]
-    sort, all of 4 answers right, emergence score: 8.74 [5.33, 22.1]
-    sort, all of 8 answers right, emergence score: 32.2 [14.5, 140]
-    sort, seeds with 0.9 of tokens right, emergence score: 12 [12, 12]
+    sort, tokens right, emergence score: 9.99 [5.91, 12.5]
+    sort, all of 7 tokens right, emergence score: 6.12 [4.86, 12.1]
+    sort, all of 2 answers right, emergence score: 8.14 [5.73, 13.1]
+    sort, all of 4 answers right, emergence score: 8.74 [4.74, 24.5]
+    sort, all of 8 answers right, emergence score: 32.2 [11.4, 159]
+    sort, seeds with 0.9 of tokens right, emergence score: 12
     digits, error, emergence score: 12.4 [12.1, 12.7]
-    digits, images with error below 0.3, emergence score: 12.7 [11.5, 13.5]
-    digits, images with error below 0.15, emergence score: 14.2 [13.7, 14.8]
-    digits, images with error below 0.075, emergence score: 21.1 [20.1, 22.4]
-    digits, all of 2 images below 0.15, emergence score: 30.9 [28.1, 33.7]
-    digits, all of 4 images below 0.15, emergence score: 42.5 [34.9, 53.6]
-    digits, all of 8 images below 0.15, emergence score: 146 [114, 213]
-    sort, all of 7 tokens, less the power 7, mean of all widths: -0.0161 [-0.0184, -0.0138]
-    sort, all of 7 tokens, measured at width 8, where they differ most: 0.0927 [0.076, 0.112]
-    sort, all of 7 tokens, power 7 at width 8, where they differ most: 0.144 [0.128, 0.161]
-    digits, all of 2 images, less the power 2, mean of all widths: 0.000967 [0.000418, 0.00148]
-    digits, all of 2 images, measured at width 6, where they differ most: 0.0156 [0.014, 0.0171]
-    digits, all of 2 images, power 2 at width 6, where they differ most: 0.0099 [0.00909, 0.0108]
-    digits, all of 4 images, less the power 4, mean of all widths: 0.00094 [1.89e-05, 0.00178]
-    digits, all of 4 images, measured at width 24, where they differ most: 0.739 [0.724, 0.752]
-    digits, all of 4 images, power 4 at width 24, where they differ most: 0.729 [0.714, 0.741]
-    digits, all of 8 images, less the power 8, mean of all widths: 0.00257 [0.00154, 0.00362]
-    digits, all of 8 images, measured at width 24, where they differ most: 0.553 [0.532, 0.571]
-    digits, all of 8 images, power 8 at width 24, where they differ most: 0.531 [0.51, 0.55]
+    digits, images with error below 0.3, emergence score: 12.7 [11.3, 13.7]
+    digits, images with error below 0.15, emergence score: 14.2 [13.6, 14.9]
+    digits, images with error below 0.075, emergence score: 21.1 [19.9, 22.5]
+    digits, all of 2 images below 0.15, emergence score: 30.9 [27.8, 34.1]
+    digits, all of 4 images below 0.15, emergence score: 42.5 [33.9, 54.9]
+    digits, all of 8 images below 0.15, emergence score: 146 [110, 222]
+    sort, all of 7 tokens, less the power 7, mean of all widths: -0.0161 [-0.0188, -0.0134]
+    sort, all of 7 tokens, measured at width 8, where they differ most: 0.0927 [0.0731, 0.115]
+    sort, all of 7 tokens, power 7 at width 8, where they differ most: 0.144 [0.126, 0.164]
+    digits, all of 2 images, less the power 2, mean of all widths: 0.000967 [0.000351, 0.00155]
+    digits, all of 2 images, measured at width 6, where they differ most: 0.0156 [0.0138, 0.0173]
+    digits, all of 2 images, power 2 at width 6, where they differ most: 0.0099 [0.009, 0.0109]
+    digits, all of 4 images, less the power 4, mean of all widths: 0.00094 [-9.45e-05, 0.00188]
+    digits, all of 4 images, measured at width 24, where they differ most: 0.739 [0.723, 0.754]
+    digits, all of 4 images, power 4 at width 24, where they differ most: 0.729 [0.712, 0.743]
+    digits, all of 8 images, less the power 8, mean of all widths: 0.00257 [0.00141, 0.00375]
+    digits, all of 8 images, measured at width 24, where they differ most: 0.553 [0.53, 0.574]
+    digits, all of 8 images, power 8 at width 24, where they differ most: 0.531 [0.508, 0.552]
 
 No width stands out by the error of the digits, which falls at every one. All of 8 images below the threshold
 makes an emergent ability of the same outputs: below 0.001 up to width 8, 0.049 at width 16, 0.918 at 32. The
@@ -54,11 +54,11 @@ more must be right together, the higher the score, and the power of k is nearly 
 images differs from it by less than 0.025 at every width. A threshold on single images does less, the more so
 the milder it is, for images differ in how hard they are.
 
-A sorted answer of 7 tokens is too short for this: its exact match rises no more suddenly than the tokens do,
-whose accuracy is 0.453 at the least width already. It takes 8 answers that are all right, and the interval of
-that score is wide. At small widths exact match is below the power, as it must be where tokens of an answer
-differ in how hard they are. Seeds with 0.9 of their tokens right are none up to width 12 and 8 of 12 at width
-16; the score of these is the largest that 12 seeds can have.
+A sorted answer of 7 tokens is too short for this: the score of its exact match is no higher than that of the
+tokens, though the intervals are wide; token accuracy is 0.453 at the least width already. It takes 8 answers
+that are all right, and the interval of that score is wide. At small widths exact match is below the power, as
+it must be where tokens of an answer differ in how hard they are. Seeds with 0.9 of their tokens right are
+none up to width 12 and 8 of 12 at width 16; the score of these is the largest that 12 seeds can have.
 """
 
 from __future__ import annotations

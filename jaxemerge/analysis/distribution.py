@@ -37,7 +37,7 @@ def summarise(
         metric: a metric in [0, 1].
         threshold: success is a score of at least this; in (0, 1].
         key: int or JAX key of the bootstrap.
-        resamples: number of bootstrap resamples.
+        resamples: number of bootstrap resamples, of the mode.
         confidence: probability in (0, 1) of every interval.
 
     Returns:
@@ -45,7 +45,7 @@ def summarise(
         diverged (a count), trials (items behind one score), then mode, mean, success, success_mean,
         above_half and below_tenth, each followed by its _low and _high, then threshold. Undefined
         numbers are null. In order of scale, split and length. The formulas are in
-        `jaxemerge.stats.summaries`; the shares above 0.5 and below 0.1 have Wilson intervals.
+        `jaxemerge.stats.summaries`; the shares above 0.5 and below 0.1 have those of `success_interval`.
 
     Raises:
         ValueError: if columns or the metric are missing, scores lie outside [0, 1], or an argument is out of

@@ -195,7 +195,7 @@ def success_by_threshold(
         split, length: the test; may be left out where there is one only.
 
     Returns:
-        cell, label, scale, seeds, threshold, success, low, high (Wilson's interval at this threshold alone),
+        cell, label, scale, seeds, threshold, success, low, high (the interval at this threshold alone),
         band_low, band_high (hold at all thresholds at once); in order of scale and threshold.
 
     Raises:

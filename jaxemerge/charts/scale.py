@@ -39,7 +39,7 @@ def success_against_scale(table: pl.DataFrame, scale: str, metric: str = "exact_
     """Four panels against scale, coloured by test.
 
     Of very many tests some are shown (`MOST_TESTS`). P(success), the share of seeds above 50 %, the
-    share below 10 % (Wilson bands) and the mean of the successful seeds (bootstrap band). Where the
+    share below 10 % and the mean of the successful seeds, with bands of their 95 % intervals. Where the
     cells lie one after the other along the scale a line joins them; otherwise (one or two cells, grids,
     cells of one size) every cell has its place and error bars.
 

@@ -135,7 +135,7 @@ def _scores(scores: pl.DataFrame | None, threshold: float) -> Iterator[str]:
     metrics = [name for name in scores["metric"].unique(maintain_order=True) if name != main]
     yield (
         "Means over members with 95 % intervals, in which members are resampled; P is the share of members "
-        f"with at least {threshold:g}, with its Wilson interval.{_diverged(scores)}"
+        f"with at least {threshold:g}, with its 95 % interval.{_diverged(scores)}"
     )
     for metric in [main, *metrics] if main else metrics:
         if metric == main and is_share(scores, metric):

@@ -50,8 +50,9 @@ def distributions(ends: pl.DataFrame, table: pl.DataFrame, found: dict[str, Any]
     yield figure(
         "success_against_scale",
         "How likely is success, and how good are the successes?",
-        "Shares of seeds with 95% Wilson intervals, and the mean score of the successful seeds with a 95% "
-        "bootstrap interval. " + _shown(table) + findings.tails_sentence(table, test),
+        "Shares of seeds, and the mean score of the successful seeds, with 95% intervals. "
+        + _shown(table)
+        + findings.tails_sentence(table, test),
         charts.success_against_scale(table, scale_column(ends), metric),
     )
 
@@ -70,7 +71,7 @@ def values(frame: pl.DataFrame, metric: str | None) -> Iterator[Figure]:
     if found.runs.is_empty():
         return
     many = found.table["low"].count() > 0
-    how = "; diamonds are their means, with 95% bootstrap intervals" if many else ""
+    how = "; diamonds are their means, with Student's 95% intervals" if many else ""
     yield figure(
         "values",
         f"Where do runs end? {metric_name(metric).capitalize()}",

@@ -88,7 +88,7 @@ def _metrics(
     return figure(
         "emergence",
         f"Does the ability emerge, or does the metric make it? At {found['test']}",
-        "Each panel shows the same runs under another metric: mean over seeds with a 95% bootstrap interval. "
+        "Each panel shows the same runs under another metric: mean over seeds with its 95% interval. "
         "The emergence score divides the rise by the median step between neighbouring cells; a straight line "
         f"over {chosen['cell'].n_unique()} cells scores {chosen['cell'].n_unique() - 1}. "
         f"{verdict} {_score_words(scores)}",

@@ -16,7 +16,7 @@ from ..estimates.arguments import check_at_least, check_confidence
 from ..estimates.interval import UNKNOWN, Estimate, Interval, success_interval
 from ..estimates.resampling import generator
 from ..success.monotone import isotonic_success
-from ..success.trend import onset
+from ..success.onset import onset
 from .questions import Question, question_of
 
 Array = NDArray[np.float64]
