@@ -32,9 +32,9 @@ Finds, quick version, depth 2 and width 64, trained on answers of at most 10, 64
     length 30, Wasserstein-2 distance: 0.0377, p = 0.7
     length 30, rank correlation over seeds: 0.961 [0.868, 1], p = 0.0005
 
-No difference between the two populations is detected, and 64 seeds exclude a change of P(success) beyond 0.065
-in either direction. Mostly the same seeds succeed in both, with rank correlations above 0.9. The mean of the
-successes is known less well: at length 30 it may be up to 0.21 higher in bfloat16.
+No difference between the two populations is detected, and 64 seeds exclude a change of P(success) beyond
+0.065 in either direction. Mostly the same seeds succeed in both, with rank correlations above 0.9. The mean
+of the successes is known less well: at length 30 it may be up to 0.21 higher in bfloat16.
 """
 
 from __future__ import annotations
