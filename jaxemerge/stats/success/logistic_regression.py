@@ -15,7 +15,7 @@ from ..estimates.maximum_likelihood import ends_within
 
 Array = NDArray[np.float64]
 
-ITERATIONS, GAIN = 200, 1e-11
+ITERATIONS, GAIN = 200, 1e-9
 LONGEST = 2.0  # step of a coefficient, in units of the covariates' standard deviation
 FARTHEST = 60.0  # an end beyond this, in the same units, counts as infinite
 
@@ -144,11 +144,19 @@ def _profile(data: _Data, theta: Array, top: float, j: int, confidence: float) -
     """Interval of coefficient j, and the p-value that it is 0."""
     free = np.arange(len(theta)) != j
     drop = float(chdtri(1, 1 - confidence)) / 2
+    near = theta
 
     def excess(value: float) -> float:
-        start = np.where(free, theta, value)
-        return _maximise(data, start, free)[1] - top + drop
+        nonlocal near
+        near, reached = _maximise(data, np.where(free, near, value), free)
+        return reached - top + drop
 
-    found = ends_within(excess, float(theta[j]), (-FARTHEST, FARTHEST))
+    def bound(sign: float) -> float:
+        away = 1.0
+        while excess(float(theta[j] + sign * away)) >= 0 and away < FARTHEST:
+            away *= 2
+        return float(theta[j] + sign * away)
+
+    ends = ends_within(excess, float(theta[j]), (bound(-1.0), bound(1.0)))
     gain = max(drop - excess(0.0), 0.0)
-    return found, float(chdtrc(1, 2 * gain))
+    return ends, float(chdtrc(1, 2 * gain))

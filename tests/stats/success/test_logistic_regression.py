@@ -59,7 +59,7 @@ def test_covers_slopes_where_cells_are_separated():
     rng, truth = np.random.default_rng(1), np.array([4.0, 3.0])
     p = expit((X - X.mean(axis=0)) @ truth)
     hits = []
-    for _ in range(60):
+    for _ in range(40):
         interval = fit_logistic(X, rng.binomial(8, p), np.full(9, 8)).coefficient.interval
         hits.append((interval.low <= truth) & (truth <= interval.high))
     assert (np.mean(hits, axis=0) >= 0.92).all()
