@@ -166,7 +166,7 @@ def table(study: Callable[[np.random.Generator, int, int], Row], sets: int, seed
     columns = []
     for n in seeds:
         rows = [study(np.random.default_rng([n, key]), n, key) for key in range(sets)]
-        known = {name: [row[name] for row in rows if row[name] is not None] for name in rows[0]}
+        known = {name: [bool(row[name]) for row in rows if row[name] is not None] for name in rows[0]}
         columns.append(
             {name: np.mean(hits) if len(hits) > sets / 2 else np.nan for name, hits in known.items()}
         )

@@ -192,9 +192,10 @@ def stretched(value: ArrayLike, interval: Interval, by: ArrayLike) -> Interval:
     """The ends moved away from the value by a factor; NaN where both ends equal the value."""
     centre = np.asarray(value, np.float64)
     low, high = np.asarray(interval.low, np.float64), np.asarray(interval.high, np.float64)
+    factor = np.asarray(by, np.float64)
     with np.errstate(invalid="ignore"):
         gone = np.where(high - low <= TIE * np.abs(centre), np.nan, 1.0)
-        ends = [np.where(np.isinf(e), e, centre + (e - centre) * by) * gone for e in (low, high)]
+        ends = [np.where(np.isinf(e), e, centre + (e - centre) * factor) * gone for e in (low, high)]
     return Interval(ends[0], ends[1]) if centre.ndim else Interval(float(ends[0]), float(ends[1]))
 
 

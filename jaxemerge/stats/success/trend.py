@@ -108,7 +108,7 @@ def trend_test(
     ]
     p_value = float(permutation_p_value(abs(slope), np.abs(_slope(shuffled))))
     interval, inner = (trend_interval(telling, slope, level) for level in (confidence, 2 * confidence - 1))
-    excluded = float(np.max(np.abs([inner.low, inner.high])))
+    excluded = max(abs(float(inner.low)), abs(float(inner.high)))
     level = ndtri((1 + confidence) / 2)
     detectable = float((1 + ndtri(POWER) / level) * (interval.high - interval.low) / 2)
     runs = sum(len(u) for u, _ in telling)

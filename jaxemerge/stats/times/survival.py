@@ -111,7 +111,7 @@ def breakthrough_time(
     check_at_least(1, in_a_row=in_a_row)
     above = scores >= threshold
     starts = _lasting(above, in_a_row)
-    observed, first = starts.any(axis=-1), starts.argmax(axis=-1)
+    observed, first = np.asarray(starts.any(axis=-1)), starts.argmax(axis=-1)
     ending = np.logical_and.accumulate(above[..., ::-1], axis=-1).sum(axis=-1)
     last_below = np.maximum(len(steps_E) - 1 - ending, 0)
     place = np.where(observed, first, last_below)

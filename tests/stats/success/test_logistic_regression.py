@@ -55,6 +55,7 @@ def test_agrees_with_statsmodels_where_there_are_many_seeds():
     np.testing.assert_allclose(ends, model.conf_int()[1:], rtol=5e-3)
 
 
+@pytest.mark.slow
 def test_covers_slopes_where_cells_are_separated():
     rng, truth = np.random.default_rng(1), np.array([4.0, 3.0])
     p = expit((X - X.mean(axis=0)) @ truth)

@@ -206,7 +206,7 @@ def test_finds_a_planted_onset():
 def test_interval_covers_a_planted_onset(seeds):
     """Percentiles of resamples cover in 84 % with few seeds."""
     rng = np.random.default_rng(seeds)
-    found = [two_sided_onset(SCALE, simulated(rng, seeds)).onset.interval for _ in range(300)]
+    found = [two_sided_onset(SCALE, simulated(rng, seeds)).onset.interval for _ in range(150)]
     assert np.mean([i.low <= TRUTH <= i.high for i in found]) >= 0.92
 
 
