@@ -154,13 +154,22 @@ def test_a_curve_that_falls_has_no_midpoint():
 
 
 def test_one_scale_and_no_seed():
-    one = fit_success_curve([3.0], [20], [50])
+    one = fit_success_curve([3.0], [20], [50], ceiling=1.0)
     assert (one.midpoint.interval.low, one.midpoint.interval.high) == (0, math.inf)
     for scale in (np.zeros(0), np.zeros((0, 2)), [3.0]):
         nothing = fit_success_curve(scale, np.zeros(len(scale)), np.zeros(len(scale)))
         assert math.isnan(nothing.midpoint.value)
         assert np.isnan(nothing.slope.value).all()
         assert np.isnan(nothing.probability([[3.0, 4.0]])).all()
+
+
+def test_no_more_parameters_than_scales():
+    with pytest.raises(
+        ValueError, match="2 scales cannot determine 3 parameters: give the ceiling or the floor"
+    ):
+        fit_success_curve([1, 2, 2], [1, 5, 6], [9, 9, 9])
+    assert fit_success_curve([1, 2], [1, 5], [9, 9], ceiling=1.0).ceiling.value == 1
+    assert fit_success_curve([1, 2, 4], [1, 5, 6], [9, 9, 9]).midpoint.value > 1
 
 
 def test_bootstrap_resembles_the_profile():
