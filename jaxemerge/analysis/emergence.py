@@ -43,12 +43,12 @@ def emergence(
 ) -> Emergence:
     """Whether each test's score is at chance below some scale and well above chance beyond it.
 
-    The score of a cell is the mean over its seeds, with `jaxemerge.stats.mean_interval` (one seed alone:
-    the interval of its share of items). At chance: the interval reaches down to the chance level, and no seed alone is
-    above chance, by an exact binomial test over its items at level 1 - `confidence`, divided by the number
-    of seeds (Bonferroni). One seed above 0 refutes a chance of 0. Well above: all of the interval is at least
-    `margin` above. Emergent: the smallest scales are at chance, the largest are well above, and none of these
-    comes back. What lies between may be neither.
+    The score of a cell is the mean over its seeds, with `jaxemerge.stats.mean_interval` (one seed alone: the
+    interval of its share of items). At chance: the interval reaches down to the chance level, and no seed
+    alone is above chance, by an exact binomial test over its items at level 1 - `confidence`, divided by the
+    number of seeds (Bonferroni). One seed above 0 refutes a chance of 0. Well above: all of the interval is at
+    least `margin` above. Emergent: the smallest scales are at chance, the largest are well above, and none of
+    these comes back. What lies between may be neither.
 
     Args:
         frame: results.
