@@ -46,7 +46,7 @@ def emergence(
     The score of a cell is the mean over its seeds, with `jaxemerge.stats.mean_interval` (one seed alone: the
     interval of its share of items). At chance: the interval reaches down to the chance level, and no seed
     alone is above chance, by an exact binomial test over its items at level 1 - `confidence`, divided by the
-    number of seeds (Bonferroni). One seed above 0 refutes a chance of 0. Well above: all of the interval is at
+    number of seeds (Bonferroni). One seed above 0 refutes a chance of 0. Well above: the whole interval is at
     least `margin` above. Emergent: the smallest scales are at chance, the largest are well above, and none of
     these comes back. What lies between may be neither.
 
