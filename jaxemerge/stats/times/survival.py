@@ -85,7 +85,7 @@ def breakthrough_time(
     """The first of several evaluations in a row at or above a threshold.
 
     One evaluation above may be luck, and one below later does not undo a breakthrough: a run that scores 0.92
-    on 240 items falls below 0.9 in an eighth of its evaluations. Relapses and the loss of the ability are
+    on 240 items falls below 0.9 in a tenth of its evaluations. Relapses and the loss of the ability are
     events of their own. A run that ends above, but for fewer evaluations, is censored before these.
 
     Breakthroughs are seen at evaluations only, so that times are interval-censored: in (after, time].
