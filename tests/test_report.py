@@ -43,7 +43,7 @@ def specs_of(page):
 
 @pytest.fixture(scope="module")
 def frame():
-    return population_frame([(1, 64), (2, 64), (4, 64)], 7, (30, 40), (0, 5, 11, 100))
+    return population_frame([(1, 64), (2, 64), (4, 64)], 7, (30, 40), (0, 5, 11, 50, 75, 100))
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,11 @@ def test_names_are_inert(tmp_path):
     ).with_columns(study=pl.lit(STRANGE), cell=pl.col("cell") + STRANGE, family=pl.lit(STRANGE))
     page = write_report(frame, tmp_path, title=STRANGE, details=[(STRANGE, STRANGE)])
     source = page.read_text(encoding="utf-8")
-    assert source.count("</script>") == source.count("<script") == len(without("rank", "success_curve")) + 2
+    assert (
+        source.count("</script>")
+        == source.count("<script")
+        == len(without("rank", "success_curve", "survival")) + 2
+    )
     assert "<img src=x" not in source
     embedded = "".join(re.findall(r'<script type="application/json".*?</script>', source, re.DOTALL))
     assert "\u2028" not in embedded
@@ -161,7 +165,7 @@ def test_names_are_inert(tmp_path):
         seen = dumped(page, tmp_path)
         assert html.unescape(re.search(r"<title>(.*?)</title>", seen, re.DOTALL)[1]) == STRANGE
         assert "<img" not in re.sub(r"<script.*?</script>", "", seen, flags=re.DOTALL)
-        assert seen.count('data-drawn="yes"') == len(without("rank", "success_curve"))
+        assert seen.count('data-drawn="yes"') == len(without("rank", "success_curve", "survival"))
 
 
 def only(metrics):
