@@ -48,7 +48,8 @@ def _panel(
 ) -> alt.LayerChart | alt.FacetChart:
     title = name.replace("_", " ") + ("" if score is None else f", emergence score {score:.3g}")
     title_of_axis = metric_title(name).partition(" (")[2].removesuffix(")") or "mean over seeds"
-    unit = not rows.is_empty() and 0 <= rows["low"].min() <= rows["high"].max() <= 1  # type: ignore[operator]
+    drawn = pl.concat([rows[end] for end in ("value", "low", "high")]).drop_nulls()
+    unit = len(drawn) > 0 and bool(drawn.is_between(0, 1).all())
     domain: dict[str, Any] = {"domain": [0, 1]} if unit else {"zero": False}
     tooltip: list[Any] = ["label:N", "seeds:Q"]
     tooltip += [alt.Tooltip(f"{column}:Q", format=".3g") for column in ("value", "low", "high")]
