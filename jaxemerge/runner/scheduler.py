@@ -5,6 +5,7 @@ Needs submitit, which knows how Slurm wants this done: https://github.com/facebo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -116,7 +117,8 @@ class Command:
 
         A signal handler may do so while the interrupted code does: Popen.wait would be stuck on its lock.
         """
-        os.waitid(os.P_PID, self._program.pid, os.WEXITED | os.WNOWAIT)
+        with contextlib.suppress(ChildProcessError):  # the interrupted code has just read it
+            os.waitid(os.P_PID, self._program.pid, os.WEXITED | os.WNOWAIT)
 
 
 def _progress(cells: Sequence[Path]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -135,6 +136,14 @@ def queued_again(command, words):
     """What is queued after the program has saved and exited."""
     command._program = SimpleNamespace(returncode=143)
     return command.checkpoint(words).function
+
+
+def test_a_program_whose_end_the_interrupted_code_has_just_seen(tmp_path):
+    """The signal came between the system's answer and the note of it."""
+    command = Command()
+    command._program = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitpid(command._program.pid, 0)
+    assert isinstance(command.checkpoint(["train"]).function, Command)
 
 
 def test_a_job_without_progress_in_two_time_limits_is_not_queued_again(tmp_path):
