@@ -56,8 +56,9 @@ def fit_success_mean(
     successes: ln m_i has the variance of the successes over c_i m_i^2, a scale with one success that of the
     others together, and the degrees of freedom are Satterthwaite's.
 
-    Measured (benchmarks/coverage_of_means.py): the benchmark's table has the coverage with 5 to 40 seeds at
-    each of two to five scales.
+    Measured (benchmarks/coverage_of_means.py), 250 data sets, half of the seeds successful: the 95 % interval
+    covers the exponent over three scales in 92 to 96 % with 3 to 40 seeds at each, over five scales in 94 to
+    97 % with 5 to 40, but in 88 % with 3, where most scales have one success or two.
 
     Args:
         scale: [N] positive.
