@@ -211,7 +211,7 @@ CLOSED_FORMS: dict[Any, Callable[[float], float]] = {
 }
 
 
-@pytest.mark.parametrize("schedule", CLOSED_FORMS, ids=str)
+@pytest.mark.parametrize("schedule", CLOSED_FORMS, ids=lambda each: getattr(each, "__name__", each))
 def test_schedules_equal_their_closed_forms(schedule: Any) -> None:
     optimizer = SGD(schedule=schedule, warmup=10, final=0.1)
     for step in (0, 5, 10, 11, 49, 50, 80, 82, 83, 99, 100):
