@@ -5,7 +5,7 @@
 
 For each measured study experiments/measured holds the rows of results behind its findings (NAME.parquet)
 and the findings themselves with the circumstances of the run (NAME.json); experiments/figures holds the
-pictures.
+pictures. distribution_law.json and its picture are the law of the distribution fitted to one of the studies.
 """
 
 from __future__ import annotations
@@ -19,15 +19,20 @@ from typing import Any
 import polars as pl
 import vl_convert
 
+from jaxemerge import charts
+from jaxemerge.analysis import distribution_law
 from jaxemerge.cli.parser import Parser
 from jaxemerge.files import appearing, make_folder, write_bytes, write_json
+from jaxemerge.report.distribution_law import per_doubling
 from jaxemerge.runner.opening import open_store
 from jaxemerge.runner.store import Store
 from studies import STUDIES
+from studies.finding import finding
 
 MEASURED = {name: study for name, study in STUDIES.items() if hasattr(study, "findings")}
 HERE = Path(__file__).parent
 MEASURED_FOLDER, FIGURES_FOLDER = HERE / "measured", HERE / "figures"
+LAW_OF = "depth_or_width"  # the study whose rows the law of the distribution is fitted to
 LARGEST = 200_000  # bytes of a file of kept results
 SCALE = 2  # pixels of a picture per pixel of the chart
 
@@ -51,6 +56,9 @@ def main(arguments: Sequence[str]) -> int:
             source = measured if options.keep else MEASURED_FOLDER
             for line in write(name, source, measured, figures):
                 print(line)
+        if LAW_OF in names:
+            for line in write_law(source, measured, figures):
+                print(line)
     except (ValueError, OSError) as error:
         top.error(str(error))
     return 0
@@ -65,6 +73,22 @@ def write(name: str, source: Path, measured: Path, figures: Path) -> list[str]:
     picture = vl_convert.vegalite_to_png(study.figure(rows).to_dict(), scale=SCALE)
     write_bytes(figures / f"{name}.png", picture)
     return [f"{name}: {run_line(run)}", *(f"    {each.line}" for each in found)]
+
+
+def write_law(source: Path, measured: Path, figures: Path) -> list[str]:
+    """Writes the slopes of the distribution law of one study, and how it predicts the largest cell."""
+    rows = pl.read_parquet(source / f"{LAW_OF}.parquet")
+    fit = distribution_law(rows, "exact_match", 0.2, bootstraps=100)
+    assert fit is not None
+    found = [
+        finding(f"doubling {name}, logit of {what}", per_doubling(slopes, place))
+        for place, name in enumerate(fit.law.names)
+        for what, slopes in (("P(success)", fit.law.weight_slopes), ("the mean", fit.law.mean_slopes))
+    ]
+    write_json(measured / "distribution_law.json", {"findings": [each.to_dict() for each in found]})
+    picture = vl_convert.vegalite_to_png(charts.predicted_histograms(fit).to_dict(), scale=SCALE)
+    write_bytes(figures / "distribution_law.png", picture)
+    return [f"distribution law of {LAW_OF}", *(f"    {each.line}" for each in found)]
 
 
 def keep(folder: Path, measured: Path) -> str:

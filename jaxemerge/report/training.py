@@ -64,7 +64,7 @@ def relapse_sentence(found: Survival) -> str:
     """How many of the seeds that broke through fell below again, and how many for good."""
     broken, relapsed, lost = (int(found.medians[name].sum()) for name in ("broken", "relapsed", "lost"))
     if not relapsed:
-        return f"None of the {broken} seeds that broke through was below the threshold again."
+        return f"No seed of the {broken} that broke through was below the threshold again."
     ends = "none ended" if not lost else f"{lost} ended"
     return (
         f"Of the {broken} seeds that broke through, {relapsed} were below the threshold again at some later "
