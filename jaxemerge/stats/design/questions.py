@@ -16,50 +16,14 @@ from ..populations.mixture_model import fit_mixture
 from ..populations.summaries import summaries
 from ..populations.variance import split_variance
 from ..success.success_curve import fit_success_curve
+from .question import Found, Question, check_inside, check_positive, check_share, check_shares
 from .two_rates import fisher_p_values
 
 Array = NDArray[np.float64]
-Found = NDArray[np.bool_]
 
 # Resamples of one simulated study: of mixtures, where a majority of them decides, and of means. The F test
 # needs none.
 BOOTSTRAPS, RESAMPLES = 19, 200
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a study asks of its seeds, and the effect that it hopes to see.
-
-    A design has a size: the number of seeds in each cell, or of each of two crossed kinds of seeds.
-
-    Attributes:
-        asks: the question in words.
-        answered: what counts as an answer in one study.
-        least: smallest size that is tried.
-        studies: studies to simulate around the answer, where the caller does not say.
-    """
-
-    asks: ClassVar[str] = ""
-    answered: ClassVar[str] = ""
-    least: ClassVar[int] = 4
-    studies: ClassVar[int] = 8000
-
-    @property
-    def cells(self) -> int:
-        """Number of cells that the question needs."""
-        return 1
-
-    def seeds(self, size: int) -> int:
-        """Seeds per cell of a design of this size."""
-        return size
-
-    def crossed(self, size: int) -> tuple[int, int] | None:
-        """Numbers of init seeds and data seeds, where the design crosses them."""
-        return None
-
-    def found(self, size: int, studies: int, confidence: float, rng: np.random.Generator) -> Found:
-        """[R] whether each of `studies` simulated studies answers the question."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -87,9 +51,9 @@ class TwoSided(Question):
     items: int = 100
 
     def __post_init__(self) -> None:
-        _check_inside(weight=self.weight)
-        _check_shares(means=self.means, length=2)
-        _check_positive(concentration=self.concentration)
+        check_inside(weight=self.weight)
+        check_shares(means=self.means, length=2)
+        check_positive(concentration=self.concentration)
         check_at_least(2, items=self.items)
 
     def found(self, size: int, studies: int, confidence: float, rng: np.random.Generator) -> Found:
@@ -128,7 +92,7 @@ class Rates(Question):
     rates: tuple[float, ...] = (0.2, 0.5)
 
     def __post_init__(self) -> None:
-        _check_shares(rates=self.rates, length=2)
+        check_shares(rates=self.rates, length=2)
         if self.rates[0] == self.rates[1]:
             raise ValueError(f"rates={self.rates}: two different rates are needed")
 
@@ -171,10 +135,10 @@ class Midpoint(Question):
     free_ceiling: bool = True
 
     def __post_init__(self) -> None:
-        _check_positive(precision=self.precision, midpoint=self.midpoint, slope=self.slope)
+        check_positive(precision=self.precision, midpoint=self.midpoint, slope=self.slope)
         if len(set(self.scales)) < 2 or not all(scale > 0 for scale in self.scales):
             raise ValueError(f"scales={self.scales}: two or more different positive scales are needed")
-        _check_share(ceiling=self.ceiling)
+        check_share(ceiling=self.ceiling)
 
     @property
     def cells(self) -> int:
@@ -231,7 +195,7 @@ class Init(Question):
         if self.data_seeds:
             check_at_least(2, data_seeds=self.data_seeds)
         if self.rate:
-            _check_inside(rate=self.rate)
+            check_inside(rate=self.rate)
 
     def seeds(self, size: int) -> int:
         """Runs of a crossed design with `size` initialisations."""
@@ -283,8 +247,8 @@ class SuccessMeanWidth(Question):
     threshold: float = 0.2
 
     def __post_init__(self) -> None:
-        _check_positive(width=self.width, concentration=self.concentration)
-        _check_share(rate=self.rate)
+        check_positive(width=self.width, concentration=self.concentration)
+        check_share(rate=self.rate)
         check_threshold(self.threshold)
         check_at_least(2, items=self.items)
         if not self.threshold <= self.mean <= 1:
@@ -364,27 +328,3 @@ def _scores(means: Array, concentration: float, items: int, rng: np.random.Gener
     middle = np.where(inside, means, 0.5)
     rates = np.where(inside, rng.beta(middle * concentration, (1 - middle) * concentration), means)
     return np.asarray(rng.binomial(items, rates) / items)
-
-
-def _check_inside(**given: float) -> None:
-    for name, value in given.items():
-        if not 0.0 < value < 1.0:
-            raise ValueError(f"{name}={value} must lie in (0, 1)")
-
-
-def _check_share(**given: float) -> None:
-    for name, value in given.items():
-        if not 0.0 < value <= 1.0:
-            raise ValueError(f"{name}={value} must lie in (0, 1]")
-
-
-def _check_positive(**given: float) -> None:
-    for name, value in given.items():
-        if not 0.0 < value < math.inf:
-            raise ValueError(f"{name}={value} must be a positive number")
-
-
-def _check_shares(length: int, **given: tuple[float, ...]) -> None:
-    for name, values in given.items():
-        if len(values) != length or not all(0.0 <= value <= 1.0 for value in values):
-            raise ValueError(f"{name}={values} must be {length} numbers in [0, 1]")

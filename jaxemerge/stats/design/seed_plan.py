@@ -17,7 +17,8 @@ from ..estimates.interval import UNKNOWN, Estimate, Interval, success_interval
 from ..estimates.resampling import generator
 from ..success.monotone import isotonic_success
 from ..success.onset import onset
-from .questions import Question, question_of
+from .question import Question
+from .questions import question_of
 
 Array = NDArray[np.float64]
 
