@@ -121,6 +121,35 @@ def digests(kind: Any) -> tuple[tuple[str, str], ...]:
     )
 
 
+@functools.cache
+def digest_of(folder: Path, parts: tuple[str, ...]) -> str:
+    """Digest of what Python runs of parts of a package: comments and docstrings do not count.
+
+    Args:
+        folder: a package.
+        parts: names of files in it, or of packages, which are taken whole.
+
+    Raises:
+        OSError: a file cannot be read.
+        SyntaxError: a file is not Python.
+    """
+    whole = hashlib.sha256()
+    for path in sorted(path for part in parts for path in _python_files(folder / part)):
+        tree = ast.parse(path.read_bytes())
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+                and ast.get_docstring(node) is not None
+            ):
+                node.body = node.body[1:]
+        whole.update(f"{path.relative_to(folder).as_posix()}\n{ast.dump(tree)}\n".encode())
+    return whole.hexdigest()[:_DIGITS]
+
+
+def _python_files(place: Path) -> Iterator[Path]:
+    yield from place.rglob("*.py") if place.is_dir() else [place]
+
+
 def code_of(values: Iterable[Any]) -> dict[str, str]:
     """Names and digests of the files that tasks, models and objectives come from; none of the library's.
 

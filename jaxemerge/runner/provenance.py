@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from jaxemerge.code import version_of
+from jaxemerge.code import digest_of, version_of
 from jaxemerge.models import Model
 
 _PACKAGES = ("jaxemerge", "jax", "jaxlib", "flax", "optax", "numpy", "polars")
@@ -22,6 +22,7 @@ _SETTINGS = (
     "jax_default_matmul_precision",
     "jax_enable_x64",
 )
+_NUMBERS = ("devices.py", "evaluation", "models", "tasks", "training")  # what decides numbers
 _HARMLESS = ("--xla_force_host_platform_device_count", "--xla_dump_")  # flags that change no number
 
 
@@ -37,6 +38,7 @@ def provenance(model: Model | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version_of(name) for name in _PACKAGES},
         "git": git_state(Path(__file__).parent),
+        "code": digest_of(Path(__file__).parents[1], _NUMBERS),
         "platform": platform.platform(terse=True),
         "processor": processor(),
         "device": devices[0].device_kind,
@@ -56,9 +58,12 @@ def settings() -> dict[str, Any]:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Versions and commits that differ between two provenances, in words."""
+    """Versions, commits and the library's own code where they differ between two provenances, in words."""
     pairs = [(name, before["packages"].get(name), version) for name, version in now["packages"].items()]
     pairs.append(("commit", (before["git"] or {}).get("commit"), (now["git"] or {}).get("commit")))
+    minor = {str(one["python"]).rpartition(".")[0] for one in (before, now)}
+    if "code" in before and len(minor) == 1:  # versions of Python write a syntax tree in different ways
+        pairs.append(("the library's training code", before["code"], now["code"]))
     return [f"{name} was {old} and is {new}" for name, old, new in pairs if old != new]
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import jax
 
 import jaxemerge
-from jaxemerge.runner.provenance import described, git_state, provenance
+from jaxemerge.code import digest_of
+from jaxemerge.runner.provenance import changes, described, git_state, provenance
 
 
 def test_this_process_is_described_by_plain_json():
@@ -15,6 +16,33 @@ def test_this_process_is_described_by_plain_json():
     assert found["packages"]["jax"] == jax.__version__
     assert found["devices"] == len(jax.local_devices())
     assert found["settings"]["jax_threefry_partitionable"] is True
+
+
+def test_code_is_known_by_what_is_run(tmp_path):
+    """An edit between two runs is named; comments and docstrings, and other packages, are not the code's."""
+    (tmp_path / "training").mkdir()
+    step, other = tmp_path / "training" / "step.py", tmp_path / "report.py"
+    other.write_text("x = 1")
+
+    def digest(text):
+        step.write_text(text)
+        digest_of.cache_clear()
+        return digest_of(tmp_path, ("training",))
+
+    first = digest('"""A step."""\ndef step(x):\n    """Moves."""\n    return x + 1\n')
+    assert (
+        digest('"""One step."""\n# Moves.\ndef step(x):\n    """Moves on."""\n\n    return x + 1\n') == first
+    )
+    other.write_text("x = 2")
+    assert digest("def step(x):\n    return x + 1\n") == first
+    assert digest("def step(x):\n    return x + 2\n") != first
+    before = provenance()
+    assert changes(before, before) == []
+    assert changes({**before, "code": "0" * 12}, before) == [
+        f"the library's training code was {'0' * 12} and is {before['code']}"
+    ]
+    assert changes({**before, "code": "0" * 12, "python": "3.9.1"}, before) == []
+    assert changes({name: before[name] for name in before if name != "code"}, before) == []
 
 
 def test_commit_and_uncommitted_changes(tmp_path):
