@@ -169,7 +169,8 @@ def a_run(folder, name, experiments, successes):
             schema=SCHEMA,
         )
         with store.writing(cell.cell):
-            store.write(cell.cell, cell.seeds, rows, {"seconds": 1.5, "provenance": provenance()})
+            record = {"seconds": 1.5, "plan": {}, "provenance": provenance()}
+            store.write(cell.cell, cell.seeds, rows, record)
     return folder
 
 
