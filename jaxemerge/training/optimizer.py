@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,9 +90,6 @@ class Scheduled(Optimizer):
         for name in (each for each in positive if getattr(self, each, None) is not None):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)}: must be positive")
-        for name in (*positive, "weight_decay"):
-            if getattr(self, name, None) == math.inf:
-                raise ValueError(f"{name}=inf: must be finite")
         for name in ("beta1", "beta2", "momentum"):
             if not 0 <= getattr(self, name, 0) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must lie in [0, 1)")

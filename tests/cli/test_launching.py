@@ -246,7 +246,8 @@ def test_the_last_cells_write_the_report(monkeypatch, tmp_path):
         assert len(written) == n
         assert run_command.conclude(cells, store, whole) == 0
         assert len(written) == n + 1
-        store.write(cell.cell, cell.seeds, pl.DataFrame({"value": [1.0]}), {})
+        record = {"seconds": 1.0, "plan": {}, "provenance": {}}
+        store.write(cell.cell, cell.seeds, pl.DataFrame({"value": [1.0]}), record)
     assert run_command.conclude(cells, store, some) == 0
     assert len(written) == 4
     assert "2 of the study's 3 cells are not finished" in console.file.getvalue()

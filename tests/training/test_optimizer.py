@@ -255,7 +255,7 @@ def test_what_nothing_tells_apart_is_rejected() -> None:
         (SGD, {"momentum": 1.0}, r"momentum=1.0: must lie in \[0, 1\)"),
         (Lion, {"beta2": -0.1}, r"beta2=-0.1: must lie in \[0, 1\)"),
         (Muon, {"clip": 0.0}, "clip=0.0: must be positive"),
-        (Adam, {"learning_rate": math.inf}, "learning_rate=inf: must be finite"),
+        (Adam, {"learning_rate": math.nan}, "learning_rate=nan: must be positive"),
     ],
 )
 def test_fields_are_checked(kind: Any, fields: dict[str, float], why: str) -> None:
