@@ -73,17 +73,21 @@ def trained(recipe: Recipe, seeds: list[int], rates: list[float] | None = None) 
     return jax.tree.map(np.asarray, built.advance(built.init(who), who, 0, STEPS, 0)[0].params)
 
 
-def alone(transformation: optax.GradientTransformation, seed: int, stacked: bool = False) -> Any:
+@functools.cache
+def alone(transformation: optax.GradientTransformation, seed: int) -> Any:
     """Weights of one seed after a loop with optax and nothing else."""
-    objective = Layers(stacked)
+    objective = Layers()
     params = objective.init(init_key(jnp.uint32(seed)))
     state = transformation.init(params)
-    gradient = jax.jit(jax.grad(objective.loss))
+
+    @jax.jit
+    def moved(params: Any, state: Any, step: int) -> Any:
+        found = jax.grad(objective.loss)(params, data_key(jnp.uint32(seed), step))
+        updates, state = transformation.update(found, state, params)
+        return optax.apply_updates(params, updates), state
+
     for step in range(STEPS):
-        updates, state = transformation.update(
-            gradient(params, data_key(jnp.uint32(seed), step)), state, params
-        )
-        params = optax.apply_updates(params, updates)
+        params, state = moved(params, state, step)
     return params
 
 
@@ -166,7 +170,7 @@ def test_a_norm_over_stacked_seeds_would_be_seen() -> None:
     assert distance(update(1.0, lambda f: f), update(100.0, lambda f: f)) > 0.1
 
 
-@pytest.mark.parametrize("kind", [AdamW, Adam, SGD, Lion])
+@pytest.mark.parametrize("kind", [AdamW, SGD])
 def test_stacked_layers_train_as_layers_one_by_one(kind: Any) -> None:
     stacked = trained(recipe(kind(**COMMON), stacked=True), [7])
     unrolled = trained(recipe(kind(**COMMON)), [7])
