@@ -164,11 +164,7 @@ def _add_selection(add: _Add) -> None:
     add("--set", change, action="append", default=[], metavar="FIELD=VALUE", dest="changes")
     add("--task", "another task or objective: FILE.py:CLASS, MODULE:CLASS or a built-in", metavar="WHERE")
     add("--model", "another Model or Flax module: FILE.py:CLASS or MODULE:CLASS", metavar="WHERE")
-    add(
-        "--optimizer",
-        "another optimizer: AdamW, Adam, SGD, Lion, Muon, FILE.py:NAME or MODULE:NAME",
-        metavar="WHERE",
-    )
+    add("--optimizer", "another optimizer: SGD, Muon, ..., FILE.py:NAME or MODULE:NAME", metavar="WHERE")
     add("--out", "results folder (default: results/STUDY)", type=Path, metavar="DIR")
 
 
@@ -206,7 +202,7 @@ def _add_sizes(add: _Add) -> None:
 
 
 def _add_program(add: _Add) -> None:
-    add("--plan", "train nothing; print what the command plan prints", action="store_true")
+    add("--plan", argparse.SUPPRESS, action="store_true")
     every = f"seconds between two checkpoints (default: {CHECKPOINT:g})"
     add("--checkpoint-every", every, type=seconds, default=CHECKPOINT, metavar="S")
     wait = "seconds to wait for cells that other processes train (default: 0)"

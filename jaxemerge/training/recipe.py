@@ -98,4 +98,4 @@ def train_state_bytes(recipe: Recipe) -> int:
     params = init_shapes(recipe)
     transformation = recipe.optimizer.transformation(jnp.float32(0.0), recipe.steps)
     arrays = jax.tree.leaves((params, jax.eval_shape(transformation.init, params)))
-    return sum(each.size * each.dtype.itemsize for each in arrays if each.ndim or each.size > 1)
+    return sum(each.size * each.dtype.itemsize for each in arrays if each.ndim or each.dtype != jnp.int32)

@@ -187,7 +187,7 @@ def test_relapses_and_losses_are_counted_and_placed():
     said = relapse_sentence(found)
     assert "Of the 3 seeds that broke through, 2 were below the threshold again" in said
     assert "1 ended there for the last 3 evaluations or more" in said
-    assert "None of the 3 seeds" in relapse_sentence(survival(times))
+    assert "No seed of the 3 that broke through" in relapse_sentence(survival(times))
 
 
 def test_the_median_is_the_step_by_which_half_broke_through():

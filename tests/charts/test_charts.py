@@ -307,7 +307,7 @@ def test_the_mixture_chart_draws_what_was_fitted():
         assert drawn.filter(mark="line")["share"].to_list() == pytest.approx(
             inside["expected"].to_list(), rel=1e-4
         )
-        cut = fits.table.filter(label=label)["cut"].item()
+        cut = curve["cut"][0]
         assert drawn.filter(mark="cut")["left"].to_list() == (
             [] if cut is None else pytest.approx([cut], rel=1e-4)
         )

@@ -47,7 +47,7 @@ def test_report_and_summary_of_shares(runs, capsys):
     assert "Acc over seeds at the end of training" in output
     assert "Report: there/report.html" in output
     page = (runs / "there" / "report.html").read_text(encoding="utf-8")
-    assert "25% [5%, 70%] for size 70M; and 75% [30%, 95%] for size 1.4B" in page
+    assert "25% [1%, 76%] for size 70M; and 75% [24%, 99%] for size 1.4B" in page
     assert "value is acc, scale is size, seed is run, trials is 20" in page
 
 

@@ -228,7 +228,10 @@ def test_is_a_program_of_its_own_where_it_is_installed(tmp_path):
         code, output, _ = ended(*program, "status", "out")
         assert code == 0
         assert "waiting" in output
-        assert ended(*program, "verify", "out")[:2] == (0, "out: all 0 finished chunks are whole.\n")
+        assert ended(*program, "verify", "out")[:2] == (
+            0,
+            "out holds no finished seeds: there is nothing to verify.\n",
+        )
         assert ended(*program, "report", "out")[0] == 2
 
 
