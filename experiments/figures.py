@@ -33,6 +33,7 @@ MEASURED = {name: study for name, study in STUDIES.items() if hasattr(study, "fi
 HERE = Path(__file__).parent
 MEASURED_FOLDER, FIGURES_FOLDER = HERE / "measured", HERE / "figures"
 LAW_OF = "depth_or_width"  # the study whose rows the law of the distribution is fitted to
+THRESHOLD = 0.2  # what counts as success in that study
 LARGEST = 200_000  # bytes of a file of kept results
 SCALE = 2  # pixels of a picture per pixel of the chart
 
@@ -52,8 +53,8 @@ def main(arguments: Sequence[str]) -> int:
         for folder in (measured, figures):
             make_folder(folder)
         names = MEASURED if options.keep is None else [keep(options.keep, measured)]
+        source = measured if options.keep else MEASURED_FOLDER
         for name in names:
-            source = measured if options.keep else MEASURED_FOLDER
             for line in write(name, source, measured, figures):
                 print(line)
         if LAW_OF in names:
@@ -77,8 +78,8 @@ def write(name: str, source: Path, measured: Path, figures: Path) -> list[str]:
 
 def write_law(source: Path, measured: Path, figures: Path) -> list[str]:
     """Writes the slopes of the distribution law of one study, and how it predicts the largest cell."""
-    rows = pl.read_parquet(source / f"{LAW_OF}.parquet")
-    fit = distribution_law(rows, "exact_match", 0.2, bootstraps=100)
+    rows = pl.read_parquet(source / f"{LAW_OF}.parquet", glob=False)
+    fit = distribution_law(rows, "exact_match", THRESHOLD, bootstraps=100)
     assert fit is not None
     found = [
         finding(f"doubling {name}, logit of {what}", per_doubling(slopes, place))

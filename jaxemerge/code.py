@@ -10,7 +10,7 @@ import importlib.metadata
 import math
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -72,12 +72,18 @@ def check_function(what: str, function: Any) -> None:
     if dataclasses.is_dataclass(function) and not isinstance(function, type) and callable(function):
         hash(function)
         return
-    kind = "a function that closes over variables" if isinstance(function, FunctionType) else repr(function)
-    kind = "a lambda" if isinstance(function, FunctionType) and plain else kind
+    kind = "a lambda" if plain else "a function that closes over variables"
+    if not isinstance(function, FunctionType):
+        kind = repr(function)
     raise ValueError(
         f"{what} is {kind}: give a named function of a module, or a frozen dataclass with __call__, so that "
         "results of two different ones are never mixed"
     )
+
+
+def first_problems(stages: Iterable[Callable[[], Iterable[str]]]) -> tuple[str, ...]:
+    """The problems of the first stage of a check that finds any: later stages rest on earlier ones."""
+    return next(filter(None, (tuple(stage()) for stage in stages)), ())
 
 
 def told(error: Exception, kinds: Iterable[Any]) -> str:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.code import is_plain, told
+from jaxemerge.code import first_problems, is_plain, told
 from jaxemerge.devices import compiled
 from jaxemerge.models.model import Model, plain_fields
 from jaxemerge.models.modules import construction
@@ -38,16 +38,13 @@ def check_model(model: Model, vocabulary: int, length: int = 16) -> tuple[str, .
     Returns:
         One sentence per problem, each saying what was seen and what to do; empty if there is none.
     """
-    for stage in (
+    stages = (
         lambda: declaration_problems(model),
         lambda: _weights(model, vocabulary),
         lambda: _predictions(model, vocabulary, min(length, _LONGEST)),
         lambda: _at_length(model, vocabulary, length),
-    ):
-        problems = tuple(stage())
-        if problems:  # later stages rest on earlier ones
-            return problems
-    return ()
+    )
+    return first_problems(stages)
 
 
 def declaration_problems(model: Model) -> Iterator[str]:

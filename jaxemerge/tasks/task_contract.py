@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.code import is_plain, told
+from jaxemerge.code import first_problems, is_plain, told
 from jaxemerge.tasks.task import EvaluationSet, Example, Task
 from jaxemerge.types import Key
 
@@ -36,11 +37,8 @@ def check_task(task: Task) -> tuple[str, ...]:
     Returns:
         One sentence per problem, each saying what was seen and what to do; empty if there is none.
     """
-    for stage in (declaration_problems, _signature, _examples, _evaluation):
-        problems = tuple(stage(task))
-        if problems:  # later stages rest on earlier ones
-            return problems
-    return ()
+    stages = (declaration_problems, _signature, _examples, _evaluation)
+    return first_problems(functools.partial(stage, task) for stage in stages)
 
 
 def declaration_problems(task: Task) -> Iterator[str]:

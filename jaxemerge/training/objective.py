@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.code import is_plain, told
+from jaxemerge.code import first_problems, is_plain, told
 from jaxemerge.models import Model
 from jaxemerge.models import tracing as traced
 from jaxemerge.models.model_contract import repeated, weight_problems
@@ -189,11 +190,8 @@ def check_objective(objective: Objective) -> tuple[str, ...]:
     Returns:
         One sentence per problem, each saying what was seen and what to do; empty if there is none.
     """
-    for stage in (declaration_problems, _weights, _loss, _scores):
-        problems = tuple(stage(objective))
-        if problems:  # later stages rest on earlier ones
-            return problems
-    return ()
+    stages = (declaration_problems, _weights, _loss, _scores)
+    return first_problems(functools.partial(stage, objective) for stage in stages)
 
 
 def functions(objective: Objective) -> tuple[Any, ...]:
