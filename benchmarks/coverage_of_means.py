@@ -3,8 +3,8 @@
     python benchmarks/coverage_of_means.py                    all (20 minutes on one core)
     python benchmarks/coverage_of_means.py means trends       some of them
 
-Prints a line per quantity: the per cent of data sets whose interval holds the truth, for each number of seeds
-(in every cell, where there are several); a dash where there is no interval. Docstrings of `jaxemerge.stats`
+Prints a line per quantity: the percentage of data sets whose interval covers the true value, for each number
+of seeds (per cell, if there are several), or a dash if no interval exists. Docstrings of `jaxemerge.stats`
 quote the figures. `--sets` is the number of simulated data sets.
 """
 

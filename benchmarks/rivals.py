@@ -1,6 +1,6 @@
-"""Others that train the same on the accelerator at hand: compiled beforehand, then timed in turns.
+"""Other programs for the same training on the same accelerator: compiled first, then timed in turn.
 
-One that fails, or is not compiled in time, is left out and named; the others are compared all the same.
+A program that fails, or is not compiled in time, is named and left out; the others are still compared.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Rivals:
             worker.deadline = deadline
 
     def _timed(self, so_far: Callable[[Mapping[str, Sequence[float]]], object]) -> dict[str, list[float]]:
-        """Seconds per unit of work; begun anew without one that fails."""
+        """Seconds per unit of work. If a program fails, it is dropped and timing starts over."""
         while True:
             runs = {name: _named(name, team.run) for name, team in self.teams.items()}
             try:

@@ -107,7 +107,7 @@ def _content(path: Path) -> bytes:
 
 
 def _check_file(path: Path) -> None:
-    """Refuses what is no file: opening a pipe would wait for ever.
+    """Rejects anything but a regular file: opening a pipe would block forever.
 
     Raises:
         DamagedError: there is nothing, or something else.

@@ -65,7 +65,7 @@ def _slurm_memory() -> Iterator[int]:
 
 
 def _numbers_of_slurm(name: str) -> list[int]:
-    """The positive number in a variable of a Slurm job; nothing where there is none. 0 means no limit."""
+    """The number in a variable of a Slurm job, in a list; empty if unset, no number, or 0 (no limit)."""
     text = os.environ.get(name, "") if "SLURM_JOB_ID" in os.environ else ""
     return [int(text)] if text.isdecimal() and int(text) > 0 else []
 

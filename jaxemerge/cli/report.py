@@ -185,7 +185,7 @@ def print_scores(
     threshold: float,
     best_losses: Mapping[str, float | None] | None = None,
 ) -> None:
-    """Success and its size where a metric is a share of items, else means; nothing where there is none.
+    """Prints success rates and means of successes for a share of items, means for other metrics.
 
     Cells that only luck gets right show their losses instead: no run ever has a right answer, and by the word
     of its task none can be sure of one, for the best possible loss is above 0.
@@ -193,7 +193,7 @@ def print_scores(
     Args:
         console: where to.
         results: of a study.
-        metric: the score; None where there is none.
+        metric: the score; None prints nothing.
         threshold: success is a score of at least this.
         best_losses: the lowest loss that any model can reach, by cell; None where it is not known.
     """
