@@ -29,7 +29,7 @@ _LOWERED_FOR = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
 # complains of it at each start. To run on a GPU takes all of jax[cuda13], five times as much.
 _WHEELS = {
     "gpu": "pip install --no-deps --target cuda jax-cuda13-plugin=={version} jax-cuda13-pjrt=={version} "
-    "nvidia-cuda-nvcc nvidia-nvvm, and run with PYTHONPATH=cuda",
+    "nvidia-cuda-nvcc nvidia-nvvm nvidia-cudnn-cu13, and run with PYTHONPATH=cuda",
     "tpu": "pip install 'jax[tpu]=={version}'",
 }
 
@@ -62,13 +62,21 @@ def compiled_training(recipe: Recipe, layout: Layout, seeds: int) -> Compiled:
         recipe: the cell.
         layout: devices, which may be those of ``described``, and seeds side by side on each.
         seeds: seeds of a chunk, a multiple of ``layout.multiple``.
+
+    Raises:
+        CompilerMissingError: the program calls cuDNN, which is not installed.
     """
     began = time.monotonic()
     kind = _platform(layout.devices[0])
     with compiling_for(kind):
         built = program(recipe, layout)
         state, members = _arguments(built, seeds)
-        traced = built.advance.trace(state, members, 0, 1, 0)  # type: ignore[attr-defined]
+        try:
+            traced = built.advance.trace(state, members, 0, 1, 0)  # type: ignore[attr-defined]
+        except RuntimeError as error:
+            if "cuDNN" not in str(error):
+                raise
+            raise _missing(kind, error) from error
         done = traced.lower(lowering_platforms=(_LOWERED_FOR[kind],)).compile()
     memory = done.memory_analysis()
     seconds = time.monotonic() - began
@@ -98,11 +106,13 @@ def _described(platform: str, target: str, devices: int) -> tuple[jax.Device, ..
         found = topologies.get_topology_desc("described", "cuda", target_config=target, topology=shape)
         return tuple(found.devices)
     except (NotImplementedError, RuntimeError) as error:
-        wheels = _WHEELS[platform].format(version=jax.__version__)
-        reason = str(error).partition("\n")[0]
-        raise CompilerMissingError(
-            f"no compiler for {platform.upper()}s here ({reason}); {wheels}"
-        ) from error
+        raise _missing(platform, error) from error
+
+
+def _missing(platform: str, error: Exception) -> CompilerMissingError:
+    reason = str(error).partition("\n")[0]
+    wheels = _WHEELS[platform].format(version=jax.__version__)
+    return CompilerMissingError(f"no compiler for {platform.upper()}s here ({reason}); {wheels}")
 
 
 def _arguments(built: Any, seeds: int) -> tuple[Any, Members]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +77,18 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "topology not implemented for cuda)" in str(raised.value)
         assert "\n" not in str(raised.value)
     compiled._described.cache_clear()
+
+
+def test_missing_cudnn_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_cudnn(*_: object) -> None:
+        raise RuntimeError("cuDNN not found.")
+
+    built = SimpleNamespace(advance=SimpleNamespace(trace=without_cudnn))
+    monkeypatch.setattr(compiled, "program", lambda *_: built)
+    monkeypatch.setattr(compiled, "_arguments", lambda *_: (None, None))
+    monkeypatch.setattr(compiled, "_platform", lambda _: "gpu")
+    with pytest.raises(CompilerMissingError, match=r"\(cuDNN not found\.\); .*nvidia-cudnn-cu13"):
+        compiled_training(CELL, Layout(tuple(jax.devices("cpu")[:1])), 1)
 
 
 @pytest.mark.slow
