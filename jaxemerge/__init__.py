@@ -28,6 +28,7 @@ What is learnt, and what learns:
 Keeping what was trained:
 
     export, load, Trained    members as files for others, and members read back from them
+    load_series              members of a results folder at the steps whose weights were kept
 
 Units are steps, tokens and nats; shapes of arrays use the letters of `jaxemerge.types` (S seeds, L
 positions, ...). The packages below say in their own help what they answer: `stats` (arrays in, records
@@ -49,6 +50,7 @@ if _TYPE_CHECKING:
     from .exports import Trained as Trained
     from .exports import export as export
     from .exports import load as load
+    from .exports import load_series as load_series
     from .models import Model as Model
     from .models import Transformer as Transformer
     from .models import check_model as check_model
@@ -90,7 +92,7 @@ if _TYPE_CHECKING:
 _HOMES = {
     "devices": "self_test use_host_cores",
     "evaluation": "PassUntil",
-    "exports": "Trained export load",
+    "exports": "Trained export load load_series",
     "models": "Model Transformer check_model families flax_model llama neox",
     "runner.experiment": "Experiment",
     "runner.train": "Population train",

@@ -132,6 +132,23 @@ def test_the_autoencoders_are_short_run_and_learn():
     assert clear["value"].min() > 0.2
 
 
+@pytest.mark.slow
+def test_members_start_from_others():
+    code = block("start=pretrained", "jaxemerge/README.md")
+    assert len(lines(code)) <= 15
+    names = run(code)
+    first = names["tuned"].filter(
+        pl.col("step") == 0, pl.col("metric") == "exact_match", pl.col("length") == 5
+    )
+    last = (
+        names["pretrained"]
+        .frame()
+        .filter(pl.col("step") == 200, pl.col("metric") == "exact_match", pl.col("length") == 5)
+    )
+    assert first["value"].equals(last["value"])
+    assert list(names["pretrained"].kept) == [0, 1, 2, 4, 8, 16, 32, 64, 128, 200]
+
+
 @pytest.mark.parametrize("page", ["README.md", "jaxemerge/README.md"])
 def test_the_statistics_run_alone(page, capsys):
     names = run(block("fit_success_curve", page))

@@ -17,6 +17,7 @@ from jaxemerge.devices import cache_folder, keep_compiled, start, use_host_cores
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.processes import Processes
+from jaxemerge.runner.start import Start
 from jaxemerge.runner.store import Store
 from jaxemerge.runner.sweep import distinct, override, parse
 from jaxemerge.training import Seed, crossed, paired
@@ -85,6 +86,9 @@ def chosen_cells(options: argparse.Namespace, front: Front) -> tuple[Experiment,
     if options.seeds is not None:
         seeds = parse_seeds(options.seeds)
         changed = [cell.with_seeds(seeds) for cell in changed]
+    if options.start is not None:
+        start = Start.of(options.start)
+        changed = [replace(cell, start=start) for cell in changed]
     return distinct(changed)
 
 

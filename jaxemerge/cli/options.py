@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from jaxemerge.cli.parser import Parser, assignment, minutes, one_of, positive, seconds, share, size, whole
+from jaxemerge.cli.parser import (
+    Parser,
+    assignment,
+    minutes,
+    one_of,
+    positive,
+    seconds,
+    share,
+    size,
+    steps,
+    whole,
+)
 from jaxemerge.cli.questions import DESIGN, add_design
 from jaxemerge.cli.studies import SUCCESS, Front
 
@@ -165,6 +176,11 @@ def _add_selection(add: _Add) -> None:
     add("--task", "another task or objective: FILE.py:CLASS, MODULE:CLASS or a built-in", metavar="WHERE")
     add("--model", "another Model or Flax module: FILE.py:CLASS or MODULE:CLASS", metavar="WHERE")
     add("--optimizer", "another optimizer: SGD, Muon, ..., FILE.py:NAME or MODULE:NAME", metavar="WHERE")
+    add(
+        "--start",
+        "start from the weights of an export: its folder, or one file for all seeds",
+        metavar="PATH",
+    )
     add("--out", "results folder (default: results/STUDY)", type=Path, metavar="DIR")
 
 
@@ -172,6 +188,10 @@ def _add_kept(add: _Add) -> None:
     add("--overwrite", "first delete the study that the folder holds", action="store_true")
     add("--threshold", _THRESHOLD, type=share, metavar="SHARE")
     add("--keep-weights", "keep the final weights of every seed, for export", action="store_true")
+    at = "keep weights at these steps, as 0,100,1000, or at log: 0, 1, 2, 4, ..."
+    add("--keep-weights-at", at, type=steps, default=(), metavar="STEPS")
+    longer = "keep the state, so that the study can continue with more steps"
+    add("--keep-state", longer, action="store_true")
     add("--keep-items", "keep the answers of every seed, for other metrics", action="store_true")
     track = "log to wandb or tensorboard, too; repeatable"
     add("--track", track, action="append", type=one_of(*TRACKERS), default=[], metavar="WHERE")

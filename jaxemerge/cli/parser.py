@@ -162,6 +162,20 @@ def minutes(text: str) -> float:
     return 1440 * int(days or 0) + 60 * hours + mins + secs / 60
 
 
+def steps(text: str) -> str | tuple[int, ...]:
+    """Reads ``log``, or steps with commas between them.
+
+    Raises:
+        ArgumentTypeError: the text is neither.
+    """
+    if text == "log":
+        return text
+    parts = [part for part in text.split(",") if part]
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} must be log, or steps as in 0,100,1000")
+    return tuple(map(int, parts))
+
+
 def assignment(text: str) -> str:
     """Reads ``OPTION=VALUE``.
 

@@ -30,6 +30,7 @@ from jaxemerge.runner.store import Store
 from jaxemerge.runner.study import is_done, train_jobs
 from jaxemerge.runner.tracking import ChunkMetrics, tracker
 from jaxemerge.runner.train import prepare
+from jaxemerge.runner.weights import kept_steps
 from jaxemerge.training import Seed, cost_of
 
 LOST = 1  # exit code where other processes were lost
@@ -95,6 +96,7 @@ def opened(study: Asked, session: Session) -> tuple[Store, list[Job]]:
         prepare(cell)
         if options.keep_items:
             cell.language()
+        kept_steps(options.keep_weights_at, cell.steps)
     jobs(study.cells, None, **study.given)
     store = created(study, session)
     todo = jobs(study.cells, store, **study.given, search=options.autotune or None)
@@ -178,6 +180,8 @@ def run_options(session: Session, store: Store, display: Display) -> RunOptions:
         interval=options.checkpoint_every,
         save_items=options.keep_items,
         save_weights=options.keep_weights,
+        save_state=options.keep_state,
+        keep_weights_at=options.keep_weights_at,
         stop=session.stop,
         say=display.line,
         follow=followed(store, session, display.line),

@@ -9,7 +9,6 @@ FOLDER/seed-INIT-DATA.safetensors      the same, where weights and data have two
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,8 @@ import numpy as np
 from jaxemerge.evaluation import Evaluated, Prompts, Written, evaluate, generate, prompts
 from jaxemerge.files import (
     DamagedError,
-    check_digest,
     digest,
     make_folder,
-    read_sealed,
     write_bytes,
     write_sealed,
 )
@@ -32,14 +29,18 @@ from jaxemerge.models import flax_model, is_flax_module
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.provenance import provenance
 from jaxemerge.runner.train import Population
-from jaxemerge.runner.weights import named, read_weights, unnamed, write_weights
+from jaxemerge.runner.weights import (
+    CONFIG,
+    FORMAT,
+    member_files,
+    named,
+    read_weights,
+    unnamed,
+    write_weights,
+)
 from jaxemerge.tasks import BUILT_IN
 from jaxemerge.training import Seed, init_shapes
 from jaxemerge.types import Params
-
-CONFIG = "config.json"
-FORMAT = 1
-_FILE = re.compile(r"seed-\d+(-\d+)?\.safetensors")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,36 +97,69 @@ def load(
             weights are not those of its model.
     """
     place = Path(path)
-    files = [place] if place.is_file() else _members(place)
+    files = member_files(place)
     found = [_member(file) for file in files]
     first = found[0][1]["experiment"]
     seeds = [about["experiment"]["seeds"][0] for _, about in found]
-    own = [flax_model(each) if is_flax_module(each) else each for each in models]
-    try:
-        described = json.dumps({**first, "seeds": seeds})
-        experiment = Experiment.from_json(described, (*BUILT_IN, *tasks), own, optimizers)
-    except (KeyError, TypeError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{place} describes no experiment of this version: {reason}") from error
+    experiment = _experiment({**first, "seeds": seeds}, place, tasks, models, optimizers)
     shapes = init_shapes(experiment)
     members = [_checked(file, arrays, shapes) for file, (arrays, _) in zip(files, found, strict=True)]
     return Trained(experiment, jax.tree.map(lambda *leaves: np.stack(leaves), *members))
 
 
-def _members(folder: Path) -> list[Path]:
-    """The files of an exported folder, each checked against its digest."""
-    if not (folder / CONFIG).is_file():
-        raise DamagedError(f"{folder} is no export: there is no {CONFIG} in it")
-    config = read_sealed(folder / CONFIG)
-    if config.get("format") != FORMAT:
-        raise DamagedError(
-            f"{folder} is an export of format {config.get('format')}; this version reads {FORMAT}"
-        )
-    for name, expected in config["members"].items():
-        if not _FILE.fullmatch(name):
-            raise DamagedError(f"{folder}: {CONFIG} names a member {name!r}, which is no name of its file")
-        check_digest(folder / name, expected)
-    return [folder / name for name in config["members"]]
+def load_series(
+    folder: Path | str,
+    cell: str = "",
+    *,
+    tasks: Iterable[Any] = (),
+    models: Iterable[Any] = (),
+    optimizers: Iterable[Any] = (),
+) -> dict[int, Trained]:
+    """Members of a results folder at the steps whose weights were kept: a time series of their training.
+
+    Args:
+        folder: of a study that was trained with ``--keep-weights-at``.
+        cell: name of one of its cells; may be left out where there is one.
+        tasks, models, optimizers: your own, as in ``load``.
+
+    Returns:
+        Step -> the seeds whose weights were kept there, in increasing order of steps.
+
+    Raises:
+        ValueError: there is no such cell, or no weights of it were kept.
+    """
+    from jaxemerge.runner.opening import open_store  # needs Polars
+
+    store = open_store(Path(folder))
+    if cell not in store.cells and (cell or len(store.cells) > 1):
+        raise ValueError(f"{folder}: cell {cell!r} must be one of {', '.join(store.cells)}")
+    name = cell or next(iter(store.cells))
+    found = {step: store.kept_weights(name, step) for step in store.kept_steps(name)}
+    if not found:
+        raise ValueError(f"{folder}: no weights of {name} were kept: train with --keep-weights-at log")
+    series = {}
+    for step, members in found.items():
+        fields = {**store.cells[name], "seeds": sorted(members)}
+        experiment = _experiment(fields, folder, tasks, models, optimizers)
+        shapes = init_shapes(experiment)
+        each = [unnamed(members[seed], shapes) for seed in experiment.seeds]
+        series[step] = Trained(experiment, jax.tree.map(lambda *leaves: np.stack(leaves), *each))
+    return series
+
+
+def _experiment(
+    fields: Mapping[str, Any],
+    place: Path | str,
+    tasks: Iterable[Any],
+    models: Iterable[Any],
+    optimizers: Iterable[Any],
+) -> Experiment:
+    own = [flax_model(each) if is_flax_module(each) else each for each in models]
+    try:
+        return Experiment.from_json(json.dumps(fields), (*BUILT_IN, *tasks), own, optimizers)
+    except (KeyError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{place} describes no experiment of this version: {reason}") from error
 
 
 def _member(path: Path) -> tuple[Mapping[str, np.ndarray], dict[str, Any]]:

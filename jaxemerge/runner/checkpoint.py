@@ -84,7 +84,7 @@ class Checkpoint:
         infos = [_info(self._stacked("infos", i, chosen)) for i in range(counts[0])]
         steps = self.record["evaluation_steps"]
         evaluations = [_evaluation(steps[i], self._stacked("scores", i, chosen)) for i in range(counts[1])]
-        return ResumeState(self.step, loaded, tuple(infos)), evaluations
+        return ResumeState(self.step, loaded, tuple(infos), tuple(steps)), evaluations
 
     def _state(self, template: TrainState, chosen: np.ndarray) -> TrainState:
         """The state, each array checked against the one that training would start with."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from jaxemerge.evaluation import evaluate, sampled
-from jaxemerge.runner.checkpoint import INTERVAL, Checkpoint
+from jaxemerge.runner.checkpoint import INTERVAL, Checkpoint, Checkpoints
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.groups import Chunk, Part
 from jaxemerge.runner.provenance import provenance
@@ -28,7 +29,7 @@ from jaxemerge.runner.signals import StopRequest
 from jaxemerge.runner.store import Store
 from jaxemerge.runner.tables import items_table, passes_table, results_table, with_pass_rates
 from jaxemerge.runner.train import train_chunk
-from jaxemerge.runner.weights import named
+from jaxemerge.runner.weights import KeepAt, kept_steps, named
 from jaxemerge.training import Members, Program, ResumeState, Seed, Snapshot
 from jaxemerge.types import Params
 
@@ -50,6 +51,8 @@ class RunOptions:
         interval: seconds between two checkpoints.
         save_items: whether to save how every seed does on every item at the end of training.
         save_weights: whether to save the final weights.
+        save_state: whether to save the state from which a training of more steps can continue.
+        keep_weights_at: further steps whose weights are saved, or ``log``; see ``weights.kept_steps``.
         stop: a request to stop, obeyed after a checkpoint, and between batches of samples without one.
         say: prints a line for people.
         follow: opens, for each cell of a chunk, what sees its progress.
@@ -60,6 +63,8 @@ class RunOptions:
     interval: float = INTERVAL
     save_items: bool = False
     save_weights: bool = False
+    save_state: bool = False
+    keep_weights_at: KeepAt = ()
     stop: StopRequest | None = None
     say: Callable[[str], None] = lambda line: None
     follow: Follow = _unfollowed
@@ -105,6 +110,7 @@ def run_chunk(chunk: Chunk, store: Store, options: RunOptions = DEFAULT) -> Iter
         *(chunk.experiment, chunk.plan, chunk.members),
         pause=lambda: run.checkpoint_due or options.stopping,
         resume=run.resume if run.resumed else None,
+        keep_at=run.snapshot_steps,
     )
     for progress, snapshot in training:
         if progress.evaluation is not None:
@@ -112,10 +118,11 @@ def run_chunk(chunk: Chunk, store: Store, options: RunOptions = DEFAULT) -> Iter
         yield progress
         if snapshot is None:
             continue
+        run.keep(snapshot)
         if progress.step == chunk.experiment.steps:
             params = run.final_params(snapshot)
             continue
-        if progress.step:
+        if progress.step and (run.checkpoint_due or options.stopping):
             run.save_checkpoint(snapshot)
         options.raise_if_stopping()
     results = [run.results(part, params) for part in chunk.parts]
@@ -151,10 +158,30 @@ class _Run:
         self._began = time.monotonic()
         self._provenance = provenance(self.chunk.experiment.model)
         self.resumed = _resumable(self.chunk, self.store, self.options.say)
+        experiment = self.chunk.experiment
+        self._kept = kept_steps(self.options.keep_weights_at, experiment.steps)
+        self._state_step = experiment.common_step if self.options.save_state else 0
         self._checkpoints = {
             part.cell: self.store.checkpoints(part.cell, part.seeds, self.options.interval)
             for part in self.chunk.parts
         }
+
+    @property
+    def snapshot_steps(self) -> tuple[int, ...]:
+        """Steps whose weights or states are saved."""
+        return (*self._kept, self._state_step) if self._state_step else self._kept
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Saves weights or state, where it is their step."""
+        if snapshot.step in self._kept:
+            params = snapshot.resume_state(len(self.chunk)).state.params
+            for part in self.chunk.parts:
+                self.store.keep(part.cell, part.seeds, snapshot.step, named(part.own(params)))
+        if self._state_step and snapshot.step == self._state_step:
+            for part in self.chunk.parts:
+                place = self.store.states(part.cell, part.seeds)
+                shutil.rmtree(place.folder, ignore_errors=True)  # of a run that was killed after this step
+                self._save(place, part, snapshot.resume_state(len(self.chunk)))
 
     @property
     def checkpoint_due(self) -> bool:
@@ -167,7 +194,7 @@ class _Run:
         self.evaluations.extend(joined(step) for step in zip(*(seen for _, seen in taken), strict=True))
         trees = [(resumed.state, resumed.infos) for resumed, _ in taken]
         state, infos = jax.tree.map(lambda *x: np.concatenate(x), *trees)
-        return ResumeState(taken[0][0].step, state, infos)
+        return taken[0][0]._replace(state=state, infos=infos)
 
     def final_params(self, snapshot: Snapshot) -> Params | None:
         """Final weights of all seeds on the host; None where nothing is made of them."""
@@ -179,9 +206,11 @@ class _Run:
         """Saves the seeds of every cell."""
         resumed = snapshot.resume_state(len(self.chunk))
         for part in self.chunk.parts:
-            seen = [part.own(evaluation) for evaluation in self.evaluations]
-            record = {"cell": part.cell, **self.record(part)}
-            self._checkpoints[part.cell].save(part.own(resumed), part.seeds, seen, record)
+            self._save(self._checkpoints[part.cell], part, resumed)
+
+    def _save(self, place: Checkpoints, part: Part, resumed: ResumeState) -> None:
+        seen = [part.own(evaluation) for evaluation in self.evaluations]
+        place.save(part.own(resumed), part.seeds, seen, {"cell": part.cell, **self.record(part)})
 
     def results(self, part: Part, params: Params | None) -> _Results:
         """What a cell's seeds came to.
@@ -247,7 +276,9 @@ def _resumable(chunk: Chunk, store: Store, say: Callable[[str], None]) -> dict[s
     if len(whole) < len(found) or len({checkpoint.moment for checkpoint in whole.values()}) > 1:
         return {}
     for cell, checkpoint in whole.items():
-        say(f"{cell}: resuming from the checkpoint of step {checkpoint.step:,}.")
+        own = checkpoint.record["cell"] == cell
+        what = "resuming from the checkpoint" if own else "continuing from the kept state"
+        say(f"{cell}: {what} of step {checkpoint.step:,}.")
     return whole
 
 
@@ -256,7 +287,7 @@ def latest_checkpoint(
 ) -> Checkpoint | None:
     """The checkpoint of the latest step among those that hold all of these seeds."""
     found: Checkpoint | None = None
-    for chunk in store.checkpointed(cell):
+    for chunk in store.resumable(cell):
         record = chunk.record()
         if record and not (set(seeds) <= _seeds(record) and record["step"] > (found.step if found else 0)):
             continue

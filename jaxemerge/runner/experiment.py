@@ -18,6 +18,7 @@ from jaxemerge.evaluation import PassUntil
 from jaxemerge.models import Model, Transformer
 from jaxemerge.models.modules import construction
 from jaxemerge.runner.plain import as_json, built, optimizer_from, plain, task_from, value_from
+from jaxemerge.runner.start import Start
 from jaxemerge.tasks import BUILT_IN, Task
 from jaxemerge.training import (
     Members,
@@ -27,10 +28,11 @@ from jaxemerge.training import (
     check_numbers,
     check_seeds,
     members,
+    objective_of,
     optimizer,
     paired,
 )
-from jaxemerge.training.optimizer import AdamW, Optax, Optimizer
+from jaxemerge.training.optimizer import AdamW, Optax, Optimizer, Scheduled
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # a task's name is part of the name of a folder
 _LABELS = ("study", "family", "seeds")  # name a run without changing what a seed of it does
@@ -53,6 +55,8 @@ class Experiment(Recipe):
         evaluations: steps at which every seed is scored. An integer is their number, spaced evenly in
             log(step) over the last 99 % of training. Steps 0 and ``steps`` are always among them.
         pass_until: items that are sampled at the end of training until they pass; None for none.
+        start: weights to start from, as ``Start.of`` takes them: a population, for example, or the path of
+            an export; None for random ones.
         study: name of its study.
         family: name of the scale family, where there are several.
 
@@ -63,6 +67,7 @@ class Experiment(Recipe):
     seeds: tuple[Seed, ...] = paired(range(16))
     evaluations: int | tuple[int, ...] = 20
     pass_until: PassUntil | None = None
+    start: Start | None = None
     study: str = "untitled"
     family: str = ""
 
@@ -87,6 +92,9 @@ class Experiment(Recipe):
         self._check_optimizer()
         self._check_model()
         self._check_evaluations()
+        if self.start is not None:
+            object.__setattr__(self, "start", Start.of(self.start))
+            self.start.check(objective_of(self), self.seeds)
 
     def _check_model(self) -> None:
         if not isinstance(self.task, Task):
@@ -134,6 +142,12 @@ class Experiment(Recipe):
         if isinstance(chosen, int):
             chosen = log_spaced(self.steps, chosen)
         return tuple(sorted({0, self.steps, *chosen}))
+
+    @property
+    def common_step(self) -> int:
+        """The last evaluation step at which a training of more steps has the same weights; 0 for none."""
+        common = self.optimizer.common_steps(self.steps) if isinstance(self.optimizer, Scheduled) else 0
+        return max(step for step in self.evaluation_steps if step <= common)
 
     @property
     def members(self) -> Members:
@@ -196,6 +210,8 @@ class Experiment(Recipe):
             del fields["optimizer"]["kind"]
         if self.pass_until is not None:
             fields["pass_until"] = dataclasses.asdict(self.pass_until)
+        if self.start is not None:
+            fields["start"] = self.start.digest
         if self.model is not None:
             fields["model"] = plain(self.model)
             if not is_own(type(self.model)):  # there is one kind
@@ -241,6 +257,7 @@ class Experiment(Recipe):
                 "model": model,
                 "optimizer": optimizer_from(fields["optimizer"], tuple(optimizers)),
                 "pass_until": built(PassUntil, asked) if (asked := fields.get("pass_until")) else None,
+                "start": Start(digest) if (digest := fields.get("start")) else None,
                 "seeds": tuple(map(tuple, fields["seeds"])),
             }
         )

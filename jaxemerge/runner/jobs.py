@@ -144,7 +144,7 @@ def jobs(
 
 def common(experiment: Experiment) -> tuple[Any, ...]:
     """Equal for cells that can be trained in the same chunks."""
-    return fixed_part(experiment), experiment.steps, experiment.evaluation_steps
+    return fixed_part(experiment), experiment.steps, experiment.evaluation_steps, experiment.start
 
 
 def _missing(
@@ -161,7 +161,7 @@ def _missing(
 def _checkpointed(store: Store, cell: str, missing: Sequence[Seed]) -> tuple[tuple[Seed, ...], ...]:
     """Missing seeds that have a checkpoint, group by group, each seed in that of the furthest."""
     left, groups = set(missing), []
-    for chunk in store.checkpointed(cell):
+    for chunk in store.resumable(cell):
         record = chunk.record()
         group = tuple((i, d) for i, d in record["seeds"] if (i, d) in left) if record else ()
         left -= set(group)
@@ -171,8 +171,8 @@ def _checkpointed(store: Store, cell: str, missing: Sequence[Seed]) -> tuple[tup
 
 def _latest_records(store: Store) -> dict[str, dict[str, Any]]:
     """Per cell the record of the chunk that was started last."""
-    unfinished = [chunk.record() for cell in store.cells for chunk in store.checkpointed(cell)]
-    records = [*store.records(), *(record for record in unfinished if record)]
+    unfinished = [(cell, chunk.record()) for cell in store.cells for chunk in store.resumable(cell)]
+    records = [*store.records(), *({**record, "cell": cell} for cell, record in unfinished if record)]
     for record in records:
         _check_settings(record)
     records.sort(key=lambda record: record["provenance"]["time"])

@@ -13,8 +13,9 @@ from typing import Any
 from jaxemerge.files import DamagedError, make_folder, remove_partial, set_aside, write_sealed
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.lock import locked, waiting
-from jaxemerge.runner.records import FORMAT, Records, StoreError, described, open_records
+from jaxemerge.runner.records import FORMAT, Records, StoreError, described, is_longer, open_records
 from jaxemerge.runner.store import Store
+from jaxemerge.training import Scheduled
 
 
 def open_store(folder: Path) -> Store:
@@ -24,7 +25,7 @@ def open_store(folder: Path) -> Store:
         StoreError: there is none.
     """
     found = open_records(folder)
-    return Store(found.folder, found.study, found.cells, found.notes, found.asked, found.threshold)
+    return Store(**vars(found))
 
 
 def create_store(
@@ -57,13 +58,14 @@ def create_store(
         make_folder(folder)
         with waiting(folder / ".lock"):
             remove_partial(folder)
-            found = _found(folder, asked)
+            found = _found(folder, experiments)
             before = found.asked
             seeds = {cell.cell: (*before.get(cell.cell, ()), *cell.seeds) for cell in experiments}
             seeds = {cell: tuple(sorted(set(of))) for cell, of in {**before, **seeds}.items()}
             known = (threshold, found.threshold, default_threshold)
             success = next((share for share in known if share is not None), None)
-            store = Store(folder, study, {**found.cells, **asked}, found.notes, seeds, success)
+            cells = {**found.cells, **asked}
+            store = Store(folder, study, cells, found.notes, seeds, success, found.shorter)
             write_sealed(folder / "study.json", _description(store))
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror or error}") from error
@@ -75,15 +77,17 @@ def _description(store: Store) -> dict[str, Any]:
     seeds = {
         cell: " ".join(str(i) if i == d else f"{i}/{d}" for i, d in of) for cell, of in store.asked.items()
     }
-    more = {} if store.threshold is None else {"threshold": store.threshold}
+    more: dict[str, Any] = {} if store.threshold is None else {"threshold": store.threshold}
+    more |= {"shorter": store.shorter} if store.shorter else {}
     return {"format": FORMAT, "study": store.study, "cells": store.cells, "seeds": seeds, **more}
 
 
-def _found(folder: Path, asked: Mapping[str, Any]) -> Records:
+def _found(folder: Path, experiments: Sequence[Experiment]) -> Records:
     """What the folder records; no cells, with a note, where the description is missing or damaged.
 
     A damaged description is renamed.
     """
+    asked = {experiment.cell: _without_seeds(experiment) for experiment in experiments}
     nothing = Records(folder, "", {})
     if not os.path.lexists(folder / "study.json"):
         _check_left(folder, asked)
@@ -96,8 +100,9 @@ def _found(folder: Path, asked: Mapping[str, Any]) -> Records:
         _check_left(folder, asked)
         aside = set_aside(folder / "study.json")
         return replace(nothing, notes=(f"{error}; it is kept as {aside.name} and written again.",))
-    _check_same(folder, found.cells, asked)
-    return found
+    if found.cells.keys() <= asked.keys() or asked.keys() <= found.cells.keys():
+        return found
+    return _continued(found, {each.cell: each for each in experiments if each.cell not in found.cells})
 
 
 def _check_left(folder: Path, asked: Mapping[str, Any]) -> None:
@@ -137,15 +142,47 @@ def overwrite(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _check_same(folder: Path, kept: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    if kept.keys() <= asked.keys() or asked.keys() <= kept.keys():
-        return
-    new = next(fields for cell, fields in asked.items() if cell not in kept)
-    differences = min((_differences(old, new) for old in kept.values()), key=len)
-    raise StoreError(
-        f"{folder} holds another experiment: {'; '.join(differences)}; choose another folder with --out, "
-        "or start again with --overwrite"
-    )
+def _continued(found: Records, new: Mapping[str, Experiment]) -> Records:
+    """The records of a study that is to be trained for more steps: cells that are in it become shorter ones.
+
+    Raises:
+        StoreError: a new cell differs in more than ``steps``, or its training cannot be continued.
+    """
+    shorter: dict[str, Any] = {}
+    for experiment in new.values():
+        fields = _without_seeds(experiment)
+        before = {cell: old for cell, old in found.cells.items() if is_longer(fields, old)}
+        kept = any((found.folder / "cells" / cell / "states").is_dir() for cell in before)
+        reason = why_not_continued(experiment, kept=kept) if before else ""
+        if reason or not before:
+            differences = min((_differences(old, fields) for old in found.cells.values()), key=len)
+            raise StoreError(
+                f"{found.folder} holds another experiment: {'; '.join(differences)}{reason}; choose another "
+                "folder with --out, or start again with --overwrite"
+            )
+        shorter |= before
+    left = {cell: fields for cell, fields in found.cells.items() if cell not in shorter}
+    asked = {cell: seeds for cell, seeds in found.asked.items() if cell not in shorter}
+    return replace(found, cells=left, asked=asked, shorter={**found.shorter, **shorter})
+
+
+def why_not_continued(experiment: Experiment, *, kept: bool) -> str:
+    """Why training of fewer steps does not become that of an experiment; empty where it does.
+
+    Args:
+        experiment: of more steps.
+        kept: whether a state of it was kept.
+    """
+    optimizer = experiment.optimizer
+    if not isinstance(optimizer, Scheduled):
+        return " (it is not continued: its optimizer may depend on the number of steps)"
+    if not optimizer.common_steps(experiment.steps):
+        name = optimizer.schedule if isinstance(optimizer.schedule, str) else optimizer.schedule.__name__
+        return (
+            f" (it is not continued: the {name} schedule depends on the number of steps; constant, "
+            "inverse_sqrt and, before its decay, wsd do not)"
+        )
+    return "" if kept else " (it is not continued: no state was kept; train with --keep-state)"
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -42,6 +42,8 @@ class Records:
         notes: lines for people about how the folder was opened.
         threshold: the score that counts as a success, as the study was trained; None where the folder does
             not say.
+        shorter: cells that were trained before ``steps`` was raised, by id. Only the states that were kept of
+            them are used: ``cells`` continue from these.
     """
 
     folder: Path
@@ -50,6 +52,7 @@ class Records:
     notes: tuple[str, ...] = ()
     asked: Mapping[str, tuple[Seed, ...]] = field(default_factory=dict)
     threshold: float | None = None
+    shorter: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
     def finished(self, cell: str) -> set[Seed]:
         """Seeds of a cell that have results."""
@@ -145,8 +148,9 @@ def described(folder: Path) -> Records:
             if not _CELL.fullmatch(cell):
                 raise StoreError(f"{folder}: study.json names a cell {cell!r}, which is no name of a folder")
             int(each["steps"])
-        asked, threshold = _read_seeds(fields.get("seeds", {})), fields.get("threshold")
-        return Records(folder, str(fields["study"]), fields["cells"], asked=asked, threshold=threshold)
+        asked, shorter = _read_seeds(fields.get("seeds", {})), dict(fields.get("shorter", {}))
+        more: Any = {"asked": asked, "threshold": fields.get("threshold"), "shorter": shorter}
+        return Records(folder, str(fields["study"]), fields["cells"], **more)
     except StoreError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -171,6 +175,13 @@ def read_record(path: Path) -> dict[str, Any]:
     if not right:
         raise DamagedError(f"{path} is damaged: it is no record of a chunk")
     return record
+
+
+def is_longer(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Whether a cell is another one, trained for more steps; evaluations may differ."""
+    others = ("steps", "evaluations")
+    same = all(new.get(name) == old.get(name) for name in {*new, *old} - {*others})
+    return same and bool(new["steps"] > old["steps"])
 
 
 def _read_seeds(texts: Mapping[str, str]) -> dict[str, tuple[Seed, ...]]:

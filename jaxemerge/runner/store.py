@@ -7,6 +7,8 @@
     DIR/cells/CELL/items/PART.parquet   where asked for, a row per seed and item of that chunk
     DIR/cells/CELL/passes/PART.parquet  of an experiment with pass_until, its counts per seed and item
     DIR/cells/CELL/weights/PART.safetensors     where asked for, the final weights of that chunk's seeds
+    DIR/cells/CELL/snapshots/STEP/PART.safetensors      where asked for, weights of seeds at a step
+    DIR/cells/CELL/states/              where asked for, states from which training can be made longer
     DIR/cells/CELL/checkpoints/         of chunks that are being trained
     DIR/cells/CELL/metrics/             numbers along the training (``tracking``); nothing is read from them
 
@@ -51,6 +53,7 @@ from jaxemerge.runner.records import (
     Records,
     StoreError,
     file_of,
+    is_longer,
     read_record,
 )
 from jaxemerge.runner.weights import read_weights, write_weights
@@ -145,6 +148,35 @@ class Store(Records):
         parts = self._saved(PASSES)
         return pl.concat(parts, how="diagonal") if parts else None
 
+    def keep(self, cell: str, seeds: Sequence[Seed], step: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Saves weights of some seeds at a step, leading axis S."""
+        file = self._cell(cell) / "snapshots" / f"{step:09d}" / f"{_name(seeds)}.safetensors"
+        make_folder(file.parent)
+        write_weights(file, arrays, {"cell": cell, "seeds": [list(seed) for seed in seeds], "step": step})
+
+    def kept_steps(self, cell: str) -> list[int]:
+        """Steps of which weights were saved, in their order."""
+        return sorted({int(path.parent.name) for path in self._snapshots(cell)})
+
+    def kept_weights(self, cell: str, step: int) -> dict[Seed, dict[str, np.ndarray]]:
+        """Weights at a step by seed and name, as far as they were saved.
+
+        Raises:
+            StoreError: a file is damaged.
+        """
+        found: dict[Seed, dict[str, np.ndarray]] = {}
+        for path in self._snapshots(cell, f"{step:09d}"):
+            try:
+                arrays, about = read_weights(path)
+            except DamagedError as error:
+                raise StoreError(f"{error}; remove it, or train the study again") from error
+            for i, (init, data) in enumerate(about["seeds"]):
+                found[init, data] = {name: array[i] for name, array in arrays.items()}
+        return found
+
+    def _snapshots(self, cell: str, step: str = "*") -> list[Path]:
+        return sorted((self._cell(cell) / "snapshots").glob(f"{step}/[!.]*.safetensors"))
+
     def weights(self, cell: str) -> Iterator[tuple[Seed, dict[str, np.ndarray]]]:
         """Final weights of a cell's seeds, by name, as far as they were saved.
 
@@ -179,12 +211,18 @@ class Store(Records):
         """The file of a chunk's numbers during training."""
         return self._cell(cell) / "metrics" / f"{_name(seeds)}.jsonl"
 
+    def states(self, cell: str, seeds: Sequence[Seed]) -> Checkpoints:
+        """Where the state of a chunk is kept from which longer training continues."""
+        return Checkpoints(self._cell(cell) / "states" / _name(seeds))
+
     def checkpointed(self, cell: str) -> list[Checkpoints]:
         """Checkpoints by chunk: unreadable ones first, then those of the latest step."""
-        folder = self._cell(cell) / "checkpoints"
-        found = [Checkpoints(each) for each in sorted(folder.iterdir())] if folder.is_dir() else []
-        steps = {each.folder: (each.record() or {"step": math.inf})["step"] for each in found}
-        return sorted(found, key=lambda each: -steps[each.folder])
+        return _in_order(self._cell(cell) / "checkpoints")
+
+    def resumable(self, cell: str) -> list[Checkpoints]:
+        """Checkpoints of a cell, and kept states of the same cell with fewer steps; in the same order."""
+        before = [old for old, fields in self.shorter.items() if is_longer(self.cells[cell], fields)]
+        return _in_order(self._cell(cell) / "checkpoints", *(self._cell(old) / "states" for old in before))
 
     def clear(self, cell: str) -> None:
         """Removes checkpoints whose seeds are all finished."""
@@ -199,7 +237,7 @@ class Store(Records):
         found = []
         for cell in self.cells:
             found += [str(error) for _, error in self._damaged(cell)]
-            found += [line for chunk in self.checkpointed(cell) for line in chunk.damage()]
+            found += [line for chunk in self.resumable(cell) for line in chunk.damage()]
             found += [f"{path} has no record beside it: it is not used" for path in self._unrecorded(cell)]
         return found
 
@@ -242,6 +280,13 @@ class Store(Records):
         except DamagedError as error:
             raise StoreError(f"{error}; train the study again to mend it") from error
         return _checked(record_file.with_suffix(".parquet"), expected)
+
+
+def _in_order(*folders: Path) -> list[Checkpoints]:
+    """Checkpoints in some folders: unreadable ones first, then those of the latest step."""
+    found = [Checkpoints(each) for one in folders if one.is_dir() for each in sorted(one.iterdir())]
+    steps = {each.folder: (each.record() or {"step": math.inf})["step"] for each in found}
+    return sorted(found, key=lambda each: -steps[each.folder])
 
 
 def _write(path: Path, frame: pl.DataFrame) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import jax
@@ -17,6 +18,7 @@ from jaxemerge.evaluation import Passed, sampled
 from jaxemerge.models import check_model
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.scores import Evaluation, Progress, Scores, joined, scorer
+from jaxemerge.runner.weights import KeepAt, kept_steps
 from jaxemerge.tasks import Task, check_task
 from jaxemerge.training import (
     Members,
@@ -29,6 +31,7 @@ from jaxemerge.training import (
     check_objective,
     is_out_of_memory,
     make_plan,
+    objective_of,
     program,
     smaller_plan,
     train_population,
@@ -48,11 +51,12 @@ def train_chunk(
     *,
     pause: Callable[[], bool] = lambda: False,
     resume: Callable[[Program, Members], ResumeState] | None = None,
+    keep_at: Sequence[int] = (),
 ) -> Iterator[tuple[Progress, Snapshot | None]]:
     """Trains up to ``plan.chunk`` members, scoring them at every evaluation step.
 
     The numbers of a dispatch are read while the next one runs: the device never waits for the host. Snapshots
-    of the weights are therefore yielded only at the end, and where ``pause`` asks for them.
+    of the weights are therefore yielded only at the end, at ``keep_at``, and where ``pause`` asks for them.
 
     The chunk is filled up with copies of its last member, which are not reported.
 
@@ -62,6 +66,7 @@ def train_chunk(
         who: at most ``plan.chunk`` members.
         pause: called after every dispatch; True yields a snapshot, for which the device waits.
         resume: program and members -> the state to resume from.
+        keep_at: further steps after which a snapshot is yielded.
 
     Yields:
         Progress after every dispatch, with a Snapshot where one is valid, else None.
@@ -76,6 +81,8 @@ def train_chunk(
         experiment.evaluation_steps,
         longest_dispatch=plan.dispatch,
         resume=_resumed(resume(built, population), plan.chunk) if resume else None,
+        start=None if resume else _started(experiment, population),
+        stops=keep_at,
     )
     waiting: tuple[Snapshot, _Scored | None] | None = None  # is read while the next dispatch runs
     for snapshot in snapshots:
@@ -83,7 +90,7 @@ def train_chunk(
         if waiting is not None:
             yield _read(*waiting, n), None
         waiting = snapshot, scored
-        if pause():
+        if pause() or snapshot.step in keep_at:
             yield _read(*waiting, n), snapshot
             waiting = None
     if waiting is not None:
@@ -100,7 +107,16 @@ def _filled(tree: Any, size: int) -> Any:
 
 
 def _resumed(resumed: ResumeState, size: int) -> ResumeState:
-    return ResumeState(resumed.step, *_filled((resumed.state, resumed.infos), size))
+    state, infos = _filled((resumed.state, resumed.infos), size)
+    return resumed._replace(state=state, infos=infos)
+
+
+def _started(experiment: Experiment, who: Members) -> Params | None:
+    """Weights to start from; None where they are drawn."""
+    if experiment.start is None:
+        return None
+    seeds = [(int(i), int(d)) for i, d in zip(who.init_seed, who.data_seed, strict=True)]
+    return experiment.start.params(objective_of(experiment), seeds)
 
 
 class _Scored(NamedTuple):
@@ -140,12 +156,14 @@ class Population:
         params: final weights as NumPy arrays, leading axis S in the order of ``experiment.seeds``.
         evaluations: scores of all seeds at every evaluation step.
         passed: counts of samples, where the experiment's ``pass_until`` asks for them.
+        kept: weights by step, of the steps of ``keep_weights_at``; as ``params``.
     """
 
     experiment: Experiment
     params: Params
     evaluations: tuple[Evaluation, ...]
     passed: Passed | None = None
+    kept: Mapping[int, Params] = field(default_factory=dict)
 
     def frame(self) -> pl.DataFrame:
         """The results schema: one row per seed, evaluation step, split and metric. Needs Polars."""
@@ -163,28 +181,37 @@ class Population:
         return passes_table(self.experiment, self.experiment.seeds, self.evaluations[-1], self.passed)
 
 
-def train(experiment: Experiment, *, chunk: int = 0) -> Population:
+def train(
+    experiment: Experiment, *, chunk: int = 0, start: Any = None, keep_weights_at: KeepAt = ()
+) -> Population:
     """Trains every seed of an experiment on all local devices and scores them along the way.
 
     Args:
         experiment: what to train.
         chunk: seeds trained at once; 0 chooses for the devices.
+        start: weights to start from, as the experiment's field of that name.
+        keep_weights_at: steps whose weights are kept in ``Population.kept``, or ``log``: 0, powers of 2, the
+            last step.
 
     Returns:
         Population, its seeds in the order of ``experiment.seeds``.
 
     Raises:
-        ValueError: the task, model or objective breaks its contract; the message says how.
+        ValueError: the task, model or objective breaks its contract, or ``start`` holds weights of another
+            shape; the message says how.
         DeviceError: the devices at hand return wrong numbers, or one seed is too much for their memory.
     """
+    if start is not None:
+        experiment = dataclasses.replace(experiment, start=start)
+    keep_at = kept_steps(keep_weights_at, experiment.steps)
     use_host_cores()
     prepare(experiment)
     plan = make_plan(experiment, len(experiment.seeds), chunk=chunk)
-    parts: list[tuple[Params, list[Evaluation]]] = []
+    parts: list[_Part] = []
     left = experiment.seeds
     while left:
         try:
-            parts.append(_trained(experiment, plan, left[: plan.chunk]))
+            parts.append(_trained(experiment, plan, left[: plan.chunk], keep_at))
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -192,26 +219,32 @@ def train(experiment: Experiment, *, chunk: int = 0) -> Population:
             _LOG.warning(shrunk(plan))
         else:
             left = left[plan.chunk :]
-    params, evaluations = zip(*parts, strict=True)
-    together = tuple(joined(step) for step in zip(*evaluations, strict=True))
-    weights = jax.tree.map(_concatenated, *params)
+    together = tuple(joined(step) for step in zip(*(part.evaluations for part in parts), strict=True))
+    kept = {at: jax.tree.map(_concatenated, *(part.kept[at] for part in parts)) for at in parts[0].kept}
+    weights = kept[experiment.steps]
     passed = None
     if experiment.pass_until is not None:
         work = *experiment.language(), weights, experiment.seeds
         passed = sampled(*work, experiment.pass_until)
-    return Population(experiment, weights, together, passed)
+    return Population(experiment, weights, together, passed, {at: kept[at] for at in keep_at})
 
 
-def _trained(experiment: Experiment, plan: Plan, seeds: Sequence[Seed]) -> tuple[Params, list[Evaluation]]:
-    """Final weights and all evaluations of one chunk."""
-    evaluations = []
-    params: Params = {}
-    for progress, snapshot in train_chunk(experiment, plan, experiment.members_of(seeds)):
+class _Part(NamedTuple):
+    """Weights by step, the final ones included, and all evaluations of one chunk."""
+
+    kept: dict[int, Params]
+    evaluations: list[Evaluation]
+
+
+def _trained(experiment: Experiment, plan: Plan, seeds: Sequence[Seed], keep_at: Sequence[int]) -> _Part:
+    part = _Part({}, [])
+    who = experiment.members_of(seeds)
+    for progress, snapshot in train_chunk(experiment, plan, who, keep_at=keep_at):
         if progress.evaluation is not None:
-            evaluations.append(progress.evaluation)
+            part.evaluations.append(progress.evaluation)
         if snapshot is not None:
-            params = _first(snapshot.state.params, len(seeds))
-    return params, evaluations
+            part.kept[snapshot.step] = jax.tree.map(np.array, _first(snapshot.state.params, len(seeds)))
+    return part
 
 
 def shrunk(plan: Plan) -> str:

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxemerge.files import DamagedError, write_bytes
+from jaxemerge.files import DamagedError, check_digest, read_sealed, write_bytes
 from jaxemerge.types import Params
 
 _ABOUT, _DIGEST = "jaxemerge", "sha256"
+CONFIG = "config.json"  # of an export: names the files of its members
+FORMAT = 1
+_MEMBER = re.compile(r"seed-\d+(-\d+)?\.safetensors")
 
 
 def named(params: Params) -> dict[str, np.ndarray]:
@@ -56,6 +60,25 @@ def _name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
+KeepAt = str | Sequence[int]  # "log", or steps
+
+
+def kept_steps(asked: KeepAt, steps: int) -> tuple[int, ...]:
+    """Increasing steps at which weights are kept; of ``log`` 0, the powers of 2, and the last step.
+
+    Raises:
+        ValueError: a step lies outside of training, or the text is not ``log``.
+    """
+    if isinstance(asked, str):
+        if asked != "log":
+            raise ValueError(f"keep_weights_at={asked!r}: must be 'log' or a list of steps")
+        return (0, *(2**i for i in range(steps.bit_length()) if 2**i < steps), steps)
+    for step in asked:
+        if not 0 <= step <= steps:
+            raise ValueError(f"keep_weights_at: step {step} must lie between 0 and steps={steps}")
+    return tuple(sorted({int(step) for step in asked}))
+
+
 def write_weights(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
     """Writes arrays and what is to be known about them, whole or not at all."""
     from safetensors.numpy import save  # not needed to train
@@ -86,6 +109,28 @@ def read_weights(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if metadata.get(_DIGEST) != _digest(arrays, metadata[_ABOUT]):
         raise DamagedError(f"{path} is damaged: its content does not match its digest")
     return arrays, json.loads(metadata[_ABOUT])
+
+
+def member_files(path: Path) -> list[Path]:
+    """The files of an exported folder, each checked against its digest; or the one file that is named.
+
+    Raises:
+        DamagedError: it is no export, or a file has changed.
+    """
+    if path.is_file():
+        return [path]
+    if not (path / CONFIG).is_file():
+        raise DamagedError(f"{path} is no export: there is no {CONFIG} in it")
+    config = read_sealed(path / CONFIG)
+    if config.get("format") != FORMAT:
+        raise DamagedError(
+            f"{path} is an export of format {config.get('format')}; this version reads {FORMAT}"
+        )
+    for name, expected in config["members"].items():
+        if not _MEMBER.fullmatch(name):
+            raise DamagedError(f"{path}: {CONFIG} names a member {name!r}, which is no name of its file")
+        check_digest(path / name, expected)
+    return [path / name for name in config["members"]]
 
 
 def _digest(arrays: Mapping[str, np.ndarray], about: str) -> str:

@@ -18,7 +18,7 @@ Who is trained, on what, and how:
     AdamW, Adam, SGD, Lion, Muon                      optimizers, with their schedules
     Optax, Optimizer, Scheduled                       an optimizer of your own: from optax, or a class
     Objective, pair, check_objective                  what is minimised, where that is no task and model
-    cost_of, init_shapes                              parameters, FLOPs, bytes; shapes of the weights
+    cost_of, init_shapes, objective_of                FLOPs, bytes; shapes of the weights; what is minimised
     check_numbers                                     refuses numbers that 32 bits cannot hold
 
 Training:
@@ -65,6 +65,7 @@ from .recipe import check_numbers as check_numbers
 from .recipe import cost_of as cost_of
 from .recipe import fixed_part as fixed_part
 from .recipe import init_shapes as init_shapes
+from .recipe import objective_of as objective_of
 from .step import Members as Members
 from .step import Seed as Seed
 from .step import StepInfo as StepInfo

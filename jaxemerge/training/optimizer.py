@@ -153,6 +153,13 @@ class Scheduled(Optimizer):
         del steps
         return dataclasses.replace(self, learning_rate=1.0, weight_decay=0.0, horizon=1.0), 1
 
+    def common_steps(self, steps: int) -> int:
+        """How many of the first steps have the same learning rate in a training of more steps."""
+        if self.schedule == "wsd":
+            decay = self.warmup + 0.8 * (steps * self.horizon - self.warmup)
+            return int(max(0, min(steps, decay)))
+        return steps if self.schedule in ("constant", "inverse_sqrt") else 0
+
     def decay_mask(self, params: Params) -> Params:
         """Which weights decay: a tree of bools."""
         return decay_mask(params, self.decayed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,7 @@ from jaxemerge.devices import Layout, over_seeds
 from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.training.recipe import Recipe, fixed_part
 from jaxemerge.training.step import Member, Members, StepInfo, TrainState, initial_state, train_step
-from jaxemerge.types import Array, Float
+from jaxemerge.types import Array, Float, Params
 
 LOSS_WINDOW = 50  # steps before an evaluation over which its training loss is averaged
 
@@ -39,18 +39,20 @@ class Program:
 
     Attributes:
         layout: devices and width these were compiled for.
-        init: members -> state.
+        init: members -> state, its weights drawn.
+        begin: (members, weights) -> state of given weights.
         advance: (state, members, start, stop, tally_from) -> (state, DispatchInfo). Takes over the
             memory of the state it is given. One compilation serves any number of steps.
     """
 
     layout: Layout
     init: Callable[[Members], TrainState]
+    begin: Callable[[Members, Params], TrainState]
     advance: Callable[[TrainState, Members, int, int, int], tuple[TrainState, DispatchInfo]]
 
-    def place(self, members: Members) -> Members:
-        """Members as arrays on this program's devices."""
-        return jax.device_put(members, self.layout.sharding)
+    def place(self, tree: Any) -> Any:
+        """Members, or their weights, as arrays on this program's devices."""
+        return jax.device_put(tree, self.layout.sharding)
 
 
 def program(recipe: Recipe, layout: Layout) -> Program:
@@ -67,6 +69,7 @@ def _program(fixed: Recipe, layout: Layout, code: Code) -> Program:
     return Program(
         layout=layout,
         init=over_seeds(lambda member: initial_state(fixed, member), one_by_one),
+        begin=over_seeds(functools.partial(initial_state, fixed), one_by_one, mapped=2),
         advance=over_seeds(functools.partial(advance, fixed), layout, mapped=2, shared=3, changes=True),
     )
 
@@ -93,11 +96,18 @@ class ResumeState(NamedTuple):
         step: updates made so far.
         state: weights and optimizer.
         infos: what the dispatches since the previous evaluation saw; empty after an evaluation.
+        evaluated: steps of the evaluations so far; None for all up to ``step`` that are asked for.
     """
 
     step: int
     state: TrainState
     infos: tuple[DispatchInfo, ...]
+    evaluated: tuple[int, ...] | None = None
+
+    def evaluations(self, asked: Sequence[int]) -> tuple[int, ...]:
+        """Those so far, and those that are asked for later."""
+        so_far = [step for step in asked if step <= self.step] if self.evaluated is None else self.evaluated
+        return (*so_far, *(step for step in asked if step > self.step))
 
 
 class Snapshot(NamedTuple):
@@ -142,10 +152,10 @@ class Snapshot(NamedTuple):
         return np.asarray(self.infos[-1].last.gradient_norm)
 
 
-def dispatches(evaluation_steps: Sequence[int], longest: int) -> list[tuple[int, int]]:
-    """Cuts training into (start, stop) ranges that end at evaluations and are at most ``longest`` steps."""
+def dispatches(edges: Iterable[int], longest: int) -> list[tuple[int, int]]:
+    """Cuts training into (start, stop) ranges that end at all ``edges`` and are at most ``longest`` steps."""
     cuts: list[tuple[int, int]] = []
-    for start, stop in itertools.pairwise(evaluation_steps):
+    for start, stop in itertools.pairwise(sorted({*edges})):
         n = -(-(stop - start) // longest)
         edges = [start + (stop - start) * i // n for i in range(n + 1)]
         cuts += itertools.pairwise(edges)
@@ -159,6 +169,8 @@ def train_population(
     *,
     longest_dispatch: int = 100,
     resume: ResumeState | None = None,
+    start: Params | None = None,
+    stops: Sequence[int] = (),
 ) -> Iterator[Snapshot]:
     """Trains a chunk of seeds and pauses after every dispatch.
 
@@ -167,37 +179,52 @@ def train_population(
         members: S of them, a multiple of ``built.layout.multiple``.
         evaluation_steps: increasing, from 0 to the last step of training.
         longest_dispatch: most steps between two snapshots.
-        resume: where to resume, from a snapshot of the same members with the same ``longest_dispatch``.
+        resume: where to resume, from a snapshot of the same members; to the same bits with the same
+            ``longest_dispatch`` and ``stops``.
+        start: weights to start from, leading axis S; None draws them.
+        stops: further steps after which a dispatch ends. They change a training loss by rounding at most.
 
     Yields:
         A Snapshot at step 0 and after every dispatch; with ``resume`` only those that come after it.
     """
     placed = built.place(members)
-    due = set(evaluation_steps)
     if resume is None:
-        first = _first_look(built, placed)
-        resume = ResumeState(0, built.init(placed), ())
+        weights = None if start is None else built.place(start)
+        first = _first_look(built, placed, weights)
+        resume = ResumeState(0, _first_state(built, placed, weights), ())
+        del weights
         yield Snapshot(0, resume.state, True, (first,), 1)
-    begin, state, infos = resume
+    due = resume.evaluations(evaluation_steps)
+    begin, state, infos, _ = resume
     del resume  # its arrays may be the device's: the first dispatch takes them over
     state, infos = jax.device_put((state, infos), built.layout.sharding)
-    previous = max(step for step in evaluation_steps if step <= begin)
-    for start, stop in dispatches(evaluation_steps, longest_dispatch):
-        if start < begin:
-            continue
-        following = next(step for step in evaluation_steps if step >= stop)
+    previous = max(step for step in due if step <= begin)
+    for first_step, stop in _left({*due, *stops}, longest_dispatch, begin):
+        following = next(step for step in due if step >= stop)
         tally_from = max(previous, following - LOSS_WINDOW)
-        state, info = built.advance(state, placed, start, stop, tally_from)
+        state, info = built.advance(state, placed, first_step, stop, tally_from)
         infos = (*infos, info)
         yield Snapshot(stop, state, stop in due, infos, stop - tally_from)
         if stop in due:
             previous, infos = stop, ()
 
 
-def _first_look(built: Program, members: Members) -> DispatchInfo:
+def _left(edges: set[int], longest: int, begin: int) -> list[tuple[int, int]]:
+    """Dispatches from step ``begin`` on: those of an undisturbed run, where one of them begins there."""
+    cuts = dispatches(edges, longest)
+    if begin < max(edges) and begin not in {start for start, _ in cuts}:
+        cuts = dispatches({*edges, begin}, longest)
+    return [(start, stop) for start, stop in cuts if start >= begin]
+
+
+def _first_state(built: Program, members: Members, weights: Params | None) -> TrainState:
+    return built.init(members) if weights is None else built.begin(members, weights)
+
+
+def _first_look(built: Program, members: Members, weights: Params | None) -> DispatchInfo:
     """Loss and gradient of the first batch under the initial weights.
 
     Training then draws its weights again: that is cheaper than the memory of a second state.
     """
-    _, info = built.advance(built.init(members), members, 0, 1, 0)
+    _, info = built.advance(_first_state(built, members, weights), members, 0, 1, 0)
     return jax.block_until_ready(info)

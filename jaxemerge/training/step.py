@@ -129,9 +129,9 @@ class StepInfo(NamedTuple):
     gradient_norm: Float[Array, ""]
 
 
-def initial_state(recipe: Recipe, member: Member) -> TrainState:
-    """Weights and empty optimizer state of one member."""
-    params = objective_of(recipe).init(init_key(member.init_seed))
+def initial_state(recipe: Recipe, member: Member, params: Params | None = None) -> TrainState:
+    """Weights and empty optimizer state of one member; weights are drawn unless ``params`` gives them."""
+    params = objective_of(recipe).init(init_key(member.init_seed)) if params is None else params
     optimizer = recipe.optimizer.transformation(member.weight_decay, recipe.steps).init(params)
     return TrainState(params, optimizer, jnp.zeros((), bool))
 
