@@ -137,14 +137,11 @@ def test_members_start_from_others():
     code = block("start=pretrained", "jaxemerge/README.md")
     assert len(lines(code)) <= 15
     names = run(code)
-    first = names["tuned"].filter(
-        pl.col("step") == 0, pl.col("metric") == "exact_match", pl.col("length") == 5
+    tuned, before = (
+        frame.filter(pl.col("metric") == "exact_match", pl.col("length") == 5)
+        for frame in (names["tuned"], names["pretrained"].frame())
     )
-    last = (
-        names["pretrained"]
-        .frame()
-        .filter(pl.col("step") == 200, pl.col("metric") == "exact_match", pl.col("length") == 5)
-    )
+    first, last = tuned.filter(pl.col("step") == 0), before.filter(pl.col("step") == 200)
     assert first["value"].equals(last["value"])
     assert list(names["pretrained"].kept) == [0, 1, 2, 4, 8, 16, 32, 64, 128, 200]
 
