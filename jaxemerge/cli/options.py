@@ -178,7 +178,7 @@ def _add_selection(add: _Add) -> None:
     add("--optimizer", "another optimizer: SGD, Muon, ..., FILE.py:NAME or MODULE:NAME", metavar="WHERE")
     add(
         "--start",
-        "start from the weights of an export: its folder, or one file for all seeds",
+        "start from weights of an export: its folder, or one file for all seeds",
         metavar="PATH",
     )
     add("--out", "results folder (default: results/STUDY)", type=Path, metavar="DIR")

@@ -149,10 +149,10 @@ def _continued(found: Records, new: Mapping[str, Experiment]) -> Records:
         StoreError: a new cell differs in more than ``steps``, or its training cannot be continued.
     """
     shorter: dict[str, Any] = {}
+    kept = any((found.folder / "cells" / cell / "states").is_dir() for cell in found.cells)
     for experiment in new.values():
         fields = _without_seeds(experiment)
         before = {cell: old for cell, old in found.cells.items() if is_longer(fields, old)}
-        kept = any((found.folder / "cells" / cell / "states").is_dir() for cell in before)
         reason = why_not_continued(experiment, kept=kept) if before else ""
         if reason or not before:
             differences = min((_differences(old, fields) for old in found.cells.values()), key=len)
@@ -171,7 +171,7 @@ def why_not_continued(experiment: Experiment, *, kept: bool) -> str:
 
     Args:
         experiment: of more steps.
-        kept: whether a state of it was kept.
+        kept: whether states were kept.
     """
     optimizer = experiment.optimizer
     if not isinstance(optimizer, Scheduled):

@@ -61,10 +61,10 @@ def running_out(monkeypatch, most, message="RESOURCE_EXHAUSTED: Out of memory al
     """Chunks of more than ``most`` seeds fail."""
     true = training.train_chunk
 
-    def failing(experiment, plan, who):
+    def failing(experiment, plan, who, **more):
         if plan.chunk > most:
             raise jax.errors.JaxRuntimeError(message)
-        yield from true(experiment, plan, who)
+        yield from true(experiment, plan, who, **more)
 
     monkeypatch.setattr(training, "train_chunk", failing)
 
