@@ -27,7 +27,7 @@ from jaxemerge.tasks import Task
 from jaxemerge.training.chips import Chip, chip_named
 from jaxemerge.training.compiled import compiled_training, described
 from jaxemerge.training.hlo import parse
-from jaxemerge.training.plan import cell_bytes
+from jaxemerge.training.plan import cell_bytes, is_out_of_memory
 from jaxemerge.training.recipe import cost_of, fixed_part
 from jaxemerge.training.traffic import collectives, step_kernels, total
 
@@ -115,10 +115,13 @@ def predicted(
 ) -> Prediction:
     """Compiles a cell's training program for a chip and reads what it takes.
 
+    TPU compilers reject a program that needs more memory than the chip has. It is then compiled for half the
+    seeds, and so on; where even one does not fit, the answer is that of ``by_formula``.
+
     Args:
         recipe: the cell.
         chip: as from ``chip_named``; it need not be here.
-        seeds: seeds per device.
+        seeds: seeds per device, at most.
         width: of these, how many side by side; 0 for all.
         cache: folder of earlier answers; None keeps none.
 
@@ -151,7 +154,18 @@ def kept_prediction(
 
 def compiled_prediction(recipe: Recipe, chip: Chip, seeds: int, *, width: int = 0) -> tuple[Prediction, str]:
     """The same, compiled anew, and the text of the program."""
-    layout = Layout(described(chip), width or seeds)
+    try:
+        return _as_compiled(recipe, chip, seeds, width or seeds)
+    except jax.errors.JaxRuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        if seeds == 1:
+            return by_formula(recipe, chip), ""  # which is too large for the chip, too
+    return compiled_prediction(recipe, chip, -(-seeds // 2))
+
+
+def _as_compiled(recipe: Recipe, chip: Chip, seeds: int, width: int) -> tuple[Prediction, str]:
+    layout = Layout(described(chip), width)
     done = compiled_training(recipe, layout, seeds * len(layout.devices))
     module = parse(done.text)
     steps = step_kernels(module)

@@ -62,6 +62,34 @@ def test_a_prediction_is_per_device_and_seed(tmp_path: Path) -> None:
     assert found.dtype == "float32"
 
 
+@pytest.mark.parametrize(
+    ("fits", "seeds", "kernels"), [(8, 8, True), (3, 2, True), (1, 1, True), (0, 1, False)]
+)
+def test_fewer_seeds_where_the_compiler_runs_out_of_memory(
+    monkeypatch: pytest.MonkeyPatch, fits: int, seeds: int, kernels: bool
+) -> None:
+    """A TPU's compiler says RESOURCE_EXHAUSTED before anything runs."""
+
+    def compiled_for(recipe: object, chip: object, seeds: int, width: int) -> tuple[Prediction, str]:
+        assert width == seeds
+        if seeds > fits:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Ran out of memory on HBM, 42.71G of 15.75G")
+        return replace(FOUND, seeds=seeds), "text"
+
+    monkeypatch.setattr(roofline, "_as_compiled", compiled_for)
+    found, text = roofline.compiled_prediction(CELL, H100, 8)
+    assert (found.seeds, found.kernels > 0, bool(text)) == (seeds, kernels, kernels)
+
+
+def test_another_failure_of_the_compiler_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise jax.errors.JaxRuntimeError("INTERNAL: no such instruction")
+
+    monkeypatch.setattr(roofline, "_as_compiled", broken)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="no such instruction"):
+        roofline.compiled_prediction(CELL, H100, 8)
+
+
 def test_an_answer_is_kept_and_given_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
