@@ -59,7 +59,7 @@ if _TYPE_CHECKING:
     from .models import llama as llama
     from .models import neox as neox
     from .runner.experiment import Experiment as Experiment
-    from .runner.train import Population as Population
+    from .runner.outcome import Population as Population
     from .runner.train import train as train
     from .tasks import Addition as Addition
     from .tasks import Composition as Composition
@@ -95,7 +95,8 @@ _HOMES = {
     "exports": "Trained export load load_series",
     "models": "Model Transformer check_model families flax_model llama neox",
     "runner.experiment": "Experiment",
-    "runner.train": "Population train",
+    "runner.outcome": "Population",
+    "runner.train": "train",
     "tasks": (
         "Addition Composition Count EvaluationSet Example InContext Markov Modular "
         "Parity Recall Rewrite SparseParity Task TaskMixture check_task"

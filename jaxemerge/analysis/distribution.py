@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from jaxemerge.brief import brief
 from jaxemerge.stats import Estimate, Summaries, mean_interval, success_interval, summaries
 from jaxemerge.stats.estimates.arguments import check_at_least
 
@@ -79,6 +80,7 @@ def _columns(found: Summaries, confidence: float) -> list[Any]:
 GROUP = ("cell", "label", "scale", "rank", "split", "length", "test")
 
 
+@brief
 class Values(NamedTuple):
     """Final values of one metric.
 

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from jaxemerge.brief import brief
 from jaxemerge.stats import DistributionLaw, PredictedDistribution, fit_distribution_law
 
 from .results import final, rows_of
@@ -40,6 +41,7 @@ class Study(NamedTuple):
     split: str
 
 
+@brief
 class LawFit(NamedTuple):
     """The law of all cells, and that of all but the largest with its prediction.
 

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import binom, false_discovery_control
 
+from jaxemerge.brief import brief
 from jaxemerge.stats import emergence_score, generator, mean_interval, success_interval
 from jaxemerge.stats.estimates.arguments import check_at_least
 from jaxemerge.stats.estimates.resampling import permutation_p_value
@@ -18,6 +19,7 @@ from .metrics import known_scores, less_is_better, metrics_of
 from .results import final, final_scores, is_share, one_test, rows_of
 
 
+@brief
 class Emergence(NamedTuple):
     """What was found.
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import polars as pl
 
+from jaxemerge.brief import brief
 from jaxemerge.stats import (
     ComputeOptimal,
     Envelope,
@@ -50,6 +51,7 @@ class HeldOut(NamedTuple):
     runs: pl.DataFrame
 
 
+@brief
 class ScalingLaws(NamedTuple):
     """All fits to the runs of a frame; None where a fit failed, with the reason in `notes`.
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from jaxemerge.brief import brief
 from jaxemerge.stats import Mixture, bimodality_coefficient, correlation, fit_mixture, holm
 from jaxemerge.stats.estimates.arguments import check_at_least
 
@@ -32,6 +33,7 @@ FOUND: dict[str, Any] = {
 LEVEL = 0.05  # of the tests of a single mode
 
 
+@brief
 class Mixtures(NamedTuple):
     """Mixtures fitted to every cell and test.
 
@@ -189,6 +191,7 @@ SHAPES: dict[str, Any] = {
 }
 
 
+@brief
 class LossComparison(NamedTuple):
     """The same analysis of the scores and of the losses of the same seeds.
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from jaxemerge.brief import brief
 from jaxemerge.stats import (
     Estimate,
     Interval,
@@ -33,6 +34,7 @@ COUNTS = ("passes", "samples", "censored", "r", "nll")
 LEAST = 3  # scales to which a law is fitted
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class PassScaling:
     """Pass rates of I items at N scales by S seeds, and laws of them without the largest scales.

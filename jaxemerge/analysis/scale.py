@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from jaxemerge.brief import brief
 from jaxemerge.stats import (
     Estimate,
     Interval,
@@ -36,6 +37,7 @@ from .results import final_scores, one_test, scale_column
 PLACES = 121
 
 
+@brief
 class SuccessFit(NamedTuple):
     """What was fitted to the final scores of all cells on one test.
 

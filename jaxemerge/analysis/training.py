@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from jaxemerge.brief import brief
 from jaxemerge.stats import (
     Estimate,
     Interval,
@@ -97,6 +98,7 @@ def representative_curves(curves: pl.DataFrame, most: int = 60) -> pl.DataFrame:
     return curves.join(keep, on=MEMBER, how="semi", maintain_order="left")
 
 
+@brief
 class Survival(NamedTuple):
     """Survival curves and medians of the time of breakthrough.
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxemerge.brief import brief
 from jaxemerge.devices import Layout
 from jaxemerge.evaluation.decoding import GREEDY, CacheType, Manner, Request, Sampling, Texts, writer
 from jaxemerge.models import Model
@@ -22,6 +23,7 @@ _MOST_ROWS = {"cpu": 128}  # texts of a seed that are written together
 _MOST_ROWS_ELSEWHERE = 2048
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Prompts:
     """Items to be answered, padded at their end to the same length.
@@ -74,6 +76,7 @@ def _writes(scored: np.ndarray) -> np.ndarray:
     return scored | (place > last[:, None])
 
 
+@brief
 class Written(NamedTuple):
     """Texts of S seeds, n to every item.
 

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from jaxemerge.brief import brief
 from jaxemerge.types import Array, Bool, Float, Int
 
 INFINITY = math.inf
@@ -41,6 +42,7 @@ class Guess:
     choices: int = 0
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Items:
     """A population's answers, in enough detail to score them under any metric.

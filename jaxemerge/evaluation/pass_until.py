@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxemerge.brief import brief
 from jaxemerge.devices import Layout
 from jaxemerge.evaluation.decoding import CacheType, Manner, Request, Sampling, writer
 from jaxemerge.evaluation.generate import (
@@ -88,6 +89,7 @@ class PassUntil:
         return np.concatenate(found)
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class PassCounts:
     """Passes and samples of S seeds on E items: what ``jaxemerge.stats.pass_rate`` takes.
@@ -271,6 +273,7 @@ class _Weights:
         return self._latest[1]
 
 
+@brief
 class Passed(NamedTuple):
     """Counts and answer losses of S seeds on U items.
 

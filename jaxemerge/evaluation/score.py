@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxemerge.brief import brief
 from jaxemerge.devices import Layout, over_seeds
 from jaxemerge.evaluation.generate import Prompts, default_layout, generate, placed_params, prompts
 from jaxemerge.evaluation.metrics import Items, edit_distance
@@ -31,6 +32,7 @@ _Scores = TypeVar("_Scores")
 BLOCK_TOKENS = 32_768  # positions of one forward pass: bounds the memory of the logits
 
 
+@brief
 class ItemScores(NamedTuple):
     """Scores of every evaluation item.
 
@@ -45,6 +47,7 @@ class ItemScores(NamedTuple):
     nll: Float[Array, " E"]
 
 
+@brief
 class SetScores(NamedTuple):
     """Scores summed over the items of each of M evaluation sets (leading axis S in a population).
 
@@ -59,6 +62,7 @@ class SetScores(NamedTuple):
     nll: Float[Array | np.ndarray, "*S M"]
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Sheet:
     """All evaluation sets of a task as one padded array, cut into blocks of equal size.
@@ -157,6 +161,7 @@ def _by_block(
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), each)
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Evaluated:
     """All items of all evaluation sets, in order, and how S seeds did on them.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from jaxemerge.brief import brief
 from jaxemerge.evaluation import Evaluated, Prompts, Written, evaluate, generate, prompts
 from jaxemerge.files import (
     DamagedError,
@@ -27,8 +28,8 @@ from jaxemerge.files import (
 )
 from jaxemerge.models import flax_model, is_flax_module
 from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.outcome import Population
 from jaxemerge.runner.provenance import provenance
-from jaxemerge.runner.train import Population
 from jaxemerge.runner.weights import (
     CONFIG,
     FORMAT,
@@ -43,6 +44,7 @@ from jaxemerge.training import Seed, init_shapes
 from jaxemerge.types import Params
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Trained:
     """Members of a population with their weights.

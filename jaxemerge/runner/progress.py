@@ -1,10 +1,16 @@
-"""Progress of a study for people: live bars on a terminal, plain lines elsewhere."""
+"""Progress for people: live bars on a terminal and in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import contextlib
+import html
+import importlib
+import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
+from dataclasses import dataclass
 from itertools import groupby
+from typing import Any, Protocol
 
 import numpy as np
 from rich.console import Console
@@ -13,19 +19,40 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from jaxemerge.runner.groups import Group
+from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.quantities import duration, quantity
 from jaxemerge.runner.scores import Evaluation, Measured, successes
 from jaxemerge.runner.scores import Progress as Seen
+from jaxemerge.training import Plan
 
 _PLAIN_INTERVAL = 10.0  # seconds between two lines where output is no terminal
+
+
+class Work(Protocol):
+    """What is trained by one program, chunk by chunk."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """The cell, or the first of several."""
+
+    @property
+    def plan(self) -> Plan:
+        """How it is trained."""
+
+    @property
+    def chunks(self) -> Sequence[Sized]:
+        """Seeds that are trained at once."""
+
+    @property
+    def flops_per_step(self) -> float:
+        """Of one step of one chunk."""
 
 
 class Display:
     """Shows a study's progress; a context manager around its training."""
 
     def __init__(
-        self, console: Console, groups: Sequence[Group], threshold: float, *, label: str = ""
+        self, console: Console, groups: Sequence[Work], threshold: float, *, label: str = ""
     ) -> None:
         """Before anything is trained.
 
@@ -39,13 +66,15 @@ class Display:
         self._label_of_process = label
         self._console = console
         self._threshold = threshold
-        self._total = sum(group.flops for group in groups)
+        self._total = sum(
+            len(group.chunks) * group.flops_per_step * group.experiment.steps for group in groups
+        )
         self._finished = 0.0  # FLOPs of finished chunks
         self._began = self._last_line = time.monotonic()
         self._rate = 0.0  # FLOP/s, smoothed over dispatches
         self._status = self._successes = ""
         self._bars: Progress | None = None
-        if console.is_terminal and not label:
+        if (console.is_terminal or console.is_jupyter) and not label:
             self._bars = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}", markup=False),
@@ -55,7 +84,11 @@ class Display:
                 TextColumn("{task.fields[left]}", markup=False),
             )
             self._study = self._bars.add_task("study", total=self._total or 1.0, left="")
-            self._live = Live(console=console, get_renderable=self._picture, refresh_per_second=4)
+            self._live: Live | NotebookLive
+            if console.is_jupyter:  # rich needs ipywidgets there
+                self._live = NotebookLive(self._picture)
+            else:
+                self._live = Live(console=console, get_renderable=self._picture, refresh_per_second=4)
 
     def __enter__(self) -> Display:
         if self._bars:
@@ -73,7 +106,7 @@ class Display:
             *[self._bars] if self._bars else [], *(Text(f"  {line}", no_wrap=True) for line in lines)
         )
 
-    def start_chunk(self, group: Group, number: int, label: str) -> None:
+    def start_chunk(self, group: Work, number: int, label: str) -> None:
         """A chunk's program is being compiled."""
         self._group = group
         self._label = f"{label}, seeds {number + 1}/{len(group.chunks)}" if len(group.chunks) > 1 else label
@@ -99,6 +132,8 @@ class Display:
         if self._bars:
             self._bars.update(self._study, completed=self._done(), left=self._left())
             self._bars.update(self._chunk, completed=seen.step, left="")
+            if isinstance(self._live, NotebookLive):
+                self._live.refresh()
         elif self._label_of_process:
             pass
         elif now - self._last_line >= _PLAIN_INTERVAL or seen.step == self._group.experiment.steps:
@@ -117,13 +152,14 @@ class Display:
             self.line(f"{self._label}: {self._successes}")
         self._successes = ""
 
-    def drop_chunk(self, text: str) -> None:
-        """The current chunk is abandoned, for the reason in ``text``."""
+    def drop_chunk(self, text: str = "") -> None:
+        """The current chunk is abandoned, for the reason in ``text``, which is printed."""
         self._step, self._status = 0, ""
         if self._bars:
             self._bars.remove_task(self._chunk)
         self._successes = ""
-        self.line(text)
+        if text:
+            self.line(text)
 
     def line(self, text: str) -> None:
         """Prints a line, above the bars where there are any."""
@@ -163,6 +199,52 @@ class Display:
             return f"exact match >= {self._threshold:g} at length {lengths}: {counts}"
         by_split = "; ".join(_of_split(tests, reached))
         return f"exact match >= {self._threshold:g} in {by_split} of {len(evaluation.diverged)} seeds"
+
+
+class NotebookLive:
+    """What a picture shows, in the output of a notebook's cell; written anew a few times a second."""
+
+    def __init__(self, picture: Callable[[], Any]) -> None:
+        """Shows nothing yet; ``picture`` returns something that rich can print."""
+        self._picture, self._last = picture, 0.0
+
+    def start(self) -> None:
+        """Opens the output."""
+        display = importlib.import_module("IPython.display").display  # there in every notebook
+
+        self._handle = display(_Page(self._picture()), display_id=True)
+
+    def refresh(self) -> None:
+        """Shows the picture as it is now, unless it was written just before."""
+        if time.monotonic() - self._last > 0.25:
+            self.stop()
+
+    def stop(self) -> None:
+        """Shows the picture as it is at the end."""
+        self._last = time.monotonic()
+        self._handle.update(_Page(self._picture()))
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A picture as text, for a notebook."""
+
+    picture: Any
+
+    def __repr__(self) -> str:
+        console = Console(file=io.StringIO(), width=110, force_jupyter=False)
+        console.print(self.picture)
+        return console.file.getvalue()  # type: ignore[attr-defined]
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>"
+
+
+@contextlib.contextmanager
+def shown(work: Work, threshold: float = 0.2) -> Iterator[Display]:
+    """A display on the standard error; ``threshold`` is that of a success."""
+    with Display(Console(stderr=True, highlight=False), [work], threshold) as display:
+        yield display
 
 
 def _of_split(tests: Sequence[Measured], reached: Sequence[int]) -> Iterator[str]:

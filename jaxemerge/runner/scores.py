@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxemerge.brief import brief
 from jaxemerge.devices import Layout, over_seeds
 from jaxemerge.evaluation import SetScores, Sheet, scores, sheet
 from jaxemerge.evaluation.metrics import ANSWER_NLL, EXACT_MATCH, TOKEN_ACCURACY, answer_nll, token_accuracy
@@ -41,6 +42,7 @@ class Measured(NamedTuple):
     values: Float[np.ndarray, " S"]
 
 
+@brief
 class Evaluation(NamedTuple):
     """All scores of S seeds at one step, on the host.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import jax
@@ -14,9 +15,10 @@ import numpy as np
 
 from jaxemerge.code import is_own
 from jaxemerge.devices import self_test, use_host_cores
-from jaxemerge.evaluation import Passed, sampled
+from jaxemerge.evaluation import sampled
 from jaxemerge.models import check_model
 from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.outcome import Population
 from jaxemerge.runner.scores import Evaluation, Progress, Scores, joined, scorer
 from jaxemerge.runner.weights import KeepAt, kept_steps
 from jaxemerge.tasks import Task, check_task
@@ -29,6 +31,7 @@ from jaxemerge.training import (
     Seed,
     Snapshot,
     check_objective,
+    cost_of,
     is_out_of_memory,
     make_plan,
     objective_of,
@@ -39,7 +42,7 @@ from jaxemerge.training import (
 from jaxemerge.types import Params
 
 if TYPE_CHECKING:
-    import polars as pl
+    from jaxemerge.runner.progress import Display
 
 _LOG = logging.getLogger(__name__)
 
@@ -147,42 +150,13 @@ def _read(snapshot: Snapshot, scored: _Scored | None, n: int) -> Progress:
     return Progress(snapshot.step, loss, evaluation)
 
 
-@dataclass(frozen=True, eq=False)
-class Population:
-    """A trained population.
-
-    Attributes:
-        experiment: what was trained.
-        params: final weights as NumPy arrays, leading axis S in the order of ``experiment.seeds``.
-        evaluations: scores of all seeds at every evaluation step.
-        passed: counts of samples, where the experiment's ``pass_until`` asks for them.
-        kept: weights by step, of the steps of ``keep_weights_at``; as ``params``.
-    """
-
-    experiment: Experiment
-    params: Params
-    evaluations: tuple[Evaluation, ...]
-    passed: Passed | None = None
-    kept: Mapping[int, Params] = field(default_factory=dict)
-
-    def frame(self) -> pl.DataFrame:
-        """The results schema: one row per seed, evaluation step, split and metric. Needs Polars."""
-        from jaxemerge.runner.tables import results_table, with_pass_rates
-
-        rows = results_table(self.experiment, self.experiment.seeds, self.evaluations)
-        return with_pass_rates(rows, self.passes())
-
-    def passes(self) -> pl.DataFrame | None:
-        """Counts of sampling, one row per seed and item; None where nothing was sampled. Needs Polars."""
-        from jaxemerge.runner.tables import passes_table
-
-        if self.passed is None:
-            return None
-        return passes_table(self.experiment, self.experiment.seeds, self.evaluations[-1], self.passed)
-
-
 def train(
-    experiment: Experiment, *, chunk: int = 0, start: Any = None, keep_weights_at: KeepAt = ()
+    experiment: Experiment,
+    *,
+    chunk: int = 0,
+    start: Any = None,
+    keep_weights_at: KeepAt = (),
+    progress: bool = True,
 ) -> Population:
     """Trains every seed of an experiment on all local devices and scores them along the way.
 
@@ -192,6 +166,7 @@ def train(
         start: weights to start from, as the experiment's field of that name.
         keep_weights_at: steps whose weights are kept in ``Population.kept``, or ``log``: 0, powers of 2, the
             last step.
+        progress: whether to show it on the standard error: bars on a terminal and in a notebook, else lines.
 
     Returns:
         Population, its seeds in the order of ``experiment.seeds``.
@@ -207,18 +182,9 @@ def train(
     use_host_cores()
     prepare(experiment)
     plan = make_plan(experiment, len(experiment.seeds), chunk=chunk)
-    parts: list[_Part] = []
-    left = experiment.seeds
-    while left:
-        try:
-            parts.append(_trained(experiment, plan, left[: plan.chunk], keep_at))
-        except (jax.errors.JaxRuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            plan = smaller_plan(experiment, plan)
-            _LOG.warning(shrunk(plan))
-        else:
-            left = left[plan.chunk :]
+    with contextlib.ExitStack() as shown:
+        display = shown.enter_context(_shown(experiment, plan)) if progress else None
+        parts = list(_parts(experiment, plan, keep_at, display))
     together = tuple(joined(step) for step in zip(*(part.evaluations for part in parts), strict=True))
     kept = {at: jax.tree.map(_concatenated, *(part.kept[at] for part in parts)) for at in parts[0].kept}
     weights = kept[experiment.steps]
@@ -229,6 +195,67 @@ def train(
     return Population(experiment, weights, together, passed, {at: kept[at] for at in keep_at})
 
 
+@dataclass(frozen=True)
+class Work:
+    """Seeds of one experiment that are trained without a results folder.
+
+    Attributes:
+        experiment: with the seeds that are left.
+        plan: how they are trained.
+    """
+
+    experiment: Experiment
+    plan: Plan
+
+    @property
+    def chunks(self) -> list[tuple[Seed, ...]]:
+        """Seeds that are trained at once."""
+        return chunked(self.experiment.seeds, self.plan.chunk)
+
+    @property
+    def flops_per_step(self) -> float:
+        """Of one step of one chunk."""
+        return self.plan.chunk * cost_of(self.experiment).flops
+
+
+@contextlib.contextmanager
+def _shown(experiment: Experiment, plan: Plan) -> Iterator[Display | None]:
+    """Shows progress, where what it needs is installed: training does without."""
+    try:
+        from jaxemerge.runner.progress import shown
+    except ModuleNotFoundError:
+        yield None
+        return
+    with shown(Work(experiment, plan)) as display:
+        yield display
+
+
+def _parts(
+    experiment: Experiment, plan: Plan, keep_at: Sequence[int], display: Display | None
+) -> Iterator[_Part]:
+    """Chunk by chunk; of half the size where memory runs out."""
+    left, number = list(experiment.seeds), 0
+    work = Work(experiment, plan)
+    while left:
+        seeds = work.chunks[number]
+        if display is not None:
+            display.start_chunk(work, number, f"{experiment.task.name} {experiment.learner.label}".strip())
+        try:
+            part = _trained(experiment, work.plan, seeds, keep_at, display)
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            work, number = Work(experiment.with_seeds(left), smaller_plan(experiment, work.plan)), 0
+            if display is not None:
+                display.drop_chunk()
+            _LOG.warning(shrunk(work.plan))
+            continue
+        if display is not None:
+            display.finish_chunk()
+        yield part
+        left, number = left[len(seeds) :], number + 1
+
+
 class _Part(NamedTuple):
     """Weights by step, the final ones included, and all evaluations of one chunk."""
 
@@ -236,10 +263,18 @@ class _Part(NamedTuple):
     evaluations: list[Evaluation]
 
 
-def _trained(experiment: Experiment, plan: Plan, seeds: Sequence[Seed], keep_at: Sequence[int]) -> _Part:
+def _trained(
+    experiment: Experiment,
+    plan: Plan,
+    seeds: Sequence[Seed],
+    keep_at: Sequence[int],
+    display: Display | None,
+) -> _Part:
     part = _Part({}, [])
     who = experiment.members_of(seeds)
     for progress, snapshot in train_chunk(experiment, plan, who, keep_at=keep_at):
+        if display is not None:
+            display.update(progress)
         if progress.evaluation is not None:
             part.evaluations.append(progress.evaluation)
         if snapshot is not None:

@@ -15,10 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxemerge.brief import brief
 from jaxemerge.tasks.task import EvaluationSet, Example, Task
 from jaxemerge.types import Array, Float, Int, Key
 
 
+@brief
 class Batch(NamedTuple):
     """Full context windows.
 

@@ -15,9 +15,11 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxemerge.brief import brief
 from jaxemerge.types import Array, Bool, Float, Int, Key
 
 
+@brief
 class Example(NamedTuple):
     """One training example, padded to the task's ``max_length``.
 
@@ -33,6 +35,7 @@ class Example(NamedTuple):
     length: Int[Array, ""]
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class EvaluationSet:
     """Reference texts on which every seed is scored; never depends on a seed.

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxemerge.brief import brief
 from jaxemerge.devices import Layout, over_seeds
 from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.training.recipe import Recipe, fixed_part
@@ -21,6 +22,7 @@ from jaxemerge.types import Array, Float, Params
 LOSS_WINDOW = 50  # steps before an evaluation over which its training loss is averaged
 
 
+@brief
 class DispatchInfo(NamedTuple):
     """What the steps of one dispatch saw; leading axis S in a population.
 
@@ -89,6 +91,7 @@ def advance(
     return jax.lax.fori_loop(start, stop, body, (state, DispatchInfo(zero, StepInfo(zero, zero))))
 
 
+@brief
 class ResumeState(NamedTuple):
     """All that training needs to resume after a dispatch; every array has the leading axis S.
 
@@ -110,6 +113,7 @@ class ResumeState(NamedTuple):
         return (*so_far, *(step for step in asked if step > self.step))
 
 
+@brief
 class Snapshot(NamedTuple):
     """A population after a dispatch; reading one of its numbers waits for the device.
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxemerge.brief import brief
 from jaxemerge.training.recipe import Recipe, objective_of
 from jaxemerge.types import Array, Bool, Float, Key, Params, UInt32
 
@@ -17,6 +18,7 @@ _LARGEST_SEED = 2**32 - 1
 _INIT, _DATA = 0, 1  # independent streams of random numbers from one root key
 
 
+@brief
 class Members(NamedTuple):
     """What sets one member of a population apart from another; leading axis S.
 
@@ -41,6 +43,7 @@ class Members(NamedTuple):
 Member = Members  # one of them: the same fields without the axis S
 
 
+@brief
 class TrainState(NamedTuple):
     """All that training changes; leading axis S when it is a population.
 
@@ -117,6 +120,7 @@ def _stream(stream: int) -> Key:
     return jax.random.fold_in(jax.random.key(0, impl="threefry2x32"), stream)
 
 
+@brief
 class StepInfo(NamedTuple):
     """What a step saw, before its update.
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit, ndtri
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_at_least, check_confidence
 from ..estimates.interval import UNKNOWN, Estimate, Interval, success_interval
 from ..estimates.resampling import generator
@@ -28,6 +30,7 @@ NEAR = 2.0  # sizes within this factor of the answer tell the power there
 MONTE_CARLO = 0.95  # confidence of all intervals of simulation
 
 
+@brief
 @dataclass(frozen=True)
 class SeedPlan:
     """The number of seeds that answers a question, and the power of others.

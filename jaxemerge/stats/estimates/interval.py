@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, ndtri
 
+from jaxemerge.brief import brief
+
 from .arguments import check_confidence
 
 Number = float | NDArray[np.float64]
@@ -26,6 +28,7 @@ class Interval:
     high: Number
 
 
+@brief
 @dataclass(frozen=True)
 class Estimate:
     """A point estimate and its interval, in the same unit and of the same shape.

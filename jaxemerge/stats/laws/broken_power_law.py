@@ -12,6 +12,8 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike, NDArray
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_confidence
 from ..estimates.interval import Estimate
 from .minimise import Penalty, minimise
@@ -32,6 +34,7 @@ def log_broken(theta: Array, inputs: Array) -> Array:
     return jnp.logaddexp(log_value, theta[2])
 
 
+@brief
 @dataclass(frozen=True)
 class BrokenPowerLaw:
     """value = E + b s^-c0 prod_i (1 + (s / d_i)^(1 / f_i))^(-c_i f_i) with s = scale / centre.

@@ -13,6 +13,8 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike, NDArray
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_confidence
 from ..estimates.interval import Estimate
 from .frontier import FLOPS_PER_PARAMETER_AND_TOKEN as SIX
@@ -36,6 +38,7 @@ def log_loss(theta: Array, inputs: Array) -> Array:
     return top + jnp.log(jnp.sum(jnp.exp(terms - top)))
 
 
+@brief
 @dataclass(frozen=True)
 class ParametricLoss:
     """loss(N, D) = E + A / N^alpha + B / D^beta, fitted to runs.

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_at_least, check_confidence
 from ..estimates.resampling import generator
 from .frontier import FLOPS_PER_PARAMETER_AND_TOKEN as SIX
@@ -21,6 +23,7 @@ Floats = NDArray[np.float64]
 GRID = 200  # FLOP counts between the first and the last
 
 
+@brief
 @dataclass(frozen=True)
 class TrainingCurve:
     """The loss of one run along its training.

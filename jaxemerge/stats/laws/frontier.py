@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxemerge.brief import brief
+
 from ..estimates.interval import Estimate, Interval
 from .runs import estimate
 
@@ -15,6 +17,7 @@ Floats = NDArray[np.float64]
 FLOPS_PER_PARAMETER_AND_TOKEN = 6.0
 
 
+@brief
 @dataclass(frozen=True)
 class Allocation:
     """The best model and data for given training FLOPs.
@@ -32,6 +35,7 @@ class Allocation:
     loss: Estimate
 
 
+@brief
 @dataclass(frozen=True)
 class ComputeOptimal:
     """The compute-optimal frontier as two power laws,
@@ -144,6 +148,7 @@ def check_flops(flops: ArrayLike) -> Floats:
 UNSAID = float("nan")
 
 
+@brief
 @dataclass(frozen=True)
 class PublishedExponents:
     """Published exponents, N_opt ~ C^a and D_opt ~ C^b.
@@ -207,6 +212,7 @@ PUBLISHED = (
 )
 
 
+@brief
 @dataclass(frozen=True)
 class ExponentRow:
     """One line of the comparison.

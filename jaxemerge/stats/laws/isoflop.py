@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_at_least, check_confidence
 from ..estimates.interval import Estimate
 from ..estimates.resampling import generator
@@ -25,6 +27,7 @@ from .runs import (
 Floats = NDArray[np.float64]
 
 
+@brief
 @dataclass(frozen=True)
 class IsoFlop:
     """At each budget loss = lowest + curvature (ln N - ln N_opt)^2; N_opt is a power law of the budget.

@@ -10,6 +10,8 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike, NDArray
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_confidence
 from ..estimates.interval import Estimate
 from .frontier import FLOPS_PER_PARAMETER_AND_TOKEN as SIX
@@ -37,6 +39,7 @@ def two_powers(theta: Array, inputs: Array) -> Array:
     return alpha_D * jnp.logaddexp(by_size, by_data)
 
 
+@brief
 @dataclass(frozen=True)
 class KaplanLoss:
     """loss(N, D) = [(N_c / N)^(alpha_N / alpha_D) + D_c / D]^alpha_D, or one of its limits.

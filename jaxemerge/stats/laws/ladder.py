@@ -12,6 +12,8 @@ from jax import Array
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_confidence
 from ..estimates.interval import Estimate
 from .chinchilla import ParametricLoss, fit_chinchilla
@@ -35,6 +37,7 @@ def exponential(theta: Array, inputs: Array) -> Array:
     return 1 - theta[0] + jnp.exp(theta[1] - jnp.exp(theta[2]) * inputs[0])
 
 
+@brief
 @dataclass(frozen=True)
 class AccuracyLink:
     """Accuracy as a falling function of the loss.

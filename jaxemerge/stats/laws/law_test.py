@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import chdtrc, erf
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_at_least
 from ..estimates.interval import Estimate, Interval
 from .chinchilla import NAMES, ParametricLoss, log_loss
@@ -20,6 +22,7 @@ from .runs import columns, resampled_weights, scale_of
 Floats = NDArray[np.float64]
 
 
+@brief
 @dataclass(frozen=True)
 class LikelihoodRatioTest:
     """Outcome of a likelihood-ratio test of a fitted law.
@@ -135,6 +138,7 @@ def _norm(s: float, penalty: Penalty) -> float:
 Rows = NDArray[np.int64]
 
 
+@brief
 @dataclass(frozen=True)
 class RollingOrigin:
     """Predictions for each run from runs of smaller scale alone.

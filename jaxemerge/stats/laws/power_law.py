@@ -11,6 +11,8 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike, NDArray
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_at_least, check_confidence, one_per_scale
 from ..estimates.interval import Estimate
 from ..estimates.resampling import generator, resampled
@@ -25,6 +27,7 @@ def log_power(theta: Array, inputs: Array) -> Array:
     return jnp.logaddexp(theta[0] - theta[1] * inputs[0], theta[2])
 
 
+@brief
 @dataclass(frozen=True)
 class PowerLaw:
     """value = E + coefficient (scale / centre)^-exponent.

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_at_least, check_confidence
 from ..estimates.interval import Estimate
 from ..estimates.resampling import generator, percentile_interval
@@ -15,6 +17,7 @@ from .counts import Pair, read_arrays
 from .growth_curves import HIGHEST, LAW, LOWEST, Array, Counts, axis_of, best_line, fit
 
 
+@brief
 @dataclass(frozen=True)
 class LossPrediction:
     """Pass rates of I items at M scales, predicted from their answer loss.

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, chdtri
 
+from jaxemerge.brief import brief
+
 from ..estimates.interval import Estimate, Interval
 from .counts import Pair, as_observed, read_arrays
 from .growth_curves import (
@@ -34,6 +36,7 @@ SCALING, SUB, SUPER, UNDECIDED = "scaling", "sub-scaling", "super-scaling", "und
 MARGIN, ROUNDING = 0.25, 1e-6
 
 
+@brief
 @dataclass(frozen=True)
 class Growth:
     """Growth classes of one or several curves of F = ln(-ln P) against the logarithm of scale.
@@ -93,6 +96,7 @@ MODELS: dict[str, Curve] = {"law": LAW, "chain": CHAIN, "circuits": CIRCUITS}
 FLOOR = 1e-9  # of F: exact rates cannot fit better than this
 
 
+@brief
 @dataclass(frozen=True)
 class GrowthModels:
     """Three models of one or several curves [...].

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, betaincinv
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_confidence
 from ..estimates.interval import Interval, Number
 
@@ -18,6 +20,7 @@ Flags = NDArray[np.bool_]
 BISECTIONS = 45
 
 
+@brief
 @dataclass(frozen=True)
 class PassRate:
     """Probabilities of a pass, as floats or arrays of one shape.

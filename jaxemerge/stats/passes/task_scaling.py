@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtri
 
+from ...brief import brief
 from ..estimates.arguments import check_at_least, check_confidence
 from ..estimates.interval import UNKNOWN, Estimate, Interval
 from ..estimates.mean import FEWEST
@@ -44,6 +45,7 @@ from .growth_curves import (
 LEVELS, UNITS = ("instance", "dataset"), ("samples", "items", "seeds")
 
 
+@brief
 @dataclass(frozen=True)
 class TaskScaling:
     """P(pass) = exp(-c N^-alpha) of one curve, or of an array of items [...].
@@ -52,12 +54,10 @@ class TaskScaling:
         c: coefficient, with N as given; inf for a step.
         alpha: exponent; inf where the rate jumps between two scales.
         growth: whether the curve follows the law at all.
-        log_likelihood: of the counts, binomial coefficients left out; for exact rates minus half of the sum
-            of squares of F = ln(-ln P).
+        log_likelihood: of the counts, without binomial coefficients; of exact rates -1/2 sum of squared F.
         seen: False where no sample passed at any scale: no law can be fitted there.
         axis: of the scales fitted.
-        coefficients: [..., 2] the law F = a - s z in the standardised log scales of `axis`; finite also for
-            a step.
+        coefficients: [..., 2] the law F = a - s z in the standardised log scales of `axis`; finite for steps.
         replicates: [R, ..., 2] the same of R resampled data sets; R = 0 where nothing was resampled.
         confidence: of all intervals.
     """

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import as_outcomes, check_at_least, check_confidence
 from ..estimates.interval import Estimate, Interval
 from ..estimates.resampling import generator, in_pieces, percentile_interval, permutation_p_value
@@ -16,6 +18,7 @@ from ..estimates.resampling import generator, in_pieces, percentile_interval, pe
 Array = NDArray[np.float64]
 
 
+@brief
 @dataclass(frozen=True)
 class Correlation:
     """Correlations over seeds between M outcomes of each seed.

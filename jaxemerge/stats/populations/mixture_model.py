@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import softmax
 
+from jaxemerge.brief import brief
+
 from ..estimates.interval import UNKNOWN, Estimate, Interval, success_interval
 from ..estimates.resampling import generator, percentile_interval
 from .mixture_likelihood import log_parts
@@ -32,6 +34,7 @@ from .unimodality import one_mode
 MAJORITY = 0.5
 
 
+@brief
 @dataclass(frozen=True)
 class Mixture:
     """A mixture of point masses (atoms) and C components sorted by mean, and whether it has two sides.

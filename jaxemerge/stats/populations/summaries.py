@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import kstwo
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_confidence, check_threshold
 from ..estimates.interval import UNKNOWN, Estimate, Interval, success_interval
 from ..estimates.mean import FEWEST, mean_interval
@@ -18,6 +20,7 @@ from .observations import Array, scores_of_seeds
 HIGH, LOW = 0.5, 0.1
 
 
+@brief
 @dataclass(frozen=True)
 class Summaries:
     """The four summaries of S scores in [0, 1], each with its interval, and the counts behind them.
@@ -166,6 +169,7 @@ def _mode_of_three(points: NDArray[np.float64], tolerance: NDArray[np.float64]) 
     return np.where(np.abs(lead) <= tolerance, middle, closer)
 
 
+@brief
 @dataclass(frozen=True)
 class ThresholdScan:
     """P(success) of S seeds for T definitions of success.

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import fdtrc
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import as_outcomes, check_at_least, check_confidence
 from ..estimates.interval import UNKNOWN, Estimate
 from ..estimates.resampling import generator, percentile_interval
@@ -16,6 +18,7 @@ from ..estimates.resampling import generator, percentile_interval
 Array = NDArray[np.float64]
 
 
+@brief
 @dataclass(frozen=True)
 class VarianceSplit:
     """The variance of outcomes over seeds, in three parts.

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, chdtri, expit, xlog1py, xlogy
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_confidence
 from ..estimates.interval import Estimate, Interval
 from ..estimates.maximum_likelihood import ends_within
@@ -20,6 +22,7 @@ LONGEST = 2.0  # step of a coefficient, in units of the covariates' standard dev
 FARTHEST = 60.0  # an end beyond this, in the same units, counts as infinite
 
 
+@brief
 @dataclass(frozen=True)
 class LogisticRegression:
     """logit P(success) = intercept + x @ coefficient, with Firth's penalty.

@@ -10,12 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 from scipy.special import xlog1py, xlogy
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_at_least, check_confidence
 from ..estimates.interval import UNKNOWN, Estimate, Interval
 from ..estimates.resampling import generator, percentile_interval
 from .logistic import Counts, Problem, check_counts, pose
 
 
+@brief
 @dataclass(frozen=True)
 class IsotonicSuccess:
     """P(success) as any function that does not fall with scale.
@@ -84,6 +87,7 @@ def _pooled(share: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[
 Array = NDArray[np.float64]
 
 
+@brief
 @dataclass(frozen=True)
 class StepTest:
     """A likelihood-ratio test of a step in P(success) against a logistic curve.

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import as_outcomes, check_confidence, one_per_scale
 from ..estimates.interval import UNKNOWN, Estimate, Interval, success_interval
 
 Array = NDArray[np.float64]
 
 
+@brief
 @dataclass(frozen=True)
 class Onset:
     """Where a property of populations first reaches a level.

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtri
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_at_least, check_confidence
 from ..estimates.interval import UNKNOWN, Estimate, Interval
 from ..estimates.maximum_likelihood import level_set
@@ -23,6 +25,7 @@ OPEN = (-np.inf, np.inf)
 NOTHING = Estimate(float("nan"), UNKNOWN)
 
 
+@brief
 @dataclass(frozen=True)
 class SuccessCurve:
     """P(success) as a logistic function of the logarithm of scale, between two asymptotes.

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import as_outcomes, check_confidence, check_threshold, one_per_scale
 from ..estimates.interval import UNKNOWN, Estimate, Interval
 from ..estimates.weighted_means import welch
@@ -17,6 +19,7 @@ from .success_curve import SuccessCurve, fit_success_curve
 Array = NDArray[np.float64]
 
 
+@brief
 @dataclass(frozen=True)
 class SuccessMean:
     """The mean score of successful runs as a power law, mean = coefficient (scale / centre)^exponent.

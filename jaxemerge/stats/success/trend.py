@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import as_outcomes, check_at_least, check_confidence
 from ..estimates.interval import UNKNOWN, Estimate
 from ..estimates.resampling import generator, permutation_p_value
@@ -17,6 +19,7 @@ from .trend_interval import trend_interval
 Array = NDArray[np.float64]
 
 
+@brief
 @dataclass(frozen=True)
 class TrendTest:
     """A linear trend of outcomes within strata, and how often chance alone produces one as steep.

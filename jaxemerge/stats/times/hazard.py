@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, chdtri
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import check_confidence
 from ..estimates.interval import Estimate, Interval
 from ..estimates.maximum_likelihood import ends_within
@@ -20,6 +22,7 @@ STEEPEST = 60.0  # log hazard ratio across the range of a covariate: from here o
 SAME = 1e-4  # of log-likelihood: fits this close are equally good
 
 
+@brief
 @dataclass(frozen=True)
 class HazardRegression:
     """Cox's proportional hazards: rate(t, x) = rate_0(t) exp(x @ coefficient).

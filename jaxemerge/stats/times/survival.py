@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc
 
+from jaxemerge.brief import brief
+
 from ..estimates.arguments import as_outcomes, check_at_least, check_confidence
 from ..estimates.interval import Estimate, Interval, success_interval
 
 Array = NDArray[np.float64]
 
 
+@brief
 @dataclass(frozen=True)
 class BreakthroughTimes:
     """When each run broke through, and whether it kept the ability.
@@ -39,6 +42,7 @@ class BreakthroughTimes:
     loss: NDArray[np.float64]
 
 
+@brief
 @dataclass(frozen=True)
 class SurvivalCurve:
     """The share of runs that have not broken through, against time.
@@ -60,6 +64,7 @@ class SurvivalCurve:
     median: Estimate
 
 
+@brief
 @dataclass(frozen=True)
 class LogRankTest:
     """Do groups of runs break through at the same rate?

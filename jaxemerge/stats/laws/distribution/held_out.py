@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxemerge.brief import brief
+
 from ...estimates.arguments import check_at_least
 from ...estimates.interval import Estimate
 from ...estimates.resampling import generator, percentile_interval
@@ -38,6 +40,7 @@ class Scored(NamedTuple):
     crps: Floats
 
 
+@brief
 @dataclass(frozen=True)
 class HeldOutScores:
     """Predictions of every seed by laws that were fitted without its cell.

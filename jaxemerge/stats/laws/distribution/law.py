@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxemerge.brief import brief
+
 from ...estimates.arguments import check_at_least, check_confidence
 from ...estimates.interval import Estimate
 from ...estimates.resampling import generator
@@ -31,6 +33,7 @@ WITHOUT = -6.0  # ln lambda of a law without an effect of the seeds
 STARTS, START_SPREAD = 2, 0.7  # searches of a cold fit, and how far from the priors' means the others begin
 
 
+@brief
 @dataclass(frozen=True)
 class DistributionLaw:
     """The law, its estimates, and the data it was fitted to.

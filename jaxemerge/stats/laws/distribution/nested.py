@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxemerge.brief import brief
+
 from ...estimates.arguments import check_at_least
 from ...estimates.interval import UNKNOWN, Estimate, Interval
 from ...estimates.resampling import generator
@@ -23,6 +25,7 @@ GRID = 241  # scales between which crossings are interpolated
 BEYOND = 4.0  # how far beyond the smallest and largest scale they are looked for
 
 
+@brief
 @dataclass(frozen=True)
 class NestedTest:
     """Whether a law in which some slopes are 0 is rejected.

@@ -13,6 +13,8 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
+from jaxemerge.brief import brief
+
 from ...estimates.interval import Estimate
 from ..minimise import float64, host
 from ..runs import estimate
@@ -23,6 +25,7 @@ Floats = NDArray[np.float64]
 CLOSE = 1e-9  # between cumulative probabilities that count as equal
 
 
+@brief
 @dataclass(frozen=True)
 class PredictedDistribution:
     """Scores of the seeds at G scales on L tests.
