@@ -20,6 +20,7 @@ What is learnt, and what learns:
     Task, Example, EvaluationSet, check_task             a task of your own; does it keep the contract?
     Count, Addition, Modular, InContext, Rewrite         built-in tasks: `help(je.Count)` has worked examples
     Parity, SparseParity, Recall, Composition, Markov    more of them
+    Corpus                                               text of your own files, in bytes or tokens
     TaskMixture                                          several tasks in one run
     Transformer, neox, llama, families                   built-in models; the papers' scale families
     Model, flax_model, check_model                       a model of your own; does it keep the contract?
@@ -63,6 +64,7 @@ if _TYPE_CHECKING:
     from .runner.train import train as train
     from .tasks import Addition as Addition
     from .tasks import Composition as Composition
+    from .tasks import Corpus as Corpus
     from .tasks import Count as Count
     from .tasks import EvaluationSet as EvaluationSet
     from .tasks import Example as Example
@@ -98,7 +100,7 @@ _HOMES = {
     "runner.outcome": "Population",
     "runner.train": "train",
     "tasks": (
-        "Addition Composition Count EvaluationSet Example InContext Markov Modular "
+        "Addition Composition Corpus Count EvaluationSet Example InContext Markov Modular "
         "Parity Recall Rewrite SparseParity Task TaskMixture check_task"
     ),
     "training": "SGD Adam AdamW Lion Muon Objective Optax check_objective crossed pair paired",

@@ -265,6 +265,11 @@ class Layout:
         return NamedSharding(self._mesh, P("seed"))
 
     @property
+    def everywhere(self) -> NamedSharding:
+        """Sharding of an array that every device holds whole."""
+        return NamedSharding(self._mesh, P())
+
+    @property
     def _mesh(self) -> Mesh:
         return Mesh(np.array(self.devices), ("seed",))
 
@@ -281,7 +286,7 @@ def over_seeds(
     """Compiles a function of one seed into one program for many, without communication between them.
 
     Args:
-        one: takes ``mapped`` trees of one seed, then ``shared`` scalars that are the same for all.
+        one: takes ``mapped`` trees of one seed, then ``shared`` arrays that are the same for all.
         layout: which devices, and how many seeds side by side on each.
         mapped: number of leading arguments whose leaves carry the axis S.
         shared: number of further arguments.
@@ -294,10 +299,10 @@ def over_seeds(
     """
 
     def on_one_device(*arguments: Any) -> Any:
-        trees, scalars = arguments[:mapped], arguments[mapped:]
+        trees, same = arguments[:mapped], arguments[mapped:]
 
         def member(*tree: Any) -> Any:
-            return one(*tree, *scalars)
+            return one(*tree, *same)
 
         seeds = jax.tree.leaves(trees)[0].shape[0]
         if layout.width == seeds > 1:

@@ -27,6 +27,7 @@ STUDIES = StudyModules(
         "addition_hints",
         "induced_emergence",
         "compute_optimal",
+        "text_loss",
         "pass_until_scaling",
     ),
 )

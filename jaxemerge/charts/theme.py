@@ -34,6 +34,7 @@ SCORES = {
     "exact_match": "exact match (share of test items)",
     "token_accuracy": "token accuracy (share of answer tokens)",
     "answer_nll": "answer loss (nats per token)",
+    "bits_per_byte": "bits per byte of text",
     "pass_rate": "pass rate (share of sampled answers)",
     "train_loss": "training loss",  # nats per token, but of an objective of the user's own
     "grad_norm": "gradient norm",

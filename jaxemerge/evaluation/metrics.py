@@ -136,6 +136,15 @@ def answer_nll(nll: npt.ArrayLike, answers: npt.ArrayLike) -> npt.NDArray[np.flo
     return np.asarray(nll, np.float64) / np.asarray(answers)
 
 
+def bits_per_byte(nll: npt.ArrayLike, n_bytes: int) -> npt.NDArray[np.float64]:
+    """Bits that encode a byte of text: ``nll`` nats of all its tokens, over ln 2 and over its bytes.
+
+    References:
+        Gao et al. (2020), "The Pile", arXiv 2101.00027, section 3.1.
+    """
+    return np.asarray(nll, np.float64) / (math.log(2) * n_bytes)
+
+
 def _exact_match(items: Items) -> npt.NDArray[np.float64]:
     return items.exact.astype(np.float64)
 

@@ -70,6 +70,7 @@ class Sheet:
     Attributes:
         splits, lengths: name and answer length of each set.
         items, answers: number of items and of scored tokens of each set.
+        text_bytes: bytes of text that the scored tokens of each set stand for; None of sets with answers.
         tokens, scored: [n_blocks, rows, L]; rows beyond the last item score nothing.
         member: [M, n_blocks * rows], True where an item belongs to a set.
     """
@@ -78,6 +79,7 @@ class Sheet:
     lengths: tuple[int | None, ...]
     items: Int[np.ndarray, " M"]
     answers: Int[np.ndarray, " M"]
+    text_bytes: tuple[int | None, ...]
     tokens: Int[np.ndarray, "blocks rows L"]
     scored: Bool[np.ndarray, "blocks rows L"]
     member: Bool[np.ndarray, "M E"]
@@ -95,6 +97,7 @@ def sheet(task: Task, block_tokens: int = BLOCK_TOKENS) -> Sheet:
         lengths=tuple(s.length for s in sets),
         items=np.array([len(s.tokens) for s in sets]),
         answers=np.array([int(s.scored.sum()) for s in sets]),
+        text_bytes=tuple(s.text_bytes for s in sets),
         tokens=tokens,
         scored=scored,
         member=owner == np.arange(len(sets))[:, None],

@@ -120,6 +120,8 @@ def _recipe(experiment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"optimizer.{name}", _written(value)
     for name, value in experiment.get("code", {}).items():
         yield f"code, {name}", f"SHA-256 {value}..."
+    for name, value in experiment.get("files", {}).items():
+        yield f"data, {name}", f"SHA-256 {value}..."
 
 
 def _list(pairs: Any) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import polars as pl
 
 from jaxemerge.analysis import final, findings, is_share, loss_metric, main_metric, never_right, summarise
+from jaxemerge.analysis.results import is_loss
 from jaxemerge.charts.theme import metric_name
 
-from .distribution import distributions, values
+from .distribution import distributions, lead, values
 from .distribution_law import whole_distribution
 from .laws import laws
 from .metrics import emergences
@@ -40,8 +41,8 @@ def contents(
     share = main is not None and is_share(frame, main)
     # If no run has an exact answer, and the study is about the loss, the report is about the loss.
     if main is None or not share or ((of_loss or best_loss) and never_right(frame, main)):
-        headline.append(f"{_missing(frame, main)}: there are no scores to describe.")
         shown = loss_metric(frame) if share else main
+        headline += _without_scores(frame, main, shown)
         figures = [*values(frame, shown), *of_loss, *training_loss(frame)]
         return headline, figures, pl.DataFrame()
     exact = frame.filter(pl.col("metric") == main)
@@ -67,6 +68,15 @@ def contents(
         *sources(ends, found),
     ]
     return headline, figures, table
+
+
+def _without_scores(frame: pl.DataFrame, main: str | None, shown: str | None) -> list[str]:
+    """The loss that leads where there is one; and why no share of right answers does."""
+    loss = shown is not None and is_loss(shown)
+    led = [lead(frame, shown)] if shown is not None and loss else []
+    if led and main is not None and not is_share(frame, main):  # a task that is scored by its loss
+        return led
+    return [*led, f"{_missing(frame, main)}: there are no scores to describe."]
 
 
 def _missing(frame: pl.DataFrame, main: str | None) -> str:

@@ -81,6 +81,12 @@ def values(frame: pl.DataFrame, metric: str | None) -> Iterator[Figure]:
     )
 
 
+def lead(frame: pl.DataFrame, metric: str) -> str:
+    """The headline of a study that is about a loss: its final means."""
+    name, said = metric_name(metric), _words(final_values(frame, metric).table)
+    return f"{name[0].upper()}{name[1:]} at the end of training: {said[0].lower()}{said[1:]}"
+
+
 def _words(table: pl.DataFrame) -> str:
     """The means of the smallest, middle and largest scale on the first test."""
     first = table.filter(pl.col("test") == table["test"][0], pl.col("mean").is_not_null())

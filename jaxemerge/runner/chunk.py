@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from jaxemerge.evaluation import evaluate, sampled
+from jaxemerge.inputs import digests
 from jaxemerge.runner.checkpoint import INTERVAL, Checkpoint, Checkpoints
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.groups import Chunk, Part
@@ -263,6 +264,7 @@ class _Run:
             "seconds": round(seconds, 3),
             "chance": part.experiment.chance,
             "best_loss": part.experiment.best_loss,
+            "files": digests(part.experiment.task),
             "plan": self.chunk.plan.record,
             "provenance": self._provenance,
             "earlier": _earlier(before, self._provenance),

@@ -15,6 +15,7 @@ from typing import Any
 from jaxemerge import tasks as library
 from jaxemerge.code import code_of, is_own, told
 from jaxemerge.evaluation import PassUntil
+from jaxemerge.inputs import digests
 from jaxemerge.models import Model, Transformer
 from jaxemerge.models.modules import construction
 from jaxemerge.runner.plain import as_json, built, optimizer_from, plain, task_from, value_from
@@ -192,6 +193,8 @@ class Experiment(Recipe):
     def cell(self) -> str:
         """Stable, readable id of this experiment without its seeds and labels; see ``_IN_EVERY_ID``."""
         fields = {k: v for k, v in _identity(self.to_dict(), self).items() if k not in _LABELS}
+        if "files" in fields:
+            fields["files"] = list(fields["files"].values())  # what is in them counts, not where they are
         digest = hashlib.sha256(as_json(fields).encode()).hexdigest()[:8]
         return "-".join(filter(None, [self.task.name, self.learner.label, digest]))
 
@@ -202,7 +205,7 @@ class Experiment(Recipe):
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dict; tasks and a user's own models carry their class as ``kind``.
 
-        ``code`` holds the digests of the files of a user's own classes.
+        ``code`` holds the digests of the files of a user's own classes, ``files`` those of data files.
         """
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         fields |= {"task": plain(self.task), "optimizer": plain(self.optimizer)}
@@ -216,8 +219,8 @@ class Experiment(Recipe):
             fields["model"] = plain(self.model)
             if not is_own(type(self.model)):  # there is one kind
                 del fields["model"]["kind"]
-        code = code_of((self.task, self.model, self.optimizer))
-        return {**fields, "code": code} if code else fields
+        others = {"code": code_of((self.task, self.model, self.optimizer)), "files": digests(self.task)}
+        return {**fields, **{name: value for name, value in others.items() if value}}
 
     def to_json(self) -> str:
         """The experiment as JSON; ``from_json`` gives back an equal one."""
@@ -244,7 +247,8 @@ class Experiment(Recipe):
             ValueError: a class is not among them, or a field is unknown or out of range.
         """
         fields = json.loads(text)
-        fields.pop("code", None)
+        for name in ("code", "files"):
+            fields.pop(name, None)
         given = tuple(tasks)
         model = fields["model"]
         if model is not None:
@@ -280,6 +284,7 @@ def _identity(saved: Any, value: Any) -> Any:
         for each in dataclasses.fields(value)
         if each.name not in always and getattr(value, each.name) == _default(each)
     }
+    left_out |= {"path"} if type(value) is library.Corpus else set()  # the digests of its files are there
     return {
         name: _identity(inner, getattr(value, name, None))
         for name, inner in saved.items()
@@ -321,6 +326,7 @@ _IN_EVERY_ID: dict[type, str] = {
     PassUntil: "split length items r cap temperature source",
     library.Addition: "hints carries train_digits test_digits items",
     library.Composition: "values functions steps shown test_steps items source",
+    library.Corpus: "context level held_out windows limit",
     library.Count: "numbers train_length test_lengths",
     library.InContext: "rule shots test_shots longest years items",
     library.Markov: "words signal length texts source",

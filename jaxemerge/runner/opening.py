@@ -194,6 +194,9 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
         elif before != after and prefix == "code.":
             change = "has changed" if before and after else "is new" if after else "is no longer used"
             found.append(f"code of {name} {change}")
+        elif before != after and prefix == "files.":
+            change = "has changed" if before and after else "is new" if after else "is no longer read"
+            found.append(f"data file {name} {change}")
         elif before != after:
             found.append(f"{prefix}{name} is {before} there and {after} here")
     return found

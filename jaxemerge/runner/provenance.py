@@ -103,8 +103,17 @@ def described(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return [
         ("Chunks started", f"{times[0]} to {times[-1]} (UTC)"),
         ("Took", f"{seconds / 60:.1f} minutes with compilation and scoring"),
+        *_described_files(records),
         *described_circumstances(found),
     ]
+
+
+def _described_files(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The data files that chunks were trained on; nothing where there are none."""
+    files = {pair: None for record in records for pair in record.get("files", {}).items()}
+    if not files:
+        return []
+    return [("Data files", "; ".join(f"{path} (SHA-256 {digest}...)" for path, digest in files))]
 
 
 def described_circumstances(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -14,7 +14,14 @@ import numpy as np
 from jaxemerge.brief import brief
 from jaxemerge.devices import Layout, over_seeds
 from jaxemerge.evaluation import SetScores, Sheet, scores, sheet
-from jaxemerge.evaluation.metrics import ANSWER_NLL, EXACT_MATCH, TOKEN_ACCURACY, answer_nll, token_accuracy
+from jaxemerge.evaluation.metrics import (
+    ANSWER_NLL,
+    EXACT_MATCH,
+    TOKEN_ACCURACY,
+    answer_nll,
+    bits_per_byte,
+    token_accuracy,
+)
 from jaxemerge.models import Model
 from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.runner.experiment import Experiment
@@ -22,6 +29,7 @@ from jaxemerge.tasks import Task
 from jaxemerge.training import Objective
 from jaxemerge.types import Bool, Float, Params
 
+BITS_PER_BYTE = "bits_per_byte"  # metric of running text
 Scores = Any  # SetScores of a task; of an objective a dict of arrays [S]: numbers, or how many items are True
 
 
@@ -135,11 +143,14 @@ def _of_task(items: Sheet, seen: SetScores) -> list[Measured]:
     for i, (split, length) in enumerate(zip(items.splits, items.lengths, strict=True)):
         n_items, n_answers = int(items.items[i]), int(items.answers[i])
         exact, right, nll = (np.asarray(x)[:, i] for x in seen)
-        found += [
-            Measured(split, length, EXACT_MATCH.name, n_items, exact / n_items),
-            Measured(split, length, TOKEN_ACCURACY.name, n_answers, token_accuracy(right, n_answers)),
-            Measured(split, length, ANSWER_NLL.name, None, answer_nll(nll, n_answers)),
-        ]
+        accuracy = Measured(split, length, TOKEN_ACCURACY.name, n_answers, token_accuracy(right, n_answers))
+        loss = Measured(split, length, ANSWER_NLL.name, None, answer_nll(nll, n_answers))
+        n_bytes = items.text_bytes[i]
+        if n_bytes is None:
+            found += [Measured(split, length, EXACT_MATCH.name, n_items, exact / n_items), accuracy, loss]
+        else:
+            bits = Measured(split, length, BITS_PER_BYTE, None, bits_per_byte(nll, n_bytes))
+            found += [loss, bits, accuracy]
     return found
 
 

@@ -128,6 +128,8 @@ def converted(name: str, kind: Any, text: str) -> Any:
         value = float(value)
     if kind == tuple[float, ...] and isinstance(value, tuple):
         value = tuple(float(each) if type(each) is int else each for each in value)
+    if not _fits(value, kind) and str in typing.get_args(kind):
+        value = text  # a path such as 2024
     if not _fits(value, kind):
         raise ValueError(f"{name}={text}: must be {_described(kind)}")
     return value
@@ -166,7 +168,7 @@ def varied_fields(experiments: Sequence[Experiment]) -> list[str]:
 def flat_fields(experiment: Experiment) -> dict[str, Any]:
     """All fields by their dotted names, labels and seeds aside."""
     fields = experiment.to_dict()
-    others = ("seeds", "study", "family", "code")
+    others = ("seeds", "study", "family", "code", "files")
     return _flat({name: value for name, value in fields.items() if name not in others})
 
 

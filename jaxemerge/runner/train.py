@@ -16,6 +16,7 @@ import numpy as np
 from jaxemerge.code import is_own
 from jaxemerge.devices import self_test, use_host_cores
 from jaxemerge.evaluation import sampled
+from jaxemerge.inputs import check_unchanged
 from jaxemerge.models import check_model
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.outcome import Population
@@ -292,10 +293,12 @@ def prepare(experiment: Experiment) -> None:
 
     Raises:
         DeviceError: the devices return wrong numbers.
-        ValueError: the task, model or objective breaks its contract; the message says how.
+        ValueError: the task, model or objective breaks its contract, or a data file has changed since this
+            process read it; the message says how.
     """
     self_test()
     task, model = experiment.task, experiment.model
+    check_unchanged(task)
     if model is None:
         _raise_problems(f"objective {task.name}", check_objective(cast("Objective", task)))
         return

@@ -23,6 +23,7 @@ The tasks (each one's help has worked examples):
     Recall                  look up the values of keys given before
     Composition             apply a chain of fixed functions, with or without the results between
     Markov                  predict a random source whose entropy is known
+    Corpus                  predict text of one's own files, in bytes or in the tokens of a tokenizer
     TaskMixture             several tasks at once
     BUILT_IN                all of these classes, which the command line knows by name
 
@@ -33,6 +34,7 @@ From examples to context windows:
 
 from .addition import Addition as Addition
 from .composition import Composition as Composition
+from .corpus import Corpus as Corpus
 from .count import Count as Count
 from .in_context import InContext as InContext
 from .markov import Markov as Markov
@@ -53,6 +55,7 @@ from .task_contract import check_task as check_task
 BUILT_IN: tuple[type[Task], ...] = (
     Addition,
     Composition,
+    Corpus,
     Count,
     InContext,
     Markov,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -124,17 +124,30 @@ class TaskMixture(Task):
         """0 where it is 0 for every task and none can be taken for another; else not known."""
         return 0.0 if self._apart and all(task.best_loss == 0 for task in self.tasks) else None
 
-    def sample(self, key: Key) -> Example:
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those of all tasks."""
+        return tuple(path for task in self.tasks for path in task.files)
+
+    @property
+    def data(self) -> tuple[Array | np.ndarray, ...]:
+        """That of all tasks, in their order."""
+        return tuple(array for task in self.tasks for array in task.data)
+
+    def sample(self, key: Key, *data: Array) -> Example:
         which_key, example_key = jax.random.split(key)
         shares = np.array(self.weights or [1.0] * len(self.tasks))
         which = jax.random.choice(which_key, len(self.tasks), p=jnp.asarray(shares / shares.sum()))
-        return jax.lax.switch(which, [self._drawer(i) for i in range(len(self.tasks))], example_key)
+        ends = np.cumsum([len(task.data) for task in self.tasks])
+        own = [data[end - len(task.data) : end] for task, end in zip(self.tasks, ends, strict=True)]
+        return jax.lax.switch(which, [self._drawer(*each) for each in enumerate(own)], example_key)
 
-    def _drawer(self, index: int) -> Callable[[Key], Example]:
+    def _drawer(self, index: int, data: Sequence[Array]) -> Callable[[Key], Example]:
         """Draws an example of one task, in the mixture's tokens and padded to its length."""
+        sample: Callable[..., Example] = self.tasks[index].sample
 
         def draw(key: Key) -> Example:
-            tokens, weights, length = self.tasks[index].sample(key)
+            tokens, weights, length = sample(key, *data)
             beyond = self.max_length - self.marked - len(tokens)
             mark = jnp.full(int(self.marked), self.offsets[-1] + index)
             tokens = jnp.concatenate([mark, jnp.pad(tokens + self.offsets[index], (0, beyond))])
@@ -192,4 +205,5 @@ class TaskMixture(Task):
             marked(one.tokens),
             np.pad(one.scored, ((0, 0), (first, 0))),
             None if one.distractors is None else marked(one.distractors),
+            one.text_bytes,
         )

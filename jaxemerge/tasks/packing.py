@@ -35,7 +35,7 @@ class Batch(NamedTuple):
     segments: Int[Array, "*B L"]
 
 
-def pack_window(task: Task, key: Key, context: int) -> Batch:
+def pack_window(task: Task, key: Key, context: int, data: Sequence[Array] = ()) -> Batch:
     """One window of ``context`` tokens, filled with fresh examples.
 
     Enough of the shortest examples to fill the window are drawn, and each position looks up the
@@ -45,12 +45,14 @@ def pack_window(task: Task, key: Key, context: int) -> Batch:
         task: where the examples come from.
         key: decides every example of this window.
         context: window length in tokens, at least ``task.max_length``.
+        data: the task's ``data`` on the device.
 
     Returns:
         Batch of tokens, weights and segments, each [L].
     """
     n_examples = -(-context // task.min_length)
-    examples = jax.vmap(task.sample)(jax.random.split(key, n_examples))
+    sample: Callable[..., Example] = task.sample
+    examples = jax.vmap(lambda k: sample(k, *data))(jax.random.split(key, n_examples))
     ends = jnp.cumsum(examples.length)
     starts = ends - examples.length
     position = jnp.arange(context)
@@ -61,7 +63,7 @@ def pack_window(task: Task, key: Key, context: int) -> Batch:
     return Batch(examples.tokens[index, offset], weights, index.astype(jnp.int32))
 
 
-def pack_batch(task: Task, key: Key, batch: int, context: int) -> Batch:
+def pack_batch(task: Task, key: Key, batch: int, context: int, data: Sequence[Array] = ()) -> Batch:
     """``batch`` independent windows: tokens, weights and segments, each [B, L].
 
     Args:
@@ -69,8 +71,9 @@ def pack_batch(task: Task, key: Key, batch: int, context: int) -> Batch:
         key: decides all of them.
         batch: windows B.
         context: tokens L per window, at least those of the longest example.
+        data: the task's ``data`` on the device.
     """
-    return jax.vmap(lambda k: pack_window(task, k, context))(jax.random.split(key, batch))
+    return jax.vmap(lambda k: pack_window(task, k, context, data))(jax.random.split(key, batch))
 
 
 class Piece(NamedTuple):

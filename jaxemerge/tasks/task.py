@@ -49,6 +49,8 @@ class EvaluationSet:
             an item's scored tokens. Position 0 is never predicted and must be False.
         distractors: for multiple choice, C wrong answers to every item: texts that differ from the item's
             in scored places and nowhere else. None where there is no choice.
+        text_bytes: of running text, the bytes that all scored tokens together stand for. It is scored by its
+            loss, per token and in bits per byte, and not by exact match. None where items have answers.
     """
 
     split: str
@@ -56,11 +58,13 @@ class EvaluationSet:
     tokens: Int[np.ndarray, "E L"]
     scored: Bool[np.ndarray, "E L"]
     distractors: Int[np.ndarray, "E C L"] | None = None
+    text_bytes: int | None = None
 
 
 class Task(abc.ABC):
     """One source of examples; subclass it as a frozen dataclass of plain fields.
 
+    A task that reads files names them in ``files``, and gives the arrays it makes of them as ``data``.
     ``check_task(task)`` lists the breaches of this contract, with their fixes.
     """
 
@@ -99,9 +103,25 @@ class Task(abc.ABC):
         """Probability of an exact answer by guessing, in [0, 1]."""
         return 0.0
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of the files and folders that it reads: their digests are part of a cell's identity."""
+        return ()
+
+    @property
+    def data(self) -> tuple[Array | np.ndarray, ...]:
+        """Large arrays that ``sample`` takes after its key.
+
+        They are on each device once, whatever the number of seeds, and no part of the compiled program.
+        """
+        return ()
+
     @abc.abstractmethod
     def sample(self, key: Key) -> Example:
-        """Draws one training example; pure, traceable by ``jax.jit`` and ``jax.vmap``."""
+        """Draws one training example; pure, traceable by ``jax.jit`` and ``jax.vmap``.
+
+        A task with ``data`` takes those arrays as further arguments: ``sample(self, key, *data)``.
+        """
 
     @abc.abstractmethod
     def evaluation_sets(self) -> tuple[EvaluationSet, ...]:

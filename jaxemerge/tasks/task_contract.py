@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxemerge.code import first_problems, is_plain, told
+from jaxemerge.inputs import digests
 from jaxemerge.tasks.task import EvaluationSet, Example, Task
 from jaxemerge.types import Key
 
@@ -37,7 +38,7 @@ def check_task(task: Task) -> tuple[str, ...]:
     Returns:
         One sentence per problem, each saying what was seen and what to do; empty if there is none.
     """
-    stages = (declaration_problems, _signature, _examples, _evaluation)
+    stages = (declaration_problems, _files_and_data, _signature, _examples, _evaluation)
     return first_problems(functools.partial(stage, task) for stage in stages)
 
 
@@ -102,9 +103,23 @@ def _hashable(value: Any) -> bool:
     return True
 
 
+def _files_and_data(task: Task) -> Iterator[str]:
+    try:
+        digests(task)
+        data = task.data
+    except ValueError as error:  # what a task says of its files
+        yield str(error)
+        return
+    except Exception as error:  # whatever the author's code raises is the finding
+        yield f"files or data fail: {told(error, [type(task)])}"
+        return
+    if not isinstance(data, tuple) or not all(isinstance(each, np.ndarray | jax.Array) for each in data):
+        yield f"data is a {type(data).__name__}: return a tuple of arrays"
+
+
 def _signature(task: Task) -> Iterator[str]:
     try:
-        example = jax.eval_shape(task.sample, jax.random.key(0))
+        example = jax.eval_shape(task.sample, jax.random.key(0), *task.data)
     except Exception as error:  # whatever the author's code raises is the finding
         yield f"sample(key) fails under jax.jit: {told(error, [type(task)])}"
         return
@@ -129,14 +144,14 @@ def _examples(task: Task) -> Iterator[str]:
     keys = jax.random.split(jax.random.key(0), _DRAWS)
     program = _traced(task, keys)
     run = program.compile()
-    tokens, weights, lengths = first = _drawn(run, keys)
+    tokens, weights, lengths = first = _drawn(run, task, keys)
     inside = np.arange(task.max_length) < lengths[:, None]
     read = np.where(inside, tokens, 0)
     if task.max_length > 1 and np.all(read == read[0]) and np.all(lengths == lengths[0]):
         yield f"sample ignores its key: {_DRAWS} keys gave the same example; draw with jax.random"
     again = (_traced(task, keys) for _ in range(_TRACES))  # so that hidden randomness or state shows
     other = next((each for each in again if each.as_text() != program.as_text()), None)
-    if not _same(first, _drawn(other.compile() if other else run, keys)):
+    if not _same(first, _drawn(other.compile() if other else run, task, keys)):
         yield "sample gives another example for the same key: use no randomness or state but the key"
     if lengths.min() < task.min_length or lengths.max() > task.max_length:
         yield (
@@ -157,11 +172,13 @@ def _examples(task: Task) -> Iterator[str]:
 
 def _traced(task: Task, keys: Key) -> jax.stages.Lowered:
     """The program that draws examples of many keys."""
-    return jax.jit(jax.vmap(lambda key: task.sample(key))).lower(keys)
+    sample: Callable[..., Example] = task.sample
+    draw = jax.vmap(lambda key, *data: sample(key, *data), in_axes=(0, *(None for _ in task.data)))
+    return jax.jit(draw).lower(keys, *task.data)
 
 
-def _drawn(run: jax.stages.Compiled, keys: Key) -> list[np.ndarray]:
-    return [np.asarray(x) for x in run(keys)]
+def _drawn(run: jax.stages.Compiled, task: Task, keys: Key) -> list[np.ndarray]:
+    return [np.asarray(x) for x in run(keys, *task.data)]
 
 
 def _same(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> bool:

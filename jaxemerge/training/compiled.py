@@ -17,7 +17,8 @@ import jax.numpy as jnp
 from jax.experimental import topologies
 
 from jaxemerge.devices import DeviceError, Layout, compiling_for
-from jaxemerge.training.population import program
+from jaxemerge.training.population import Program, program
+from jaxemerge.training.recipe import data_of
 from jaxemerge.training.step import Members
 
 if TYPE_CHECKING:
@@ -70,9 +71,9 @@ def compiled_training(recipe: Recipe, layout: Layout, seeds: int) -> Compiled:
     kind = _platform(layout.devices[0])
     with compiling_for(kind):
         built = program(recipe, layout)
-        state, members = _arguments(built, seeds)
+        state, members, data = _arguments(built, seeds)
         try:
-            traced = built.advance.trace(state, members, 0, 1, 0)  # type: ignore[attr-defined]
+            traced = built.advance.trace(state, members, 0, 1, 0, *data)  # type: ignore[attr-defined]
         except RuntimeError as error:
             if "cuDNN" not in str(error):
                 raise
@@ -115,15 +116,19 @@ def _missing(platform: str, error: Exception) -> CompilerMissingError:
     return CompilerMissingError(f"no compiler for {platform.upper()}s here ({reason}); {wheels}")
 
 
-def _arguments(built: Any, seeds: int) -> tuple[Any, Members]:
-    """Shapes of a chunk's state and members, placed as the program has them."""
+def _arguments(built: Program, seeds: int) -> tuple[Any, Members, list[Any]]:
+    """Shapes of a chunk's state and members and of the task's data, placed as the program has them."""
 
     def placed(shape: tuple[int, ...], dtype: Any) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=built.layout.sharding)
 
     who = Members(*[placed((seeds,), jnp.uint32)] * 2, *[placed((seeds,), jnp.float32)] * 3)
     state = jax.eval_shape(built.init, who)
-    return jax.tree.map(lambda leaf: placed(leaf.shape, leaf.dtype), state), who
+    data = [
+        jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=built.layout.everywhere)
+        for each in data_of(built.recipe)
+    ]
+    return jax.tree.map(lambda leaf: placed(leaf.shape, leaf.dtype), state), who, data
 
 
 def _platform(device: jax.Device) -> str:

@@ -44,8 +44,8 @@ class Objective(Protocol):
     """Whatever else can be trained from many seeds; subclass it as a frozen dataclass of plain fields.
 
     It takes the place of task and model in an ``Experiment``. Data are drawn within the loss, or are arrays
-    that it closes over. ``check_objective(objective)`` says whether one keeps this contract; ``pair`` makes
-    one of two functions.
+    that it closes over; where these come from files, an attribute ``files`` names them, as in ``Task``.
+    ``check_objective(objective)`` says whether one keeps this contract; ``pair`` makes one of two functions.
     """
 
     @property
@@ -151,9 +151,9 @@ class NextToken:
         """Initial weights of the model."""
         return self.model.init(self.task.vocabulary, key)
 
-    def loss(self, params: Params, key: Key) -> Float[Array, ""]:
-        """Mean loss of a fresh batch, in nats per weighted token."""
-        batch = pack_batch(self.task, key, self.batch, self.context)
+    def loss(self, params: Params, key: Key, *data: Array) -> Float[Array, ""]:
+        """Mean loss of a fresh batch, in nats per weighted token; ``data`` are the task's."""
+        batch = pack_batch(self.task, key, self.batch, self.context, data)
         targets = shift(batch.tokens)
         losses = self.model.losses(self.task.vocabulary, params, batch.tokens, batch.segments, targets)
         return weighted_mean(losses, shift(batch.weights))

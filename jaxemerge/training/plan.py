@@ -10,7 +10,7 @@ import jax
 
 from jaxemerge import host
 from jaxemerge.devices import DeviceError, Layout
-from jaxemerge.training.recipe import Recipe, cost_of, fixed_part, train_state_bytes
+from jaxemerge.training.recipe import Recipe, cost_of, data_of, fixed_part, train_state_bytes
 
 _MEMORY_SHARE = 0.7  # of a device's memory that a chunk may take
 # Interpreter, libraries, compiler and report, in the host's memory: a whole run of the quick study's cell.
@@ -93,7 +93,8 @@ def make_plan(
     width = min(width, -(-n_seeds // len(used)))
     state, activations = cell_bytes(recipe)
     if _on_host(used):
-        used = _devices_that_fit(used, max(1, width) * (state + activations), limit)
+        each = max(1, width) * (state + activations) + data_bytes(recipe)
+        used = _devices_that_fit(used, each, limit)
     fits = _seeds_that_fit(recipe, used, width, limit)
     if memory and fits < max(1, width):
         raise ValueError(_too_little(recipe, used, max(1, width), memory))
@@ -178,7 +179,7 @@ def fixed_plan(recipe: Recipe, layout: Layout, per_device: int, source: str, dis
     """The plan with this layout and so many seeds on each device, a multiple of its width."""
     n, platform = len(layout.devices), layout.devices[0].platform
     state, activations = cell_bytes(recipe)
-    needed = n * (state * per_device + activations * layout.width)
+    needed = n * (state * per_device + activations * layout.width + data_bytes(recipe))
     needed += _PROCESS_BYTES if _on_host(layout.devices) else 0
     dispatch = dispatch or _dispatch(recipe, platform, per_device)
     return Plan(layout, n * per_device, dispatch, needed, source)
@@ -213,6 +214,7 @@ def _devices_that_fit(devices: tuple[jax.Device, ...], each: int, limit: int) ->
 def _seeds_that_fit(recipe: Recipe, devices: tuple[jax.Device, ...], width: int, limit: int) -> int:
     """Seeds per device that fit into ``limit``; width 0 stands for the platform's own."""
     state, activations = cell_bytes(recipe)
+    limit -= data_bytes(recipe) * (len(devices) if _on_host(devices) else 1)
     if _on_host(devices):
         n = len(devices)
         return (limit - _PROCESS_BYTES - activations * max(1, width) * n) // (state * n)
@@ -220,7 +222,9 @@ def _seeds_that_fit(recipe: Recipe, devices: tuple[jax.Device, ...], width: int,
 
 
 def _too_little(recipe: Recipe, devices: tuple[jax.Device, ...], width: int, memory: int) -> str:
-    needed = width * sum(cell_bytes(recipe)) + (_PROCESS_BYTES if _on_host(devices) else 0)
+    needed = (
+        width * sum(cell_bytes(recipe)) + data_bytes(recipe) + (_PROCESS_BYTES if _on_host(devices) else 0)
+    )
     who = "one seed needs" if width == 1 else f"{width} seeds side by side need"
     return f"memory={memory / 1e9:g} GB is too little: {who} about {needed / 1e9:.2g} GB"
 
@@ -251,6 +255,11 @@ def cell_bytes(recipe: Recipe) -> tuple[int, int]:
     """
     state = train_state_bytes(fixed_part(recipe))
     return state, state + cost_of(recipe).activation_bytes
+
+
+def data_bytes(recipe: Recipe) -> int:
+    """Bytes of the task's data, which every device holds once."""
+    return sum(each.nbytes for each in data_of(recipe))
 
 
 def device_memory(device: jax.Device) -> int:

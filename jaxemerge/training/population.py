@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,8 @@ import numpy as np
 from jaxemerge.brief import brief
 from jaxemerge.devices import Layout, over_seeds
 from jaxemerge.models.implementation import Code, code_in_use
-from jaxemerge.training.recipe import Recipe, fixed_part
+from jaxemerge.tasks import Task
+from jaxemerge.training.recipe import Recipe, data_of, fixed_part
 from jaxemerge.training.step import Member, Members, StepInfo, TrainState, initial_state, train_step
 from jaxemerge.types import Array, Float, Params
 
@@ -41,16 +42,23 @@ class Program:
 
     Attributes:
         layout: devices and width these were compiled for.
+        recipe: what they were compiled for.
         init: members -> state, its weights drawn.
         begin: (members, weights) -> state of given weights.
-        advance: (state, members, start, stop, tally_from) -> (state, DispatchInfo). Takes over the
+        advance: (state, members, start, stop, tally_from, *data) -> (state, DispatchInfo). Takes over the
             memory of the state it is given. One compilation serves any number of steps.
     """
 
     layout: Layout
+    recipe: Recipe
     init: Callable[[Members], TrainState]
     begin: Callable[[Members, Params], TrainState]
-    advance: Callable[[TrainState, Members, int, int, int], tuple[TrainState, DispatchInfo]]
+    advance: Callable[..., tuple[TrainState, DispatchInfo]]
+
+    @property
+    def data(self) -> tuple[Array, ...]:
+        """The task's arrays, whole on each of this program's devices."""
+        return _placed(self.recipe, self.layout.devices)
 
     def place(self, tree: Any) -> Any:
         """Members, or their weights, as arrays on this program's devices."""
@@ -68,22 +76,35 @@ def _program(fixed: Recipe, layout: Layout, code: Code) -> Program:
     # Initial weights are always drawn one seed after the other: they are then the same to the last
     # bit whatever the layout.
     one_by_one = Layout(layout.devices, 1)
+    arguments = 3 + len(data_of(fixed))
     return Program(
         layout=layout,
+        recipe=fixed,
         init=over_seeds(lambda member: initial_state(fixed, member), one_by_one),
         begin=over_seeds(functools.partial(initial_state, fixed), one_by_one, mapped=2),
-        advance=over_seeds(functools.partial(advance, fixed), layout, mapped=2, shared=3, changes=True),
+        advance=over_seeds(
+            functools.partial(advance, fixed), layout, mapped=2, shared=arguments, changes=True
+        ),
     )
 
 
+def _placed(recipe: Recipe, devices: tuple[jax.Device, ...]) -> tuple[Array, ...]:
+    return _on_devices(cast("Task", recipe.task), devices) if data_of(recipe) else ()
+
+
+@functools.lru_cache(maxsize=4)  # programs of one task share its arrays
+def _on_devices(task: Task, devices: tuple[jax.Device, ...]) -> tuple[Array, ...]:
+    return jax.device_put(task.data, Layout(devices).everywhere)
+
+
 def advance(
-    recipe: Recipe, state: TrainState, member: Member, start: Any, stop: Any, tally_from: Any
+    recipe: Recipe, state: TrainState, member: Member, start: Any, stop: Any, tally_from: Any, *data: Array
 ) -> tuple[TrainState, DispatchInfo]:
-    """Trains one seed from step ``start`` up to, not including, step ``stop``."""
+    """Trains one seed from step ``start`` up to, not including, step ``stop``; ``data`` are the task's."""
 
     def body(step: Array, carry: tuple[TrainState, DispatchInfo]) -> tuple[TrainState, DispatchInfo]:
         state, info = carry
-        state, seen = train_step(recipe, state, member, step)
+        state, seen = train_step(recipe, state, member, step, data)
         counted = jnp.where(step >= tally_from, seen.loss, 0.0)
         return state, DispatchInfo(info.loss_sum + counted, seen)
 
@@ -206,7 +227,7 @@ def train_population(
     for first_step, stop in _left({*due, *stops}, longest_dispatch, begin):
         following = next(step for step in due if step >= stop)
         tally_from = max(previous, following - LOSS_WINDOW)
-        state, info = built.advance(state, placed, first_step, stop, tally_from)
+        state, info = built.advance(state, placed, first_step, stop, tally_from, *built.data)
         infos = (*infos, info)
         yield Snapshot(stop, state, stop in due, infos, stop - tally_from)
         if stop in due:
@@ -230,5 +251,5 @@ def _first_look(built: Program, members: Members, weights: Params | None) -> Dis
 
     Training then draws its weights again: that is cheaper than the memory of a second state.
     """
-    _, info = built.advance(_first_state(built, members, weights), members, 0, 1, 0)
+    _, info = built.advance(_first_state(built, members, weights), members, 0, 1, 0, *built.data)
     return jax.block_until_ready(info)

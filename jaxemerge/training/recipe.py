@@ -9,6 +9,7 @@ from typing import cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxemerge.code import is_own
 from jaxemerge.models import Model  # here, not for type checkers alone: ``--set`` reads the fields' types
@@ -16,7 +17,7 @@ from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.tasks import Task
 from jaxemerge.training.objective import Cost, NextToken, Objective
 from jaxemerge.training.optimizer import AdamW, Optimizer
-from jaxemerge.types import Params
+from jaxemerge.types import Array, Params
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ def objective_of(recipe: Recipe) -> Objective | NextToken:
     if recipe.model is None:
         return cast(Objective, recipe.task)
     return NextToken(cast("Task", recipe.task), recipe.model, recipe.batch, recipe.context)
+
+
+def data_of(recipe: Recipe) -> tuple[Array | np.ndarray, ...]:
+    """Arrays that every step of every seed reads: the task's ``data``; none of an objective."""
+    return cast("Task", recipe.task).data if recipe.model is not None else ()
 
 
 def cost_of(recipe: Recipe) -> Cost:

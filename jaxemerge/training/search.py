@@ -133,7 +133,7 @@ def _timed(recipe: Recipe, plan: Plan) -> float:
     def seconds(steps: int) -> float:
         nonlocal state
         began = time.perf_counter()
-        state, _ = built.advance(state, who, 0, steps, 0)
+        state, _ = built.advance(state, who, 0, steps, 0, *built.data)
         jax.block_until_ready(state)
         return time.perf_counter() - began
 

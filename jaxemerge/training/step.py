@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -140,14 +140,24 @@ def initial_state(recipe: Recipe, member: Member, params: Params | None = None) 
     return TrainState(params, optimizer, jnp.zeros((), bool))
 
 
-def train_step(recipe: Recipe, state: TrainState, member: Member, step: Any) -> tuple[TrainState, StepInfo]:
-    """Moves one member's weights by one step, on data that are a function of (data_seed, step).
+def train_step(
+    recipe: Recipe, state: TrainState, member: Member, step: Any, data: Sequence[Array] = ()
+) -> tuple[TrainState, StepInfo]:
+    """Moves one member's weights by one step, on a batch that is a function of (data_seed, step).
 
     From the first loss or gradient on that is not finite the member has diverged: it moves no more, and
     its losses and gradient norms are NaN.
+
+    Args:
+        recipe: task, model and optimizer.
+        state: of one member.
+        member: who it is.
+        step: updates made so far.
+        data: the task's arrays, shared by all members.
     """
     key = data_key(member.data_seed, step)
-    value, gradients = jax.value_and_grad(objective_of(recipe).loss)(state.params, key)
+    loss: Callable[..., Array] = objective_of(recipe).loss
+    value, gradients = jax.value_and_grad(loss)(state.params, key, *data)
     info = StepInfo(value, optax.tree.norm(gradients))
     transformation = recipe.optimizer.transformation(member.weight_decay, recipe.steps)
     updates, optimizer = transformation.update(gradients, state.optimizer, state.params)

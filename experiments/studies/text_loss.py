@@ -1,0 +1,145 @@
+"""Scaling of the loss on real text: sizes by training lengths, on source code that every Python has.
+
+    python experiments/run.py text_loss --quick
+    python experiments/run.py text_loss
+
+HEADER
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from pathlib import Path
+
+import altair as alt
+import numpy as np
+import polars as pl
+from scipy.stats import chi2
+
+from jaxemerge import AdamW, Corpus, Experiment, charts, llama, paired
+from jaxemerge.analysis import final, scaling_laws
+from jaxemerge.runner import sweep
+from jaxemerge.stats import fit_chinchilla, mean_interval
+from studies.finding import Finding, finding
+
+NAME = "text_loss"
+LIBRARY = Path(os.__file__).parent
+# Files that are the same in Python 3.11.2 to 3.13.0, so that the text is, too.
+FILES = (
+    *("difflib.py", "graphlib.py", "heapq.py", "optparse.py", "pyclbr.py", "string.py", "tracemalloc.py"),
+    *("weakref.py", "_markupbase.py", "_py_abc.py", "_threading_local.py", "_weakrefset.py"),
+    *("asyncio/protocols.py", "concurrent/futures/_base.py", "email/contentmanager.py"),
+    *("email/headerregistry.py", "json/__init__.py", "multiprocessing/heap.py"),
+    *("multiprocessing/reduction.py", "tomllib/_parser.py", "unittest/suite.py", "unittest/util.py"),
+    *("wsgiref/headers.py", "xml/dom/pulldom.py", "xml/dom/xmlbuilder.py", "xml/etree/ElementPath.py"),
+    *("xml/sax/handler.py", "xml/sax/saxutils.py"),
+)
+# Of these files end to end: the text of the kept results.
+SHA256 = "ad8b5ea87031e7c54a8b9df35ca1e99e7cbffed59f8d93aa5bce36ba7f837ca8"
+WIDTHS, STEPS = (16, 24, 32, 48), (200, 400, 800, 1600)
+LARGE_WIDTHS, LARGE_STEPS = (64, 96, 128, 192, 256), (500, 1000, 2000, 4000)
+
+
+def cells(quick: bool = False) -> tuple[Experiment, ...]:
+    """Every width with every number of steps, each cosine ending with its training."""
+    if quick:
+        task = Corpus(tuple(str(LIBRARY / name) for name in FILES), context=64, windows=512)
+        base = _base(task, depth=2, batch=16, seeds=4, rate=5e-3, warmup=50)
+        return _grid(base, WIDTHS, STEPS)
+    task = Corpus(_all_files(), context=256, windows=512)
+    base = _base(task, depth=4, batch=64, seeds=8, rate=2e-3, warmup=100)
+    return _grid(base, LARGE_WIDTHS, LARGE_STEPS)
+
+
+def same_text() -> bool:
+    """Whether this Python's files are those of the kept results."""
+    content = b"".join((LIBRARY / name).read_bytes() for name in FILES)
+    return hashlib.sha256(content).hexdigest() == SHA256
+
+
+@functools.cache
+def _all_files() -> tuple[str, ...]:
+    """The source of Python's whole library, tests and installed packages aside."""
+    aside = {"site-packages", "dist-packages", "test", "tests", "idle_test"}
+    found = [path for path in LIBRARY.rglob("*.py") if aside.isdisjoint(path.relative_to(LIBRARY).parts)]
+    return tuple(str(path) for path in sorted(found))
+
+
+def _base(task: Corpus, *, depth: int, batch: int, seeds: int, rate: float, warmup: int) -> Experiment:
+    return Experiment(
+        task=task,
+        model=llama(depth, 16, 1),
+        optimizer=AdamW(learning_rate=rate, warmup=warmup, weight_decay=0.0),
+        batch=batch,
+        context=task.context,
+        seeds=paired(range(seeds)),
+        evaluations=6,
+        study=NAME,
+    )
+
+
+def _grid(base: Experiment, widths: tuple[int, ...], steps: tuple[int, ...]) -> tuple[Experiment, ...]:
+    models = [llama(base.model.depth, width, width // 16) for width in widths]
+    return sweep.cells(base, sweep.product({"model": models, "steps": steps}))
+
+
+def kept(results: pl.DataFrame) -> pl.DataFrame:
+    """The loss of the held-out text along the training, in nats, and in bits per byte at its end."""
+    return pl.concat([results.filter(metric="answer_nll"), final(results.filter(metric="bits_per_byte"))])
+
+
+def findings(losses: pl.DataFrame) -> list[Finding]:
+    """The corners of the grid, the law of the loss, how it foretells the longest training, and seeds."""
+    ends = final(losses)
+    bits = ends.filter(metric="bits_per_byte")
+    found = [_corner(bits, *corner) for corner in _corners(bits)]
+    laws = scaling_laws(losses, "answer_nll")
+    if laws.parametric is not None:
+        names = ("E", "alpha", "beta")
+        found += [finding(f"{name} of the parametric law", getattr(laws.parametric, name)) for name in names]
+    nats = ends.filter(metric="answer_nll")
+    return found + _predictions(nats) + _seeds(nats)
+
+
+def figure(losses: pl.DataFrame) -> alt.LayerChart:
+    """The runs and the law in the plane of size and data."""
+    parametric = scaling_laws(losses, "answer_nll", bootstraps=100).parametric
+    assert parametric is not None
+    return charts.loss_contours(parametric)
+
+
+def _corners(bits: pl.DataFrame) -> list[tuple[int, int]]:
+    """Width and tokens of the cells at the grid's corners, the smallest model first."""
+    ends = [sorted({bits[name].min(), bits[name].max()}) for name in ("width", "tokens")]
+    return [(width, tokens) for width in ends[0] for tokens in ends[1]]
+
+
+def _corner(bits: pl.DataFrame, width: int, tokens: int) -> Finding:
+    value = bits.filter(width=width, tokens=tokens)["value"].to_numpy()
+    return finding(f"bits per byte, width {width}, {tokens:,} tokens", mean_interval(value))
+
+
+def _predictions(nats: pl.DataFrame) -> list[Finding]:
+    """How far the law of the shorter trainings is off at the longest, and how many means it holds."""
+    last = nats["tokens"].max()
+    parts = nats.filter(tokens=last), nats.filter(pl.col("tokens") < last)
+    long, short = (each.select("parameters", "tokens", "value").to_numpy().astype(float) for each in parts)
+    if len(np.unique(short[:, 1])) < 3:
+        return []
+    law = fit_chinchilla(*short.T, bootstraps=0)
+    off = np.asarray(law.predict(long[:, 0], long[:, 1]).value) / long[:, 2] - 1
+    return [Finding("mean relative error of the law of shorter trainings at the longest", float(off.mean()))]
+
+
+def _seeds(nats: pl.DataFrame) -> list[Finding]:
+    """The standard deviation over seeds, pooled over cells; its interval is that of a normal law."""
+    each = nats.group_by("cell").agg(variance=pl.col("value").var(), seeds=pl.len()).drop_nulls()
+    if each.is_empty():
+        return []
+    free = int((each["seeds"] - 1).sum())
+    squares = float(((each["seeds"] - 1) * each["variance"]).sum())
+    low, high = (np.sqrt(squares / chi2.ppf(share, free)) for share in (0.975, 0.025))
+    name = f"standard deviation of seeds of a cell, nats, pooled over {each.height} cells"
+    return [Finding(name, float(np.sqrt(squares / free)), float(low), float(high))]
