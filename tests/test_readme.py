@@ -92,6 +92,17 @@ def test_the_custom_task_is_short_runs_and_is_learnt(capsys):
 
 
 @pytest.mark.slow
+def test_text_of_ones_own_is_short_and_is_learnt(capsys):
+    code = block("je.Corpus", "jaxemerge/README.md")
+    assert len(lines(code)) <= 15
+    results = run(code)["results"]
+    bits = results.filter(pl.col("metric") == "bits_per_byte", pl.col("step") == 200)["value"]
+    assert len(bits) == 4
+    assert bits.max() < 4.2  # 8 at the start
+    assert "shape: (4,)" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_the_custom_model_is_short_runs_and_is_learnt(capsys):
     code = block("class Recurrent", "jaxemerge/README.md")
     assert len(lines(code)) <= 25

@@ -67,8 +67,26 @@ def test_what_only_luck_gets_right_is_told_by_its_loss():
     assert seen["luck"] == ["values", "training_loss"]
     assert "histograms" in seen["not"]
     assert seen["not"] == seen["unknown"]
-    assert "Exact match is 0 for every run" in " ".join(contents(never, 0.2, None, best_loss=1.2)[0])
+    headline = contents(never, 0.2, None, best_loss=1.2)[0]
+    assert headline[-2].startswith("Answer loss at the end of training: at length 30 the mean is ")
+    assert headline[-1].startswith("Exact match is 0 for every run")
     assert "histograms" in [figure.name for figure in contents(frame, 0.2, None, best_loss=1.2)[1]]
+
+
+def test_a_task_that_is_scored_by_its_loss_leads_with_it():
+    """Running text has no exact match: the headline is the final loss."""
+    frame = population_frame([(1, 64), (2, 64)], 3, (30,), (0, 10), diverged=0)
+    text = frame.filter(pl.col("metric").is_in(["exact_match", "train_loss"])).with_columns(
+        trials=None,
+        value=pl.when(metric="exact_match").then(pl.col("value") + 2).otherwise("value"),
+        metric=pl.col("metric").replace("exact_match", "bits_per_byte"),
+    )
+    headline, figures, _ = contents(text, 0.2, None)
+    ends = text.filter(metric="bits_per_byte", step=10, depth=1)["value"].mean()
+    assert headline[2].startswith("Bits per byte of text at the end of training: at length 30 the mean is ")
+    assert f"{ends:.4g} [" in headline[2]
+    assert len(headline) == 3
+    assert [figure.name for figure in figures] == ["values", "training_loss"]
 
 
 def test_page_and_pictures_are_written(page):

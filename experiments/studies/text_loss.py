@@ -3,7 +3,34 @@
     python experiments/run.py text_loss --quick
     python experiments/run.py text_loss
 
-HEADER
+Trains models of depth 2 at four widths, each for four numbers of steps, on the bytes of 28 files of Python's
+library: 483,426 bytes, of which the last tenth of every file is held out. These files are the same in Python
+3.11.2 to 3.13.0; the SHA-256 of all, one after the other, is ad8b5ea87031... (`SHA256`). Where a Python has
+other files, cells have other ids. The loss is that of 512 held-out windows of 64 bytes, `answer_nll` in nats
+per byte and `bits_per_byte`. N is without embeddings. The longest training reads its text 3.8 times, few
+enough repetitions to count as fresh text (Muennighoff et al. 2023, arXiv 2305.16264).
+
+Cost, quick version, measured: 7 min 30 s for four seeds of each of the 16 cells, compiling and report
+included, on two cores that other programs used at the same time (515 s of training, 2026-11-28, AMD EPYC, 2
+cores, jax 0.10.2); by formula 4 min 21 s on two free cores. The large version, on the source of the whole
+library: by formula only (`--plan`), not run.
+
+Finds, quick version, four seeds per cell; 95 % intervals: of means Student's, of the law from bootstraps of
+seeds within cells, of the standard deviation from the chi-squared law:
+
+    bits per byte, width 16, 204,800 tokens: 3.5 [3.43, 3.57]
+    bits per byte, width 16, 1,638,400 tokens: 2.62 [2.56, 2.67]
+    bits per byte, width 48, 204,800 tokens: 3.17 [3.1, 3.23]
+    bits per byte, width 48, 1,638,400 tokens: 2.15 [2.09, 2.21]
+    E of the parametric law: 0.943 [0.724, 1.11]
+    alpha of the parametric law: 0.625 [0.458, 0.902]
+    beta of the parametric law: 0.446 [0.36, 0.564]
+    mean relative error of the law of shorter trainings at the longest: -0.0293
+    standard deviation of seeds of a cell, nats, pooled over 16 cells: 0.0216 [0.018, 0.027]
+
+The loss still falls steeply in both N and D. E (nats per byte) is an extrapolation from runs at 1.47 nats and
+above, and its interval does not include the error of the form: the law of trainings of up to 800 steps
+predicts a loss 2.9 % below the measured one at 1,600.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import platform
 import subprocess
@@ -23,6 +24,7 @@ _SETTINGS = (
     "jax_enable_x64",
 )
 _NUMBERS = ("devices.py", "evaluation", "models", "tasks", "training")  # what decides numbers
+_FEW_FILES = 3  # that a report names
 _HARMLESS = ("--xla_force_host_platform_device_count", "--xla_dump_")  # flags that change no number
 
 
@@ -113,7 +115,9 @@ def _described_files(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, st
     files = {pair: None for record in records for pair in record.get("files", {}).items()}
     if not files:
         return []
-    return [("Data files", "; ".join(f"{path} (SHA-256 {digest}...)" for path, digest in files))]
+    shown = [f"{path} (SHA-256 {digest}...)" for path, digest in itertools.islice(files, _FEW_FILES)]
+    more = [f"and {len(files) - len(shown)} more, listed in study.json"] if len(files) > len(shown) else []
+    return [("Data files", "; ".join([*shown, *more]))]
 
 
 def described_circumstances(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

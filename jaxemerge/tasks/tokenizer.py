@@ -80,8 +80,8 @@ def encoded(tokenizer: Any, text: str, path: str) -> tuple[Int[np.ndarray, " N"]
     tokens = np.array(found.ids, np.int64)
     spans = np.array(found.offsets, np.int64).reshape(-1, 2)
     _check_known(tokenizer, tokens, path)
+    _check_covered(tokenizer, text, path)
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    _check_covered(text, codes, spans, path)
     sizes = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
     places = np.concatenate([[0], np.cumsum(sizes)])
     ends = np.maximum.accumulate(places[spans[:, 1]]) if len(spans) else np.zeros(0, np.int64)
@@ -101,14 +101,18 @@ def _check_known(tokenizer: Any, tokens: np.ndarray, path: str) -> None:
         )
 
 
-def _check_covered(text: str, codes: np.ndarray, spans: np.ndarray, path: str) -> None:
-    changes = np.zeros(len(codes) + 1, np.int64)
-    np.add.at(changes, spans[:, 0], 1)
-    np.add.at(changes, spans[:, 1], -1)
-    bare = np.flatnonzero(np.cumsum(changes)[:-1] == 0)
-    dropped = [place for place in bare if not text[place].isspace()]
+def _check_covered(tokenizer: Any, text: str, path: str) -> None:
+    dropped = [each for each in sorted(set(text)) if not each.isspace() and _drops(tokenizer, each)]
     if dropped:
+        shown = ", ".join(map(repr, dropped[:5])) + (", ..." if len(dropped) > 5 else "")
         raise ValueError(
-            f"{path} does not cover the text: it drops {len(dropped)} of {len(text)} characters, the first "
-            f"{text[dropped[0]]!r}; use a tokenizer that was trained on such text, or one of bytes"
+            f"{path} does not cover the text: it drops {shown}; use a tokenizer that was trained on such "
+            "text, or one of bytes"
         )
+
+
+def _drops(tokenizer: Any, character: str) -> bool:
+    try:
+        return not tokenizer.encode(character, add_special_tokens=False).ids
+    except Exception:  # a tokenizer of words does not know every letter by itself
+        return False

@@ -115,6 +115,25 @@ def test_a_file_may_import_with_a_dot_and_have_a_space_in_its_path(
     assert [name for name, _ in digests(found.Twice)] == ["letters.py", "own task.py"]
 
 
+def test_text_of_ones_own_is_planned_and_bad_paths_are_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "notes.txt").write_text("to be or not to be " * 99)
+    (folder / "2024").write_text("another text " * 99)
+    corpus = ["--task", "Corpus", "--plan", "--flops-per-second", "1e9", "--no-cache"]
+    ids = []
+    for path in ("notes.txt", "2024", "'notes.txt','2024'"):
+        assert run.main([*corpus, "--set", f"task.path={path}"]) == 0
+        ids.append(re.findall(r"corpus-depth\d-width64-\w+", capsys.readouterr().out))
+    assert [len(set(each)) for each in ids] == [3, 3, 3]
+    assert len({each for part in ids for each in part}) == 9
+    assert "path is empty: name a file or folder of text, as in task.path=notes.txt" in fails(corpus, capsys)
+    missing = fails([*corpus, "--set", "task.path=none"], capsys)
+    assert missing == "error: none cannot be read: No such file or directory\n"
+    level = fails([*corpus, "--set", "task.path=notes.txt", "--set", "task.level=none.json"], capsys)
+    assert "none.json cannot be read" in level
+
+
 def test_a_built_in_task_is_found_by_its_name_and_gets_its_context(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

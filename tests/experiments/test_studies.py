@@ -86,6 +86,8 @@ def test_what_was_found_follows_from_the_kept_results(name, drawn):
 @pytest.mark.parametrize("name", MEASURED)
 def test_the_kept_results_are_those_of_the_present_quick_study(name):
     rows, _ = kept(name)
+    if name == "text_loss" and not STUDIES[name].same_text():
+        pytest.skip("the text of the kept results is that of another Python's library")
     assert (KEPT / f"{name}.parquet").stat().st_size < ENOUGH
     cells = {cell.cell: set(cell.seeds) for cell in STUDIES[name].cells(quick=True)}
     there = {
