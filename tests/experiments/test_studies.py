@@ -142,7 +142,7 @@ def traced(cell):
     layout = Layout(tuple(jax.devices()[:1]), 1)
     built, members = program(cell, layout), cell.with_seeds(paired(range(3))).members
     state, seen = jax.eval_shape(
-        built.advance, jax.eval_shape(built.init, members), members, 0, cell.steps, 0
+        built.advance, jax.eval_shape(built.init, members), members, 0, cell.steps, 0, *built.data
     )
     assert seen.loss_sum.shape == (3,)
     return jax.eval_shape(scorer(cell.task, cell.model, layout), state.params)
