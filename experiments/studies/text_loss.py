@@ -37,6 +37,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import os
 from pathlib import Path
 
@@ -73,11 +74,11 @@ def cells(quick: bool = False) -> tuple[Experiment, ...]:
     """Every width with every number of steps, each cosine ending with its training."""
     if quick:
         task = Corpus(tuple(str(LIBRARY / name) for name in FILES), context=64, windows=512)
-        base = _base(task, depth=2, batch=16, seeds=4, rate=5e-3, warmup=50)
-        return _grid(base, WIDTHS, STEPS)
+        base = _base(task, batch=16, seeds=4, rate=5e-3, warmup=50)
+        return _grid(base, 2, WIDTHS, STEPS)
     task = Corpus(_all_files(), context=256, windows=512)
-    base = _base(task, depth=4, batch=64, seeds=8, rate=2e-3, warmup=100)
-    return _grid(base, LARGE_WIDTHS, LARGE_STEPS)
+    base = _base(task, batch=64, seeds=8, rate=2e-3, warmup=100)
+    return _grid(base, 4, LARGE_WIDTHS, LARGE_STEPS)
 
 
 def same_text() -> bool:
@@ -94,10 +95,10 @@ def _all_files() -> tuple[str, ...]:
     return tuple(str(path) for path in sorted(found))
 
 
-def _base(task: Corpus, *, depth: int, batch: int, seeds: int, rate: float, warmup: int) -> Experiment:
+def _base(task: Corpus, *, batch: int, seeds: int, rate: float, warmup: int) -> Experiment:
     return Experiment(
         task=task,
-        model=llama(depth, 16, 1),
+        model=llama(2, 16, 1),
         optimizer=AdamW(learning_rate=rate, warmup=warmup, weight_decay=0.0),
         batch=batch,
         context=task.context,
@@ -107,8 +108,10 @@ def _base(task: Corpus, *, depth: int, batch: int, seeds: int, rate: float, warm
     )
 
 
-def _grid(base: Experiment, widths: tuple[int, ...], steps: tuple[int, ...]) -> tuple[Experiment, ...]:
-    models = [llama(base.model.depth, width, width // 16) for width in widths]
+def _grid(
+    base: Experiment, depth: int, widths: tuple[int, ...], steps: tuple[int, ...]
+) -> tuple[Experiment, ...]:
+    models = [llama(depth, width, width // 16) for width in widths]
     return sweep.cells(base, sweep.product({"model": models, "steps": steps}))
 
 
@@ -139,8 +142,9 @@ def figure(losses: pl.DataFrame) -> alt.LayerChart:
 
 def _corners(bits: pl.DataFrame) -> list[tuple[int, int]]:
     """Width and tokens of the cells at the grid's corners, the smallest model first."""
-    ends = [sorted({bits[name].min(), bits[name].max()}) for name in ("width", "tokens")]
-    return [(width, tokens) for width in ends[0] for tokens in ends[1]]
+    widths, tokens = (bits[name].unique().sort().to_list() for name in ("width", "tokens"))
+    ends = [dict.fromkeys((each[0], each[-1])) for each in (widths, tokens)]
+    return list(itertools.product(*ends))
 
 
 def _corner(bits: pl.DataFrame, width: int, tokens: int) -> Finding:
