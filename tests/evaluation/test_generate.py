@@ -20,6 +20,7 @@ from jaxemerge.tasks import (
     BUILT_IN,
     Addition,
     Composition,
+    Corpus,
     Count,
     InContext,
     Markov,
@@ -77,6 +78,7 @@ LIBRARY: tuple[Task, ...] = (
 THE_REST: tuple[Task, ...] = (
     Addition(carries=True, train_digits=3, test_digits=(2, 3), items=11),
     Composition(5, 3, 3, test_steps=(1, 3), items=11),
+    Corpus(__file__, context=7, windows=13),
     InContext("reversal", 2, (1, 2), longest=4, items=11),
     Modular(7),
     Parity(5, (3, 5), 11),

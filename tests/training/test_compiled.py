@@ -85,7 +85,7 @@ def test_missing_cudnn_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     built = SimpleNamespace(advance=SimpleNamespace(trace=without_cudnn))
     monkeypatch.setattr(compiled, "program", lambda *_: built)
-    monkeypatch.setattr(compiled, "_arguments", lambda *_: (None, None))
+    monkeypatch.setattr(compiled, "_arguments", lambda *_: (None, None, ()))
     monkeypatch.setattr(compiled, "_platform", lambda _: "gpu")
     with pytest.raises(CompilerMissingError, match=r"\(cuDNN not found\.\); .*nvidia-cudnn-cu13"):
         compiled_training(CELL, Layout(tuple(jax.devices("cpu")[:1])), 1)
