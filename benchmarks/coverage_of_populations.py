@@ -9,18 +9,23 @@ The figures stand in the docstrings of `jaxemerge.stats`.
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import multivariate_normal, norm
 
 from jaxemerge import stats
 
 Array = NDArray[np.float64]
-Row = dict[str, bool]
+Row = dict[str, bool | None]
 
 
-def covers(interval: stats.Interval, truth: float) -> bool:
+def covers(interval: stats.Interval, truth: float) -> bool | None:
+    """None if there is no interval."""
+    if np.isnan(interval.low):
+        return None
     return bool(interval.low <= truth <= interval.high)
 
 
@@ -56,27 +61,86 @@ def survival(rng: np.random.Generator, key: int) -> Row:
     }
 
 
+# Latent variances of init seed, data seed and both together: spread over all, and mostly of the init seed.
+LATENT = {"spread": (1.0, 2.0, 1.0), "init": (3.0, 0.2, 0.8)}
+DESIGNS = ((5, 5), (10, 15), (10, 25))
+SHARES = (0.05, 0.1, 0.2, 0.5)  # of runs that succeed
+
+
+def crossed(rng: np.random.Generator, shape: tuple[int, int], latent: tuple[float, ...]) -> Array:
+    """[I, D] normal outcomes of variance 1."""
+    init, data, rest = np.sqrt(np.array(latent) / sum(latent))
+    return (
+        init * rng.normal(size=(shape[0], 1))
+        + data * rng.normal(size=shape[1])
+        + rest * rng.normal(size=shape)
+    )
+
+
 def variance(rng: np.random.Generator, key: int) -> Row:
-    """10 init by 15 data seeds, latent variances 1, 2 and 1: as they are, and thresholded to 0 and 1."""
-    latent = rng.normal(size=(10, 1)) + np.sqrt(2) * rng.normal(size=15) + rng.normal(size=(10, 15))
-    null = np.sqrt(2) * rng.normal(size=15) + rng.normal(size=(10, 15))
-    normal = stats.split_variance(latent, resamples=2000, key=key)
-    binary = stats.split_variance(latent > 0, resamples=2000, key=key)
-    # P(both of a pair above 0) - 1/4 is arcsin(r) / 2 pi for correlation r: a part's variance in 0 and 1.
-    init, data, total = (np.arcsin(r) / (2 * np.pi) for r in (1 / 4, 2 / 4, 1))
-    return {
-        "init": covers(normal.init.interval, 1),
-        "data": covers(normal.data.interval, 2),
-        "residual": covers(normal.residual.interval, 1),
-        "init share": covers(normal.init_share.interval, 1 / 4),
-        "0/1 init": covers(binary.init.interval, init),
-        "0/1 data": covers(binary.data.interval, data),
-        "0/1 residual": covers(binary.residual.interval, total - init - data),
-        "0/1 init share": covers(binary.init_share.interval, init / total),
-        "0/1 data share": covers(binary.data_share.interval, data / total),
-        "F test of init rejects a true null": stats.split_variance(null, resamples=1).init_p <= 0.05,
-        "0/1 F test of init rejects a true null": stats.split_variance(null > 0, resamples=1).init_p <= 0.05,
-    }
+    """Crossed designs: components and shares of normal outcomes, and of successes; the F test of init."""
+    row: Row = {}
+    parts = ("init", "data", "residual", "init_share", "data_share", "residual_share")
+    for name, latent in LATENT.items():
+        for shape in DESIGNS:
+            y = crossed(rng, shape, latent)
+            outcomes = {"normal": (y, np.array(latent) / sum(latent))}
+            for p in SHARES:
+                outcomes[f"{p:.0%} succeed"] = y > norm.isf(p), _binary_parts(p, name)
+            for kind, (seen, truth) in outcomes.items():
+                found = stats.split_variance(seen, resamples=1000, key=key)
+                for part, value in zip(parts, [*truth, *truth / truth.sum()], strict=True):
+                    row[f"{name} {shape[0]}x{shape[1]}, {kind}: {part}"] = covers(
+                        getattr(found, part).interval, value
+                    )
+    null = crossed(rng, (10, 15), (0.0, 2.0, 1.0))
+    for kind, seen in (("normal", null), ("10% succeed", null > norm.isf(0.1)), ("50% succeed", null > 0)):
+        row[f"F test of init rejects a true null, {kind}"] = (
+            stats.split_variance(seen, resamples=1).init_p <= 0.05
+        )
+    return row
+
+
+@functools.cache
+def _binary_parts(p: float, name: str) -> Array:
+    """[3] variances of successes: P(both of two runs succeed) - p^2, by the latent correlation."""
+    latent, cut = np.array(LATENT[name]), norm.isf(p)
+    pairs = [
+        multivariate_normal([0, 0], [[1, r], [r, 1]]).cdf([-cut, -cut]) - p**2
+        for r in latent[:2] / latent.sum()
+    ]
+    return np.array([*pairs, p * (1 - p) - sum(pairs)])
+
+
+def shared(rng: np.random.Generator, key: int) -> Row:
+    """Crossed designs: P(success), mean score and mean of the successes of runs that share seeds."""
+    row: Row = {}
+    for name, latent in LATENT.items():
+        for shape in DESIGNS:
+            y, groups = crossed(rng, shape, latent).ravel(), np.indices(shape).reshape(2, -1).T
+            for p in SHARES:
+                scores = _graded(y, p)
+                mean, successful = _graded_means(p)
+                for way, given in (("", groups), (", as if independent", None)):
+                    found = stats.summaries(scores, resamples=1, groups=given)
+                    what = f"{name} {shape[0]}x{shape[1]}, {p:.0%} succeed{way}"
+                    row[f"{what}: P(success)"] = covers(found.success.interval, p)
+                    row[f"{what}: mean"] = covers(found.mean.interval, mean)
+                    row[f"{what}: mean of successes"] = covers(found.success_mean.interval, successful)
+    return row
+
+
+def _graded(latent: Array, p: float) -> Array:
+    """Scores in [0, 1]: 0 for failures, from 0.3 on for a share p of successes."""
+    above = latent - norm.isf(p)
+    return np.where(above > 0, np.clip(0.3 + 0.4 * above, 0, 1), 0.0)
+
+
+@functools.cache
+def _graded_means(p: float) -> tuple[float, float]:
+    grid = np.linspace(norm.isf(p), 9, 200_001)
+    mean = float(np.trapezoid(norm.pdf(grid) * np.clip(0.3 + 0.4 * (grid - norm.isf(p)), 0, 1), grid))
+    return mean, mean / p
 
 
 def correlation(rng: np.random.Generator, key: int) -> Row:
@@ -94,7 +158,7 @@ def correlation(rng: np.random.Generator, key: int) -> Row:
 
 
 STUDIES: dict[str, Callable[[np.random.Generator, int], Row]] = {
-    study.__name__: study for study in (distance, survival, variance, correlation)
+    study.__name__: study for study in (distance, survival, variance, shared, correlation)
 }
 
 
@@ -105,7 +169,16 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in arguments.studies:
         rows = [STUDIES[name](np.random.default_rng(key), key) for key in range(arguments.sets)]
-        print(name, *(f"{what} {np.mean([row[what] for row in rows]):.3f}" for what in rows[0]), sep="\n    ")
+        print(name, *(f"{what} {share(rows, what)}" for what in rows[0]), sep="\n    ", flush=True)
+
+
+def share(rows: list[Row], what: str) -> str:
+    """Of the data sets with an interval, and how many have none."""
+    known = [hit for row in rows if (hit := row[what]) is not None]
+    missing = len(rows) - len(known)
+    return f"{np.mean(known) if known else np.nan:.3f}" + (
+        f" ({missing / len(rows):.0%} none)" if missing else ""
+    )
 
 
 if __name__ == "__main__":

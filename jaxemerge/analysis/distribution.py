@@ -9,12 +9,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jaxemerge.brief import brief
-from jaxemerge.stats import Estimate, Summaries, mean_interval, success_interval, summaries
+from jaxemerge.stats import Summaries, mean_interval, summaries
 from jaxemerge.stats.estimates.arguments import check_at_least
 
-from .results import cell_labels, final, final_scores, rows_of, with_test_label
+from .results import MEMBER, cell_labels, final, final_scores, rows_of, with_test_label
 
 ESTIMATES = ("mode", "mean", "success", "success_mean", "above_half", "below_tenth")
+SEED = MEMBER[1:]
 
 
 def summarise(
@@ -30,8 +31,8 @@ def summarise(
 
     Every group is resampled with the same key, so that the numbers of a cell do not depend on other cells.
 
-    Members are taken as independent. In a crossed design (each init_seed with each data_seed) those that
-    share a seed are not, and the intervals are too narrow.
+    Runs of a crossed design (each init_seed with each data_seed) that share a seed are not independent: the
+    intervals allow for it, that of the mode excepted.
 
     Args:
         frame: results.
@@ -54,12 +55,15 @@ def summarise(
     """
     scores = final_scores(frame, metric)
     groups = scores.group_by("cell", "split", "length", "test", maintain_order=True).agg(
-        pl.col("value"), pl.len().alias("seeds"), pl.col("diverged").sum(), pl.col("trials").min()
+        pl.col("value"), *SEED, pl.len().alias("seeds"), pl.col("diverged").sum(), pl.col("trials").min()
     )
     options = {"key": key, "resamples": resamples, "confidence": confidence}
-    rows = [_columns(summaries(values, threshold, **options), confidence) for values in groups["value"]]
+    rows = [
+        _columns(summaries(values, threshold, groups=np.column_stack(seeds), **options))
+        for values, *seeds in groups.select("value", *SEED).iter_rows()
+    ]
     estimates = pl.DataFrame(rows, schema=dict.fromkeys(_names(), pl.Float64), orient="row").fill_nan(None)
-    table = pl.concat([groups.drop("value"), estimates], how="horizontal")
+    table = pl.concat([groups.drop("value", *SEED), estimates], how="horizontal")
     joined = cell_labels(frame).join(table.with_columns(threshold=pl.lit(threshold)), on="cell")
     return joined.sort("rank", "split", "length")
 
@@ -68,12 +72,8 @@ def _names() -> list[str]:
     return [name + end for name in ESTIMATES for end in ("", "_low", "_high")]
 
 
-def _columns(found: Summaries, confidence: float) -> list[Any]:
-    above, below = (
-        Estimate(share, success_interval(round(share * found.n), found.n, confidence))
-        for share in (found.above_half, found.below_tenth)
-    )
-    estimates = (found.mode, found.mean, found.success, found.success_mean, above, below)
+def _columns(found: Summaries) -> list[Any]:
+    estimates = (getattr(found, name) for name in ESTIMATES)
     return [number for e in estimates for number in (e.value, e.interval.low, e.interval.high)]
 
 

@@ -38,14 +38,25 @@ def test_every_row_is_the_summary_of_its_scores():
             expected = tuple(None if np.isnan(number) else number for number in numbers)
             assert tuple(row[name + end] for end in ("", "_low", "_high")) == expected
         above = success_interval(int((scores > 0.5).sum()), 7)
-        assert (row["above_half"], row["above_half_low"], row["above_half_high"]) == (
-            found.above_half,
-            above.low,
-            above.high,
-        )
-        assert row["below_tenth"] == found.below_tenth
+        assert (row["above_half_low"], row["above_half_high"]) == (above.low, above.high)
         assert (row["seeds"], row["threshold"], row["trials"]) == (7, 0.3, 151 - row["length"])
         assert row["diverged"] == (2 if row["depth"] == 8 else 0)
+
+
+def test_runs_of_a_crossed_design_share_seeds():
+    frame = population_frame([(4, 64)], 15, (30,), diverged=0)
+    crossed = frame.with_columns(init_seed=pl.col("init_seed") // 5, data_seed=pl.col("init_seed") % 5)
+    row = summarise(crossed, threshold=0.3).row(0, named=True)
+    scores = crossed.filter(pl.col("step") == 600, pl.col("metric") == "exact_match")
+    groups = scores.select("init_seed", "data_seed").to_numpy()
+    found = summaries(scores["value"].to_numpy(), 0.3, groups=groups)
+    alone = summarise(frame, threshold=0.3).row(0, named=True)
+    assert row["success"] == alone["success"]
+    assert (row["success_low"], row["success_high"]) == (
+        found.success.interval.low,
+        found.success.interval.high,
+    )
+    assert row["success_high"] - row["success_low"] > alone["success_high"] - alone["success_low"]
 
 
 def test_a_cells_numbers_do_not_depend_on_its_neighbours():

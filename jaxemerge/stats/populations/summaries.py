@@ -15,6 +15,7 @@ from ..estimates.arguments import check_confidence, check_threshold
 from ..estimates.interval import UNKNOWN, Estimate, Interval, success_interval
 from ..estimates.mean import FEWEST, mean_interval
 from ..estimates.resampling import percentile_interval, resample_indices
+from ..estimates.shared_seeds import Labels, shared_labels, shared_mean_interval, shared_success_interval
 from .observations import Array, scores_of_seeds
 
 HIGH, LOW = 0.5, 0.1
@@ -44,14 +45,15 @@ class Summaries:
     mean: Estimate
     success: Estimate
     success_mean: Estimate
-    above_half: float
-    below_tenth: float
+    above_half: Estimate
+    below_tenth: Estimate
 
 
 def summaries(
     values: ArrayLike,
     threshold: float = 0.2,
     *,
+    groups: ArrayLike | None = None,
     key: Any = 0,
     resamples: int = 1000,
     confidence: float = 0.95,
@@ -72,9 +74,18 @@ def summaries(
     `success_mean` is conditional on the number of successes. The half-sample mode converges slowly (as
     S^(-1/3)); its interval indicates stability and has no exact coverage.
 
+    Runs of a crossed design share seeds and are worth fewer independent ones: with `groups` the intervals of
+    shares and means are those of an effective number of runs (jaxemerge/stats/estimates/shared_seeds.py).
+    Measured (benchmarks/coverage_of_populations.py), 200 designs each of 5 by 5, 10 by 15 and 10 by 25 runs
+    with 5 to 50 % of successes: where both seeds matter, 95 % intervals cover P(success) in 95 to 100 %,
+    means in 94 to 100 % (as if independent: 49 to 94 %). Where the init seed has three quarters of the latent
+    variance, less than they say, for so few seeds succeed: P(success) in 85 to 100 %, means in 82 to 100 %,
+    means of successes in 76 to 100 % (as if independent: 40 to 92 % of shares and means).
+
     Args:
         values: [S] scores in [0, 1] or NaN, one per seed.
         threshold: success is a score of at least this; in (0, 1].
+        groups: [S, G] labels of what runs share, such as init seed and data seed; None if they share nothing.
         key: int or JAX key of the bootstrap.
         resamples: number of bootstrap resamples.
         confidence: probability in (0, 1) of every interval.
@@ -92,16 +103,25 @@ def summaries(
     resampled_RS = scores_S[resample_indices(n, key=key, resamples=resamples)]
 
     modes = percentile_interval(half_sample_mode(resampled_RS), confidence) if n >= FEWEST else UNKNOWN
+    shared = shared_labels(np.arange(n)[:, None] if groups is None else groups, n)
+    successful = scores_S >= threshold
+
+    def share(those: NDArray[np.bool_]) -> Estimate:
+        value = float(np.mean(those))
+        if shared.shape[1]:
+            return Estimate(value, shared_success_interval(those, shared, confidence))
+        return Estimate(value, success_interval(int(those.sum()), n, confidence))
+
     return Summaries(
         n=n,
         n_success=n_success,
         threshold=threshold,
         mode=Estimate(float(half_sample_mode(scores_S)), modes),
-        mean=mean_interval(scores_S, confidence, bounds=(0.0, 1.0)),
-        success=Estimate(n_success / n, success_interval(n_success, n, confidence)),
-        success_mean=_mean_of_successes(scores_S[scores_S >= threshold], threshold, confidence),
-        above_half=float(np.mean(scores_S > HIGH)),
-        below_tenth=float(np.mean(scores_S < LOW)),
+        mean=_mean(scores_S, shared, confidence, (0.0, 1.0)),
+        success=share(successful),
+        success_mean=_mean(scores_S[successful], shared[successful], confidence, (threshold, 1.0)),
+        above_half=share(scores_S > HIGH),
+        below_tenth=share(scores_S < LOW),
     )
 
 
@@ -116,10 +136,13 @@ def _scores(values: ArrayLike, threshold: float) -> NDArray[np.float64]:
     return scores
 
 
-def _mean_of_successes(scores: NDArray[np.float64], threshold: float, confidence: float) -> Estimate:
-    if threshold < 1:
-        return mean_interval(scores, confidence, bounds=(threshold, 1.0))
-    return Estimate(1.0 if len(scores) else np.nan, Interval(1.0, 1.0) if len(scores) else UNKNOWN)
+def _mean(scores: Array, shared: Labels, confidence: float, bounds: tuple[float, float]) -> Estimate:
+    """The mean of scores within bounds, of runs that may share seeds."""
+    if bounds[0] == bounds[1]:
+        return Estimate(1.0 if len(scores) else np.nan, Interval(1.0, 1.0) if len(scores) else UNKNOWN)
+    if shared.shape[1]:
+        return shared_mean_interval(scores, shared, confidence, bounds)
+    return mean_interval(scores, confidence, bounds=bounds)
 
 
 # Widths closer than this share of the sample's range are ties: k/n scores differ by rounding alone.

@@ -20,16 +20,16 @@ def test_values_by_hand():
     assert found.success.value == 0.25
     assert found.success.interval == success_interval(4, 16)
     assert found.success_mean.value == pytest.approx((0.24 + 0.38 + 0.62 + 0.86) / 4)
-    assert found.above_half == 2 / 16
-    assert found.below_tenth == 11 / 16
+    assert found.above_half.value == 2 / 16
+    assert found.below_tenth.value == 11 / 16
 
 
 def test_bounds_are_where_the_names_say():
     found = summaries([0.1, 0.2, 0.5], threshold=0.2)
     assert found.n_success == 2  # at least the threshold
     assert found.success_mean.value == pytest.approx(0.35)
-    assert found.above_half == 0  # more than a half
-    assert found.below_tenth == 0  # less than a tenth
+    assert found.above_half.value == 0  # more than a half
+    assert found.below_tenth.value == 0  # less than a tenth
 
 
 def test_intervals_are_those_of_each_summary():
@@ -40,6 +40,48 @@ def test_intervals_are_those_of_each_summary():
     assert found.mean == mean_interval(SCORES, 0.8, bounds=(0, 1))
     assert found.success_mean == mean_interval([0.24, 0.38, 0.62, 0.86], 0.8, bounds=(0.2, 1))
     assert found.success.interval == success_interval(4, 16, 0.8)
+
+
+def test_runs_that_share_seeds_are_worth_fewer():
+    """Success depends on the init seed alone: 5 x 7 runs tell as much as their five init seeds."""
+    init, data = np.indices((5, 7)).reshape(2, -1)
+    scores = np.where(init < 2, 0.8, 0.0)
+    found = summaries(scores, groups=np.stack([init, data], axis=1))
+    student = scipy_stats.t.ppf(0.975, [34, 4])
+    runs = 4 * (student[0] / student[1]) ** 2  # p (1 - p) over the variance of a mean of five, n - 1 below
+    expected = success_interval(0.4 * runs, runs)
+    assert (found.success.interval.low, found.success.interval.high) == pytest.approx(
+        (expected.low, expected.high)
+    )
+    runs = 0.32 * 0.68 / (0.8**2 * 0.4 * 0.6 / 4) * (student[0] / student[1]) ** 2
+    wide = scipy_stats.beta.ppf(
+        [0.025, 0.975], [0.32 * runs, 0.32 * runs + 1], [0.68 * runs + 1, 0.68 * runs]
+    )
+    assert (found.mean.interval.low, found.mean.interval.high) == pytest.approx(tuple(wide))
+    assert found.above_half.interval == found.success.interval
+    assert found.success_mean.value == pytest.approx(0.8)
+    none = summaries(np.zeros(35), groups=np.stack([init, data], axis=1))
+    assert none.success.interval == success_interval(0, 5)
+    paired = np.stack([np.arange(16), np.arange(16)], axis=1)
+    assert summaries(SCORES, groups=paired) == summaries(SCORES)
+    one_start = np.stack([np.zeros(16), np.arange(16)], axis=1)
+    assert summaries(SCORES, groups=one_start) == summaries(SCORES)
+    with pytest.raises(ValueError, match=r"groups of shape \(3,\) must be \[16, 1 or 2\]"):
+        summaries(SCORES, groups=[1, 2, 3])
+
+
+def test_crossed_runs_cover_the_share_of_successes():
+    """150 designs of 7 by 11, a fifth succeeds, half of the latent variance from either seed."""
+    rng, held = np.random.default_rng(5), np.zeros(2)
+    groups = np.indices((7, 11)).reshape(2, -1).T
+    for _ in range(150):
+        latent = rng.normal(size=(7, 1)) + rng.normal(size=11) + 0.5 * rng.normal(size=(7, 11))
+        scores = (latent.ravel() > 1.5 * scipy_stats.norm.isf(0.2)) * 0.7
+        for place, given in enumerate((groups, None)):
+            ends = summaries(scores, resamples=1, groups=given).success.interval
+            held[place] += ends.low <= 0.2 <= ends.high
+    assert held[0] >= 0.92 * 150
+    assert held[1] < 0.7 * 150
 
 
 def test_two_successes_do_not_say_how_good_the_others_are():

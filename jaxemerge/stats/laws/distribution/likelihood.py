@@ -80,7 +80,7 @@ class Shape(NamedTuple):
             "weights": Block(self.weights, 0.0, 3.0),
             "tau": Block(1, 0.0, 5.0),
             "ln_tau_step": Block(self.lengths - 1, 0.0, 1.5),
-            "ln_lambda": Block(1, 0.4, 0.8),
+            "ln_lambda": Block(1, 0.0, 1.0),
             "ln_sigma": Block(1, -1.2, 0.8),
             "ceiling": Block(1, 6.0, 2.0),
             "mean": Block(1, 0.0, 2.0),
