@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxemerge.analysis.emergence import _score
+from jaxemerge.analysis.emergence import tested_score
 from jaxemerge.stats import holm, wasserstein_test
 
 N = 91
@@ -66,7 +66,7 @@ def straight(samples: int) -> None:
                 for i in range(samples):
                     rng = np.random.default_rng([i, cells])
                     step = None if "normal" in name or name == "flat" else 1 / N
-                    p.append(_score(draw(rng, cells, seeds), step, 1e-3, 199, rng)[1:])
+                    p.append(tested_score(draw(rng, cells, seeds), step, 1e-3, 199, rng)[1:])
                 rise, effect = np.mean(np.array(p) <= 0.05, axis=0)
                 print(
                     f"{name:26s} {cells:2d} cells, {seeds:2d} seeds: straight rise {rise:.3f}, "

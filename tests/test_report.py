@@ -298,6 +298,21 @@ def test_emergence_is_told_from_the_tasks_chance(frame, case):
     assert words in said
 
 
+def test_sixteen_seeds_emerge_from_a_chance_of_a_half():
+    """All right, 16 seeds bound their mean at .025^(1/16) = .794, .1 above a chance of .5; six at .541."""
+    verdicts = []
+    for seeds in (6, 16):
+        frame = population_frame([(d, 64) for d in (1, 2, 4)], seeds, (30,), (0, 100), diverged=0)
+        verdicts.append(
+            _verdict_words(emergence(rising(frame, 0.5, 0.5, 1.0), scale="depth", chance=0.5), "score")
+        )
+    assert (
+        "does not emerge from chance (0.5): at the largest scale it is not well above chance" in verdicts[0]
+    )
+    assert "emerges: it is at chance (0.5) up to a scale of 2 and well above it from 4" in verdicts[1]
+    assert 0.025 ** (1 / 6) < 0.6 < 0.025 ** (1 / 16)
+
+
 def test_a_fall_between_chance_and_success_is_told():
     frame = population_frame([(d, 64) for d in (1, 2, 4, 8)], 3, (30,), (0, 100), diverged=0)
     said = _verdict_words(emergence(rising(frame, 0, 0.9, 0, 0.9), scale="depth"), "exact match")

@@ -31,6 +31,7 @@ class Study(NamedTuple):
         lengths: [L] of the tests.
         names: [K] columns of scale: depth and width where they vary, else parameters.
         split: of the tests.
+        groups: [S, 2] init seed and data seed.
     """
 
     scores: Floats
@@ -39,6 +40,7 @@ class Study(NamedTuple):
     lengths: Floats
     names: tuple[str, ...]
     split: str
+    groups: NDArray[np.int64]
 
 
 @brief
@@ -155,6 +157,7 @@ def study(frame: pl.DataFrame, metric: str) -> Study | None:
         tests["length"].to_numpy().astype(np.float64),
         tuple(names),
         split,
+        wide.select("init_seed", "data_seed").to_numpy(),
     )
 
 
@@ -190,7 +193,7 @@ def distribution_law(
         LawFit, or None where `study` finds too little.
 
     Raises:
-        ValueError: if columns are missing.
+        ValueError: if columns are missing, or runs of a cell share seeds.
     """
     found = study(frame, metric)
     if found is None or not 0 < threshold < 1:
@@ -204,7 +207,9 @@ def distribution_law(
         "bootstraps": bootstraps,
         "key": key,
     }
-    law = fit_distribution_law(found.scores, found.trials, found.design, found.lengths, **options)
+    law = fit_distribution_law(
+        found.scores, found.trials, found.design, found.lengths, groups=found.groups, **options
+    )
     if not all(np.ptp(column) > 0 for column in found.design[others].T):
         return None
     without = fit_distribution_law(

@@ -207,7 +207,7 @@ def emergence_scores(
                 continue
             trials = part["trials"].min()
             step = None if trials is None else 1 / float(str(trials))
-            numbers = _score(cells, step, resolution, permutations, rng)
+            numbers = tested_score(cells, step, resolution, permutations, rng)
             rows.append((*names, len(cells), min(map(len, cells)), *numbers))
     schema: dict[str, Any] = {
         **{name: frame.schema[name] for name in CURVE},
@@ -219,14 +219,26 @@ def emergence_scores(
     return _corrected(table).sort("score", descending=True, nulls_last=True)
 
 
-def _score(
+def tested_score(
     cells: list[NDArray[np.float64]],
     step: float | None,
     resolution: float,
     permutations: int,
     rng: np.random.Generator,
 ) -> tuple[float, float, float]:
-    """Score, its p-value against a straight rise, and that against no effect."""
+    """The emergence score of one curve and what chance makes of it.
+
+    Args:
+        cells: scores of the seeds [S_i] of each cell, in order of scale.
+        step: smallest step of the curve that counts; None for `resolution`.
+        resolution: the same, as a share of the curve's range.
+        permutations: number of random curves behind each p-value.
+        rng: generator.
+
+    Returns:
+        Score, its p-value against a straight rise, and that against no effect; NaN where all scores are
+        equal.
+    """
     if np.ptp(np.concatenate(cells)) == 0:
         return float("nan"), float("nan"), float("nan")
     curve = np.array([cell.mean() for cell in cells])

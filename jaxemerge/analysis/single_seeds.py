@@ -8,14 +8,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jaxemerge.stats import breakthroughness, correlation, linearity, split_variance
+from jaxemerge.stats import breakthroughness, correlation, holm, linearity, split_variance
 from jaxemerge.stats.estimates.arguments import check_at_least
 
 from .results import MEMBER, cell_labels, final, final_scores, forms_a_curve, one_test, rows_of
 
 SEED = MEMBER[1:]
 PAIRS: dict[str, Any] = {"first": pl.String, "second": pl.String, "seeds": pl.Int64}
-PAIRS |= dict.fromkeys(("correlation", "low", "high", "p_value"), pl.Float64)
+PAIRS |= dict.fromkeys(("correlation", "low", "high", "p_value", "p_adjusted"), pl.Float64)
 SHARES: dict[str, Any] = {"cell": pl.String, "label": pl.String, "scale": pl.Float64}
 SHARES |= {"init_seeds": pl.Int64, "data_seeds": pl.Int64, "source": pl.String}
 SHARES |= dict.fromkeys(("share", "low", "high", "p_value"), pl.Float64)
@@ -53,7 +53,8 @@ def correlations(
 
     Returns:
         first, second (names of the outcomes, each pair once), seeds, correlation, low, high, p_value
-        (permutation); null where undefined (a constant outcome). No row with one outcome only.
+        (permutation), p_adjusted (the same, by Holm for all pairs); null where undefined (a constant
+        outcome). No row with one outcome only.
 
     Raises:
         ValueError: if `across` is none of the four, a metric or cell is missing, or the choice leaves no
@@ -162,6 +163,7 @@ def _pairs(rows: pl.DataFrame, name: str, key: Any) -> pl.DataFrame:
         for i in range(len(names))
         for j in range(i + 1, len(names))
     ]
+    pairs = [(*pair, p) for pair, p in zip(pairs, holm([pair[-1] for pair in pairs]).tolist(), strict=True)]
     return pl.DataFrame(pairs, schema=PAIRS, orient="row").fill_nan(None)
 
 

@@ -27,7 +27,7 @@ DIVERGING = ["#d55e00", "#f7f7f7", "#2a78b5"]
 
 
 def correlation_maps(pairs: Mapping[str, pl.DataFrame]) -> alt.ConcatChart:
-    """Half a matrix of correlations per panel; in bold those with permutation p-values of 0.05 or less.
+    """Half a matrix of correlations per panel; in bold those with p of 0.05 or less, by Holm for the panel.
 
     Panels stand side by side, four in two rows.
 
@@ -109,7 +109,10 @@ def _correlation_map(pairs: pl.DataFrame, title: str, width: int) -> alt.LayerCh
         y=alt.Y("second:N", sort=rows, title=None, axis=alt.Axis(labelLimit=130)),
         tooltip=[
             *("first:N", "second:N", "seeds:Q"),
-            *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("correlation", "low", "high", "p_value")),
+            *(
+                alt.Tooltip(f"{c}:Q", format=".3f")
+                for c in ("correlation", "low", "high", "p_value", "p_adjusted")
+            ),
         ],
     )
     colour = alt.Color(
@@ -122,8 +125,8 @@ def _correlation_map(pairs: pl.DataFrame, title: str, width: int) -> alt.LayerCh
         ink = alt.when("abs(datum.correlation) > 0.6").then(alt.value("white")).otherwise(alt.value(INK))
         number = {"text": alt.Text("correlation:Q", format=".2f"), "color": ink}
         known = base.transform_filter("datum.correlation !== null")
-        clear = known.transform_filter("datum.p_value <= 0.05").mark_text(fontSize=11, fontWeight="bold")
-        others = known.transform_filter("datum.p_value > 0.05").mark_text(fontSize=11)
+        clear = known.transform_filter("datum.p_adjusted <= 0.05").mark_text(fontSize=11, fontWeight="bold")
+        others = known.transform_filter("datum.p_adjusted > 0.05").mark_text(fontSize=11)
         layers += [clear.encode(**number), others.encode(**number)]
     return alt.layer(*layers).properties(title=title, width=size, height=min(34 * len(rows), 340))
 

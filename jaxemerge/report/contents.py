@@ -9,7 +9,7 @@ from jaxemerge.analysis.results import is_loss
 from jaxemerge.charts.theme import metric_name
 
 from .distribution import distributions, lead, values
-from .distribution_law import whole_distribution
+from .distribution_law import left_out, whole_distribution
 from .laws import laws
 from .metrics import emergences
 from .mixtures import beside_the_loss, components
@@ -50,6 +50,7 @@ def contents(
     table = summarise(ends, main, threshold)
     found = findings.focus(ends, main, threshold, split=split, length=length)
     headline += [findings.both_ends_sentence(found), findings.success_sentence(table, found["test"])]
+    headline += filter(None, [left_out(ends, main)])
     figures = [
         *distributions(ends, table, found),
         components(ends, found),

@@ -8,28 +8,29 @@ import numpy as np
 import polars as pl
 
 from jaxemerge import charts
-from jaxemerge.analysis.distribution_law import LawFit, distribution_law
+from jaxemerge.analysis.distribution_law import LawFit, distribution_law, study
 from jaxemerge.analysis.findings import in_words
 from jaxemerge.stats import Estimate, Interval
+from jaxemerge.stats.laws.distribution.law import share_seeds
 
 from .page import Figure, figure
 
 BOOTSTRAPS = 60
-MOST = 10_000  # scores of seeds on tests; the fits of larger studies would take longer than the whole report
+MOST = 10_000  # scores of seeds on tests; the fits of larger studies take longer than the rest of the report
 DOUBLING = float(np.log(2))
 
 
 def whole_distribution(ends: pl.DataFrame, metric: str, threshold: float) -> Iterator[Figure]:
     """The law and its prediction of the largest cell, where there are enough cells and seeds.
 
-    Studies of more than `MOST` final scores are left to `jaxemerge.analysis.distribution_law`.
+    Nothing where `left_out` says why not.
 
     Args:
         ends: final results.
         metric: a share of items.
         threshold: what counts as success.
     """
-    if ends.filter(pl.col("metric") == metric).height > MOST:
+    if left_out(ends, metric):
         return
     fit = distribution_law(ends, metric, threshold, bootstraps=BOOTSTRAPS)
     if fit is None:
@@ -51,6 +52,29 @@ def whole_distribution(ends: pl.DataFrame, metric: str, threshold: float) -> Ite
         charts.predicted_histograms(fit),
         fit.histograms(),
     )
+
+
+def left_out(ends: pl.DataFrame, metric: str) -> str:
+    """Why a report of a study with cells and seeds enough for the law has none; empty if it has one.
+
+    Args:
+        ends: final results.
+        metric: a share of items.
+    """
+    found = study(ends, metric)
+    if found is None:
+        return ""
+    if share_seeds(found.design, found.groups):
+        return (
+            "The law of the whole distribution is not fitted, as it has no term for runs that share seeds "
+            "(a crossed design)."
+        )
+    if found.scores.size > MOST:
+        return (
+            f"The law of the whole distribution is not fitted here to {found.scores.size:,} final scores, "
+            f"more than {MOST:,}: `jaxemerge.analysis.distribution_law` does it in minutes."
+        )
+    return ""
 
 
 def sentence(fit: LawFit) -> str:

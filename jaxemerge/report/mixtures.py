@@ -27,7 +27,7 @@ LEVEL = 0.05
 
 
 def components(ends: pl.DataFrame, found: dict[str, Any]) -> Figure:
-    """The mixtures on the most two-sided test, the most two-sided cell with bootstraps."""
+    """The mixtures on the test that the report shows, its cell with bootstraps."""
     chosen = one_test(ends, **findings.test_of(found))
     fits = mixtures(chosen, found["metric"])
     cell = chosen.filter(pl.col("cell") == found["cell"])

@@ -86,7 +86,7 @@ def luck(frame: pl.DataFrame, found: dict[str, Any]) -> Iterator[Figure]:
         "correlations",
         f"Do the same seeds succeed elsewhere? Correlations over seeds, {found['test']}",
         "Spearman's correlation between the final outcomes of the same seeds: 1 if they rank alike, 0 if not "
-        "at all; bold where a permutation test has p of 0.05 or less. "
+        "at all; bold where a permutation test has p of 0.05 or less, by Holm for all pairs of the panel. "
         + " ".join(_luck_words(title, pairs) for title, pairs in drawn.items()),
         charts.correlation_maps(drawn),
         pl.concat(drawn.values()),
@@ -105,12 +105,14 @@ def _of_lengths(exact: pl.DataFrame, found: dict[str, Any]) -> str | None:
 
 
 def _luck_words(title: str, pairs: pl.DataFrame) -> str:
-    clear = pairs.filter(pl.col("p_value") <= LEVEL).height
+    clear = pairs.filter(pl.col("p_adjusted") <= LEVEL).height
+    tested = pairs["p_adjusted"].count()
     size = float(np.median(pairs["correlation"].drop_nulls().abs()))
-    pair = "pair is" if pairs.height == 1 else "pairs are"
+    pair = "pair is" if tested == 1 else "pairs are"
+    holm = f", by Holm for {tested} tests" if tested > 1 else ""
     return (
-        f"Between {title}, {clear} of {pairs.height} {pair} correlated at {percent(LEVEL)}, not corrected "
-        f"for multiple tests; the median size is {size:.2f}."
+        f"Between {title}, {clear} of {tested} {pair} correlated at {percent(LEVEL)}{holm}; the median size "
+        f"is {size:.2f}."
     )
 
 

@@ -24,7 +24,7 @@ IN_A_ROW = 3  # evaluations that make a breakthrough
 
 
 def learning(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> Iterator[Figure]:
-    """The score over training on the most two-sided test, where it was measured more than once."""
+    """The score over training on the test that the report shows, where it was measured more than once."""
     if exact["step"].n_unique() == 1:
         return
     test = findings.test_of(found)
@@ -40,7 +40,7 @@ def learning(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> It
 
 
 def breakthrough_times(exact: pl.DataFrame, found: dict[str, Any], threshold: float) -> Iterator[Figure]:
-    """Times of breakthrough on the most two-sided test, if any seed breaks through."""
+    """Times of breakthrough on the test that the report shows, if any seed breaks through."""
     metric = found["metric"]
     test = {"split": found["split"], "length": found["length"]}
     times = breakthroughs(exact, metric, threshold, in_a_row=IN_A_ROW, **test)

@@ -8,7 +8,8 @@ import pytest
 
 from jaxemerge.analysis import distribution_law
 from jaxemerge.analysis.distribution_law import study
-from jaxemerge.report.distribution_law import whole_distribution
+from jaxemerge.report.contents import contents
+from jaxemerge.report.distribution_law import left_out, whole_distribution
 from synthetic import population_frame
 
 CELLS = [(1, 64), (2, 64), (4, 64), (8, 64)]
@@ -43,6 +44,19 @@ def test_too_little_for_a_law(frame):
         assert distribution_law(case, "exact_match", 0.2) is None
     assert list(whole_distribution(few_cells, "exact_match", 0.2)) == []
     assert distribution_law(frame, "exact_match", 1.0) is None  # nothing lies above
+
+
+def test_reports_say_why_there_is_no_law(frame, monkeypatch):
+    assert left_out(frame, "exact_match") == ""
+    assert left_out(frame.filter(pl.col("depth") < 8), "exact_match") == ""  # too few cells for any law
+    crossed = frame.with_columns(init_seed=pl.col("init_seed") % 4, data_seed=pl.col("init_seed") // 4)
+    assert "no term for runs that share seeds" in left_out(crossed, "exact_match")
+    with pytest.raises(ValueError, match="runs of a cell share seeds, as in a crossed design"):
+        distribution_law(crossed, "exact_match", 0.2)
+    monkeypatch.setattr("jaxemerge.report.distribution_law.MOST", 87)
+    assert "not fitted here to 88 final scores, more than 87" in left_out(frame, "exact_match")
+    assert list(whole_distribution(frame, "exact_match", 0.2)) == []
+    assert left_out(frame, "exact_match") in contents(frame.filter(pl.col("step") == 7), 0.2, None)[0]
 
 
 @pytest.mark.slow  # compiles the likelihood and its slope for all cells and for all but one

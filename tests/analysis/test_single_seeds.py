@@ -1,5 +1,6 @@
 """Correlations and variance shares are those of the planted outcomes."""
 
+import numpy as np
 import polars as pl
 import pytest
 from scipy.stats import spearmanr
@@ -49,6 +50,16 @@ def test_across_metrics_a_diverged_seed_is_worst_under_each(frame):
     expected = spearmanr(nll.fill_null(99.0), loss).statistic
     found = pairs.row(by_predicate=(pl.col("first") == "answer_nll"), named=True)
     assert found["correlation"] == pytest.approx(expected)
+
+
+def test_pairs_are_corrected_for_their_number(frame):
+    """Six pairs, the least p-value six times, the next at least five times."""
+    cell = frame.filter(pl.col("depth") == 2)["cell"][0]
+    pairs = correlations(frame, "metric", cell=cell, length=30).sort("p_value")
+    p_value, adjusted = pairs["p_value"].to_numpy(), pairs["p_adjusted"].to_numpy()
+    assert adjusted[0] == pytest.approx(min(1, 6 * p_value[0]))
+    assert adjusted[1] == pytest.approx(max(adjusted[0], min(1, 5 * p_value[1])))
+    assert np.all(np.diff(adjusted) >= 0)
 
 
 def test_only_seeds_with_every_outcome_count(frame):

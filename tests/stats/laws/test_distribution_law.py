@@ -87,7 +87,7 @@ def planted():
     """A fit with few bootstraps to 9 cells of 60 seeds on three tests."""
     scores, design = draw(np.random.default_rng(11), 60)
     return fit_distribution_law(
-        scores, TRIALS, design, LENGTHS, names=("depth", "width"), bootstraps=60, key=1
+        scores, TRIALS, design, LENGTHS, names=("depth", "width"), bootstraps=30, key=1
     )
 
 
@@ -178,6 +178,8 @@ def test_separated_cells_have_finite_slopes():
         ({"held": {"tau": (0,)}}, "held='tau' must be one of weights"),
         ({"held": {"means": (2,)}}, "held means of coordinate 2: there are 2"),
         ({"names": ("depth",)}, "one for each of 2 columns"),
+        ({"groups": np.indices((9, 2)).reshape(2, -1).T % 2}, "runs of a cell share seeds"),
+        ({"groups": np.zeros(18)}, r"groups of shape \(18,\) must be \[18, labels\]"),
         ({"interaction": True, "design": np.arange(1.0, 19)}, "interaction=True needs two columns"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,17 +30,17 @@ def law():
     success = rng.random(len(design)) < np.repeat([0.1, 0.35, 0.65, 0.9], SEEDS)
     good, bad = rng.binomial(ITEMS, rng.beta(6, 3, len(design))), rng.binomial(ITEMS, 0.02, len(design))
     scores = np.where(success, good, bad) / ITEMS
-    return fit_distribution_law(scores, ITEMS, design, names=("depth",), bootstraps=30)
+    return fit_distribution_law(scores, ITEMS, design, names=("depth",), bootstraps=20)
 
 
 @pytest.mark.slow  # compiles the likelihood and its slope
 def test_nested_test_sees_what_was_planted(law):
-    weights = nested_test(law, {"weights": [0]}, bootstraps=39)
-    means = nested_test(law, {"means": [0]}, bootstraps=39)
-    assert weights.p_value == 1 / 40
+    weights = nested_test(law, {"weights": [0]}, bootstraps=19)
+    means = nested_test(law, {"means": [0]}, bootstraps=19)
+    assert weights.p_value == 1 / 20
     assert means.p_value > 0.1
     assert weights.statistic > 10.8 > 3.8 > means.statistic  # 0.1 % and 5 % of chi-squared
-    assert len(means.simulated) == 39
+    assert len(means.simulated) == 19
     assert means.simulated.min() >= 0
     with pytest.raises(ValueError, match="must name slopes that are free"):
         nested_test(law, {})
@@ -47,13 +49,13 @@ def test_nested_test_sees_what_was_planted(law):
 @pytest.mark.slow  # compiles the likelihood and its slope
 def test_smooth_change_against_a_step(law):
     """A step from 0.05 to 0.95 rejects the smooth law; a gradual change does not, and rejects no less."""
-    gradual = step_alternative(law, bootstraps=19)
+    gradual = step_alternative(law, bootstraps=9)
     assert gradual.smooth > 0.1
     rng = np.random.default_rng(8)
     design = np.repeat(DEPTHS, SEEDS)
     success = rng.random(len(design)) < np.repeat([0.03, 0.03, 0.97, 0.97], SEEDS)
     scores = np.where(success, rng.binomial(ITEMS, 0.8, len(design)), 0) / ITEMS
-    stepped = step_alternative(fit_distribution_law(scores, ITEMS, design), bootstraps=19)
+    stepped = step_alternative(fit_distribution_law(scores, ITEMS, design), bootstraps=9)
     assert stepped.cut == 4
     assert stepped.statistic > gradual.statistic
     assert stepped.stepped > 0.1
@@ -61,11 +63,11 @@ def test_smooth_change_against_a_step(law):
         step_alternative(law, 1)
 
 
-@pytest.mark.slow  # compiles the likelihood and its slope
-def test_step_needs_three_values():
-    design, scores = np.repeat([1.0, 2], 6), np.tile([0.0, 0.8], 6)
-    with pytest.raises(ValueError, match="scale 1 takes 2 values; a step needs at least three"):
-        step_alternative(fit_distribution_law(scores, 10, design))
+@pytest.mark.slow  # the fit of the fixture
+def test_step_needs_three_values(law):
+    two = replace(law, seen=law.seen._replace(scale=np.repeat([[1.0], [2.0]], 2, axis=0)))
+    with pytest.raises(ValueError, match="depth takes 2 values; a step needs at least three"):
+        step_alternative(two)
 
 
 @pytest.mark.slow  # compiles the likelihood and its slope

@@ -16,6 +16,7 @@ from jaxemerge.brief import brief
 from ...estimates.arguments import check_at_least, check_confidence
 from ...estimates.interval import Estimate
 from ...estimates.resampling import generator
+from ...estimates.shared_seeds import shared_labels
 from ..runs import estimate
 from .columns import Columns, columns
 from .divergence import diverging, fit_divergence
@@ -134,6 +135,7 @@ def fit_distribution_law(
     interaction: bool = False,
     names: Sequence[str] | None = None,
     held: Mapping[str, Sequence[int]] | None = None,
+    groups: ArrayLike | None = None,
     bootstraps: int = 0,
     confidence: float = 0.95,
     key: Any = 0,
@@ -160,8 +162,8 @@ def fit_distribution_law(
     departures of cells that few seeds do not exclude raise it. The ceiling has no part in this: fixed at 1,
     the slopes are the same.
 
-    Every seed counts as independent. A crossed design, every init seed with every data seed, is not one: its
-    runs must be averaged or one run of every init seed chosen before.
+    Seeds of a cell count as independent. The law has no term for runs that share an init seed or a data seed:
+    crossed designs raise an error where `groups` are given, and get intervals that are too narrow where not.
 
     Args:
         scores: [S, L] shares of the items that each seed answers on each test, or [S] for one test; NaN marks
@@ -174,6 +176,7 @@ def fit_distribution_law(
         interaction: whether the product of the first two coordinates also moves the weights.
         names: of the coordinates; by default "scale 1", "scale 2".
         held: slopes that stay 0: coordinates by "weights", "means" or "precisions".
+        groups: [S, G] labels such as init seed and data seed, to check that no runs of a cell share one.
         bootstraps: R resamples for intervals; 0 leaves them NaN.
         confidence: of the intervals, in (0, 1).
         key: int or JAX key of the bootstrap.
@@ -183,7 +186,7 @@ def fit_distribution_law(
 
     Raises:
         ValueError: if shapes do not fit, scores are not counts out of trials, scales are not positive or all
-            the same, or an argument is out of its range.
+            the same, runs of a cell share seeds, or an argument is out of its range.
 
     References:
         Zhao et al. (2025), arXiv 2502.17356 (the question); Rao and Wu (1988), J. Am. Stat. Assoc. 83,
@@ -196,6 +199,11 @@ def fit_distribution_law(
     if link not in LINKS:
         raise ValueError(f"link={link!r} must be one of {', '.join(LINKS)}")
     seen = populations(scores, trials, design, lengths)
+    if groups is not None and share_seeds(design, groups):
+        raise ValueError(
+            "groups: runs of a cell share seeds, as in a crossed design, for which the law has no term; give "
+            "it one run of each init seed and data seed"
+        )
     if not seen.seeds.any():
         raise ValueError("every seed diverged: there is nothing to fit")
     given = columns(seen, interaction)
@@ -218,6 +226,21 @@ def fit_distribution_law(
         named,
         confidence,
     )
+
+
+def share_seeds(design: ArrayLike, groups: ArrayLike) -> bool:
+    """Whether any cell has two runs with one label in a column in which its labels differ.
+
+    Args:
+        design: [S, K] or [S] coordinates; equal ones are one cell.
+        groups: [S, G] labels.
+    """
+    _, cell = np.unique(np.asarray(design, np.float64), axis=0, return_inverse=True)
+    labels, cell = np.asarray(groups), cell.reshape(-1)
+    if labels.ndim != 2 or len(labels) != len(cell):
+        raise ValueError(f"groups of shape {labels.shape} must be [{len(cell)}, labels], one row per seed")
+    each = (labels[cell == number] for number in range(cell.max() + 1))
+    return any(shared_labels(rows, len(rows)).shape[1] > 0 for rows in each)
 
 
 def record(
