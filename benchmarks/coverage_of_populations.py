@@ -94,10 +94,11 @@ def variance(rng: np.random.Generator, key: int) -> Row:
                         getattr(found, part).interval, value
                     )
     null = crossed(rng, (10, 15), (0.0, 2.0, 1.0))
-    for kind, seen in (("normal", null), ("10% succeed", null > norm.isf(0.1)), ("50% succeed", null > 0)):
-        row[f"F test of init rejects a true null, {kind}"] = (
-            stats.split_variance(seen, resamples=1).init_p <= 0.05
-        )
+    nulls = {"normal": null}
+    nulls |= {f"{p:.0%} succeed": (null > norm.isf(p)) * 1.0 for p in (0.1, 0.5)}
+    for kind, alike in nulls.items():
+        p_value = stats.split_variance(alike, resamples=1).init_p
+        row[f"F test of init rejects a true null, {kind}"] = p_value <= 0.05
     return row
 
 

@@ -165,8 +165,8 @@ def fit_mixture(
 
     Measured (`benchmarks/coverage_mixture.py sides`): `two_sided` in 100 populations of 5, 10 and 16 seeds
     each with one side (Beta, logit-normal, flat, floors, tails): 0 to 5 %. Where `success` is determined,
-    87 % of its 95 % intervals hold the share at 16 seeds, less than they say, and 93 to 100 % from 30 seeds
-    on (`success`, 40 populations each of means .25 and .65, or .1 and .7).
+    87 % of its 95 % intervals hold the share at 16 seeds, less than they say, 93 to 100 % at 30 to 120 and 90
+    to 95 % at 250 (`success`, 40 populations each of means .25 and .65, or .1 and .7).
 
     NaN scores are diverged runs: failures with score 0 among proportions, left out elsewhere. All scores on
     atoms (all zero, say) give C = 0. Numbers of components above that of the distinct scores off the atoms

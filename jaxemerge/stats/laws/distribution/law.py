@@ -234,6 +234,9 @@ def share_seeds(design: ArrayLike, groups: ArrayLike) -> bool:
     Args:
         design: [S, K] or [S] coordinates; equal ones are one cell.
         groups: [S, G] labels.
+
+    Raises:
+        ValueError: if `groups` has not one row per seed.
     """
     _, cell = np.unique(np.asarray(design, np.float64), axis=0, return_inverse=True)
     labels, cell = np.asarray(groups), cell.reshape(-1)
