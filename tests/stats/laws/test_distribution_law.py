@@ -178,7 +178,13 @@ def test_separated_cells_have_finite_slopes():
         ({"held": {"tau": (0,)}}, "held='tau' must be one of weights"),
         ({"held": {"means": (2,)}}, "held means of coordinate 2: there are 2"),
         ({"names": ("depth",)}, "one for each of 2 columns"),
-        ({"groups": np.indices((9, 2)).reshape(2, -1).T % 2}, "runs of a cell share seeds"),
+        (
+            {
+                "groups": np.tile(np.indices((3, 3)).reshape(2, -1).T, (2, 1)),
+                "design": np.repeat([1.0, 2], 9),
+            },
+            "runs of a cell share seeds",
+        ),
         ({"groups": np.zeros(18)}, r"groups of shape \(18,\) must be \[18, labels\]"),
         ({"interaction": True, "design": np.arange(1.0, 19)}, "interaction=True needs two columns"),
     ],
