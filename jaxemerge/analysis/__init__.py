@@ -8,7 +8,11 @@ Frames in, frames (or records of frames) out. A frame of results has one row per
 column that `scale_column` finds. Intervals are 95 % over seeds, from the statistics in `jaxemerge.stats`.
 
     read            results of other programs, under their own column names
-    sources         files of other programs and harnesses, and what their entries may be
+    columns         what each column of a foreign table means
+    entries         numbers, counts, seeds and names, or an error with the row
+    sources         files of other programs as rows
+    harness         files of lm-evaluation-harness
+    trackers        tables of W&B, TensorBoard and Hugging Face
     results         columns, cells and their labels, tests, final scores, the main metric
     distribution    summaries, histograms, densities and final values of every cell and test
     mixtures        components and atoms behind the scores, and the losses of the same seeds
@@ -19,7 +23,9 @@ column that `scale_column` finds. Intervals are 95 % over seeds, from the statis
     emergence       emergence by definition, emergence scores, metrics made sharper
     passes          task scaling law of pass rates
     distribution_law  one law of the scores of all cells, seeds and tests
+    groups          which runs differ in nothing but scale, so that they may share a law
     laws            scaling laws of the loss
+    trends          the law of a loss where one measure of scale varies
     design          power against the number of seeds, what a number of seeds can miss
     findings        sentences that state the numbers found
 """
@@ -41,6 +47,7 @@ from .emergence import emergence_scores as emergence_scores
 from .emergence import induced as induced
 from .laws import ScalingLaws as ScalingLaws
 from .laws import has_laws as has_laws
+from .laws import law_groups as law_groups
 from .laws import law_runs as law_runs
 from .laws import loss_metric as loss_metric
 from .laws import scaling_laws as scaling_laws
@@ -56,7 +63,9 @@ from .mixtures import mixtures as mixtures
 from .passes import PassScaling as PassScaling
 from .passes import has_task_scaling as has_task_scaling
 from .passes import task_scaling as task_scaling
+from .read import Reading as Reading
 from .read import read_results as read_results
+from .read import reading as reading
 from .results import cell_labels as cell_labels
 from .results import final as final
 from .results import final_scores as final_scores
@@ -81,3 +90,5 @@ from .training import curve_quantiles as curve_quantiles
 from .training import learning_curves as learning_curves
 from .training import representative_curves as representative_curves
 from .training import survival as survival
+from .trends import Trend as Trend
+from .trends import one_scale as one_scale

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from jaxemerge.brief import brief
 from jaxemerge.stats import (
@@ -24,6 +25,7 @@ from jaxemerge.stats import (
     fit_ladder,
 )
 
+from .groups import divided, dividing_columns
 from .results import MEMBER, final, is_loss, require
 
 FLOPS_PER_PARAMETER_AND_TOKEN = 6.0
@@ -57,8 +59,8 @@ class ScalingLaws(NamedTuple):
 
     Attributes:
         metric: the loss.
-        runs: parameters, tokens, flops (6 N D), loss, accuracy (null where there is none), init_seed,
-            data_seed.
+        runs: parameters, tokens, flops (6 N D), budget (C as the frame has it, else 6 N D), loss, accuracy
+            (null where there is none), init_seed, data_seed.
         parametric: approach 3, loss = E + A / N^alpha + B / D^beta.
         isoflop: approach 2, a parabola per budget.
         envelope: approach 1, of the losses along the training.
@@ -135,7 +137,7 @@ def law_runs(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
         ends.join(scores, on=keys, how="left") if scores is not None else ends.with_columns(accuracy=None)
     )
     return joined.select(
-        *("parameters", "tokens", "flops"),
+        *("parameters", "tokens", "flops", "budget"),
         pl.col("value").alias("loss"),
         pl.col("accuracy").cast(pl.Float64),
         *("init_seed", "data_seed"),
@@ -145,11 +147,26 @@ def law_runs(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
 def has_laws(frame: pl.DataFrame) -> bool:
     """Whether there are enough combinations of N and D to fit a law of the loss."""
     metric = loss_metric(frame)
-    if metric is None:
-        return False
-    runs = law_runs(frame, metric)
+    return metric is not None and _enough(law_runs(frame, metric))
+
+
+def _enough(runs: pl.DataFrame) -> bool:
     enough = min(runs["parameters"].n_unique(), runs["tokens"].n_unique()) >= 3
     return enough and runs.select("parameters", "tokens").n_unique() >= FEWEST
+
+
+def law_groups(frame: pl.DataFrame, metric: str) -> list[tuple[str, pl.DataFrame]]:
+    """The rows of the groups of runs that may have a law each, with the groups' names.
+
+    Runs of one group differ in N, D, C and seed only, see `dividing_columns`. Groups with too few runs for a
+    law are there, too. One group has an empty name.
+
+    Raises:
+        ValueError: if runs of equal N and D differ in a name that no other size has.
+    """
+    ends = final(_usable(frame, metric))
+    names = dividing_columns(ends, ("parameters", "tokens")) if ends.height else []
+    return list(divided(frame, names))
 
 
 def scaling_laws(
@@ -167,14 +184,20 @@ def scaling_laws(
         key: int or JAX key.
 
     Raises:
-        ValueError: if there is no loss, or as `law_runs`.
+        ValueError: if there is no loss, the runs differ in more than N, D, C and seed (`law_groups` divides
+            them), or as `law_runs`.
     """
     chosen = metric or loss_metric(frame)
     if chosen is None:
         raise ValueError("no metric of the frame is a loss: laws need one")
+    groups = [name for name, _ in law_groups(frame, chosen)]
+    if len(groups) > 1:
+        raise ValueError(
+            f"the runs are {len(groups)} groups ({', '.join(groups[:NAMED])}), each with a law of its own"
+        )
     runs, curves = law_runs(frame, chosen), _curves(frame, chosen)
     N, D, L = (runs[name].to_numpy().astype(np.float64) for name in ("parameters", "tokens", "loss"))
-    C, options = runs["flops"].to_numpy(), {"bootstraps": bootstraps, "key": key}
+    options = {"bootstraps": bootstraps, "key": key}
     notes: list[str] = []
 
     def tried(name: str, fit: Callable[[], _Fit]) -> _Fit | None:
@@ -194,13 +217,28 @@ def scaling_laws(
     ]
     scored = runs.drop_nulls("accuracy")
     step = [scored[c].to_numpy().astype(np.float64) for c in ("parameters", "tokens", "loss", "accuracy")]
-    parametric = tried("parametric law", lambda: fit_chinchilla(N, D, L, starts="quick", **options))
-    isoflop = tried("IsoFLOP profiles", lambda: fit_isoflop(N, L, C, **options))
+    parametric = tried(
+        "parametric law", lambda: _determined(fit_chinchilla(N, D, L, starts="quick", **options))
+    )
+    isoflop = tried("IsoFLOP profiles", lambda: fit_isoflop(N, L, _budgets(runs), **options))
     envelope = tried("envelope", lambda: fit_envelope(paths, **options)) if paths else None
     notes += left_out(frame, chosen)
     ladder = tried("ladder", lambda: fit_ladder(*step, **options)) if scored.height else None
     held_out = tried("held-out runs", lambda: _held_out(runs, options))
     return ScalingLaws(chosen, runs, parametric, isoflop, envelope, curves, ladder, held_out, tuple(notes))
+
+
+WIDEST = 10.0  # ratio of the ends of an exponent's interval from which it is not determined
+
+
+def _determined(law: ParametricLoss) -> ParametricLoss:
+    """The law, if the runs determine its exponents to less than an order of magnitude."""
+    for name, found in (("alpha", law.alpha), ("beta", law.beta)):
+        low, high = float(found.interval.low), float(found.interval.high)
+        if low <= 0 or high > WIDEST * low:
+            ends = f"[{low:.2g}, {high:.2g}]"
+            raise ValueError(f"the runs do not determine it: the 95% interval of {name} is {ends}")
+    return law
 
 
 def left_out(frame: pl.DataFrame, metric: str) -> list[str]:
@@ -218,7 +256,28 @@ def left_out(frame: pl.DataFrame, metric: str) -> list[str]:
     return [f"{lost.height} of {ends.height} runs diverged and are in no fit: {', '.join(named)}{more}"]
 
 
-NAMED = 5  # runs that are named one by one
+NAMED = 5  # runs or groups that are named one by one
+
+
+def _budgets(runs: pl.DataFrame) -> NDArray[np.float64]:
+    """The FLOPs whose profiles hold more of the runs: those given or, where these do not group runs, 6 N D.
+
+    A count of FLOPs that leaves nothing out differs from 6 N D by a factor that depends on the size, so that
+    budgets planned by one are no budgets by the other.
+    """
+    N = runs["parameters"].to_numpy().astype(np.float64)
+    loss = runs["loss"].to_numpy()
+
+    def held(flops: NDArray[np.float64]) -> int:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return int((fit_isoflop(N, loss, flops).runs >= 0).sum())
+        except ValueError:
+            return 0
+
+    given, computed = runs["budget"].to_numpy(), runs["flops"].to_numpy()
+    return given if held(given) >= held(computed) else computed
 
 
 def _usable(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
@@ -229,9 +288,10 @@ def _usable(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
     test = rows.select("split", "length").head(1)
     rows = rows.join(test, on=["split", "length"], how="semi", nulls_equal=True)
     paid = (pl.col("flops") / (FLOPS_PER_PARAMETER_AND_TOKEN * pl.col("parameters"))).round()
-    rows = rows.with_columns(pl.col("tokens").cast(pl.Float64).fill_null(paid))
+    rows = rows.with_columns(pl.col("tokens").cast(pl.Float64).fill_null(paid), budget="flops")
     known = rows.filter(pl.col("parameters") > 0, pl.col("tokens") > 0)
-    return known.with_columns(flops=FLOPS_PER_PARAMETER_AND_TOKEN * pl.col("parameters") * pl.col("tokens"))
+    computed = FLOPS_PER_PARAMETER_AND_TOKEN * pl.col("parameters") * pl.col("tokens")
+    return known.with_columns(flops=computed, budget=pl.col("budget").fill_null(computed))
 
 
 def _accuracies(frame: pl.DataFrame) -> pl.DataFrame | None:

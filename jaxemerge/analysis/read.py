@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
+from .columns import MODEL, SEED, Plan, planned, telling_apart
+from .entries import counts, first_row, listed, names, numbers, ordinals
 from .results import MEMBER, SCHEMA, TYPES, is_loss, printable_names
-from .sources import counts, file_rows, first_row, listed, names, numbers, ordinals
+from .sources import source_rows
+from .trackers import tracked
 
-# Meanings of a column besides the schema's own names.
-SCALE, SEED, MODEL = "scale", "seed", "model"
-ROLES = (SCALE, SEED, MODEL, *(name for name in SCHEMA if name not in ("study", "cell", "init_seed")))
-# Column names that mean the size of a model by default.
-SIZES = ("params", "n_params", "num_params", "n_parameters", "num_parameters", "model_size")
 # What makes one cell another.
 IDENTITY = (MODEL, "family", "depth", "width", "parameters")
 WHOLE = {"depth": 1, "width": 1, "parameters": 1, "step": 0, "tokens": 0, "length": 0, "trials": 1}
@@ -25,17 +23,22 @@ ROUNDED = 5e-4
 
 
 def read_results(
-    source: str | Path | pl.DataFrame,
+    source: Any,
     columns: Mapping[str, str | int | Sequence[str]] | None = None,
     *,
+    by: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    wide: str | None = None,
+    seed_from_name: str | None = None,
     proportion: bool | None = None,
     study: str = "",
 ) -> pl.DataFrame:
     """Results of any origin as a frame of the results schema.
 
     Args:
-        source: a file (.csv, .tsv, .parquet, .jsonl, .ndjson), a frame, or a `results_*.json` of
-            lm-evaluation-harness or a folder of them (these need no `columns`).
+        source: a file (.csv, .tsv, .parquet, .json, .jsonl, .ndjson, or one of these with .gz), several files
+            or a folder of them; or a frame of Polars, pandas or Arrow. Results of lm-evaluation-harness,
+            tables of TensorBoard and W&B, and the state of a trainer of Hugging Face need no `columns`.
         columns: what is meant -> the source's own name for it. A column that bears such a name needs no
             entry. What may be meant:
 
@@ -45,8 +48,7 @@ def read_results(
               own name, and is the scale as long as nothing else varies.
             * `parameters`, `tokens`, `flops`: the N, D and C of scaling laws.
             * `seed`: distinguishes runs of one cell; `data_seed` as well where the two differ. Without it,
-            runs
-              are numbered in order of their rows, which is possible for one metric on one test only.
+              runs are numbered in order of their rows, which is possible for one metric on one test only.
             * `model`, `family`, `depth`, `width`: names and shape of the models.
             * `step`: of training; without it every row is a final result.
             * `task` (or `split`, `length`): the tests on which a model was scored.
@@ -55,6 +57,13 @@ def read_results(
               [0, 1], but for metrics with the name of a loss.
             * `diverged`: True for runs that failed.
             * any other name: a hyperparameter that was varied, kept under that name.
+
+            A column of text that is not named is a setting if it has one value for several runs: what differs
+            is not pooled.
+        by: columns of settings that were varied besides the scale.
+        ignore: columns that mean nothing.
+        wide: columns with the scores of one seed each, as a pattern: "seed_*".
+        seed_from_name: regular expression whose group is the seed in a file's name.
         proportion: True demands scores in [0, 1] also without `trials`.
         study: name of the results; by default that of the file.
 
@@ -72,65 +81,113 @@ def read_results(
             the column, the entry and its row.
         OSError: if the file cannot be read.
     """
-    whole = source if isinstance(source, pl.DataFrame) else file_rows(Path(source))
-    name = study or ("results" if isinstance(source, pl.DataFrame) else Path(source).stem)
+    return reading(
+        source,
+        columns,
+        by=by,
+        ignore=ignore,
+        wide=wide,
+        seed_from_name=seed_from_name,
+        proportion=proportion,
+        study=study,
+    ).rows
+
+
+class Reading(NamedTuple):
+    """What was read.
+
+    Attributes:
+        rows: of the results schema.
+        notes: what was decided without being asked, a sentence each.
+    """
+
+    rows: pl.DataFrame
+    notes: tuple[str, ...]
+
+
+def reading(
+    source: Any,
+    columns: Mapping[str, str | int | Sequence[str]] | None = None,
+    *,
+    by: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    wide: str | None = None,
+    seed_from_name: str | None = None,
+    proportion: bool | None = None,
+    study: str = "",
+) -> Reading:
+    """`read_results`, with notes on what the table does not say itself.
+
+    Raises:
+        ValueError: as `read_results`.
+        OSError: if a file cannot be read.
+    """
+    whole, name = _table(source, seed_from_name)
     if whole.is_empty():
         raise ValueError("the frame has no rows: there is nothing to read")
-    given = _resolved(whole, dict(columns or {}), name)
-    long = _one_value_column(whole, given)
+    whole, named = tracked(whole), dict(columns or {})
+    if wide is not None:
+        whole, named = _long(whole, wide, named)
+    plan = planned(whole, named, by, ignore, study or name)
+    long, given, empty = _one_value_column(whole, dict(plan.given))
     rows = _typed(long, given)
-    rows = _with_tests(rows).with_columns(study=pl.lit(name))
-    rows = _with_cells(rows)
-    rows = _with_seeds(rows)
-    _refuse_twice(rows)
+    rows = _with_tests(rows).with_columns(study=pl.lit(study or name))
+    rows = _diverged(_with_seeds(_with_cells(rows)))
+    _refuse_twice(rows, long, plan)
     extra = [column for column in rows.columns if column not in SCHEMA]
-    return printable_names(_whole_counts(_in_range(rows, proportion)).select(*SCHEMA, *extra))
+    rows = printable_names(_whole_counts(_in_range(rows, proportion)).select(*SCHEMA, *extra))
+    return Reading(rows, (*plan.notes, *empty))
 
 
-def _resolved(whole: pl.DataFrame, given: dict[str, Any], where: str) -> dict[str, Any]:
-    """Every meaning with the column that has it; all of them are there."""
-    known = [*ROLES, "init_seed"]
-    for meaning in known:
-        if meaning not in given and meaning in whole.columns:
-            given[meaning] = meaning
-    if "init_seed" in given:
-        given.setdefault(SEED, given.pop("init_seed"))
-    for meaning, column in given.items():
-        if meaning == "trials" and isinstance(column, int):
-            continue
-        for one in [column] if isinstance(column, str) else column:
-            if one not in whole.columns:
-                raise ValueError(f"{meaning}: {_no_column(whole, one, where)}")
-    if "value" not in given:
-        raise ValueError(f"value: {_no_column(whole, 'value', where)}; name the column of scores")
-    if SCALE in given:
-        column = given.pop(SCALE)
-        given[_meaning_of_scale(column)] = column
-    return given
+def _table(source: Any, seed_from_name: str | None) -> tuple[pl.DataFrame, str]:
+    """The rows of any source, and a name for it."""
+    if isinstance(source, pl.DataFrame):
+        return source, "results"
+    if isinstance(source, pl.LazyFrame):
+        return source.collect(), "results"
+    if isinstance(source, str | Path):
+        return source_rows([Path(source)], seed_from_name), Path(source).stem
+    if isinstance(source, list | tuple) and source and all(isinstance(one, str | Path) for one in source):
+        return source_rows([Path(one) for one in source], seed_from_name), Path(source[0]).stem
+    try:
+        return pl.DataFrame(source), "results"
+    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        raise ValueError(f"cannot read a {type(source).__name__} as a table: {error}") from None
 
 
-def _meaning_of_scale(column: str) -> str:
-    """The schema's column that a scale of this name is, or the name itself."""
-    name = column.lower()
-    return "parameters" if name in SIZES else name if name in ("depth", "width", "parameters") else column
+def _long(whole: pl.DataFrame, wide: str, given: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Columns with the scores of one seed each, one below the other."""
+    pattern = re.compile("(.*)".join(re.escape(part) for part in wide.split("*")))
+    matches = {name: pattern.fullmatch(name) for name in whole.columns}
+    seeds = {name: found[1] if found.groups() else name for name, found in matches.items() if found}
+    if not seeds:
+        raise ValueError(f"wide: no column is like {wide!r} (there are {listed(whole.columns)})")
+    taken = [name for name in ("seed", "value") if name in whole.columns]
+    if taken:
+        raise ValueError(f"wide: the table has a column {taken[0]} besides {listed(seeds)}")
+    parts = [
+        whole.drop(c for c in seeds if c != name)
+        .rename({name: "value"})
+        .with_columns(pl.lit(seed).alias("seed"), numbers(whole[name], name).alias("value"))
+        for name, seed in seeds.items()
+    ]
+    return pl.concat(parts, how="vertical_relaxed"), {**given, "seed": "seed", "value": "value"}
 
 
-def _no_column(whole: pl.DataFrame, name: str, where: str) -> str:
-    near = difflib.get_close_matches(name.lower(), [c.lower() for c in whole.columns], n=3, cutoff=0.5)
-    meant = [c for c in whole.columns if c.lower() in near]
-    guess = f"; did you mean {' or '.join(meant)}?" if meant else ""
-    return f"{where} has no column {name!r}{guess} (it has {listed(whole.columns)})"
+def _one_value_column(
+    whole: pl.DataFrame, given: dict[str, Any]
+) -> tuple[pl.DataFrame, dict[str, Any], tuple[str, ...]]:
+    """Rows with one value each: columns of several metrics one below the other.
 
-
-def _one_value_column(whole: pl.DataFrame, given: dict[str, Any]) -> pl.DataFrame:
-    """Rows with one value each: columns of several metrics one below the other."""
+    Empty cells are values that were not measured: their rows are left out, and a note says how many.
+    """
     value = given["value"]
     several = [value] if isinstance(value, str) else list(value)
     if "metric" in given or len(several) == 1:
         if len(several) > 1:
             raise ValueError(f"value: {listed(several)} with a column of metrics: give one or the other")
         given["value"] = several[0]
-        return whole
+        return _known(whole, given)
     parts = [
         whole.drop(c for c in several if c != column)
         .rename({column: "value"})
@@ -138,15 +195,24 @@ def _one_value_column(whole: pl.DataFrame, given: dict[str, Any]) -> pl.DataFram
         for column in several
     ]
     given |= {"value": "value", "metric": "metric"}
-    return pl.concat(parts, how="vertical_relaxed")
+    return _known(pl.concat(parts, how="vertical_relaxed"), given)
+
+
+def _known(rows: pl.DataFrame, given: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any], tuple[str, ...]]:
+    column = given["value"]
+    values, empty = rows[column], rows[column].is_null()
+    if values.dtype == pl.String:
+        empty = empty | (values.str.strip_chars() == "").fill_null(True)
+    number = int(empty.sum())
+    if number == rows.height:
+        raise ValueError(f"{column}: every row is empty")
+    note = f"{number} of {rows.height} values are empty and left out (failed runs are nan)"
+    return rows.filter(~empty), given, (note,) if number else ()
 
 
 def _typed(rows: pl.DataFrame, given: Mapping[str, Any]) -> pl.DataFrame:
     """One column per meaning, of the schema's types; what is not there is null or its default."""
     found = {meaning: _column(rows, meaning, column) for meaning, column in given.items()}
-    if found["value"].null_count():
-        row = first_row(found["value"].is_null())
-        raise ValueError(f"{given['value']}: row {row} is empty; leave it out, or write nan for a failed run")
     frame = pl.DataFrame([series.alias(meaning) for meaning, series in found.items()])
     metric = given["value"] if isinstance(given["value"], str) else "value"
     defaults = {"metric": pl.lit(metric), "step": pl.lit(0), "diverged": pl.lit(False), "family": pl.lit("")}
@@ -156,7 +222,10 @@ def _typed(rows: pl.DataFrame, given: Mapping[str, Any]) -> pl.DataFrame:
     losses = [name for name in frame["metric"].unique() if is_loss(name)]
     no_loss = pl.when(~pl.col("metric").is_in(losses)).then("trials")
     return frame.with_columns(
-        diverged=lost, value=pl.when(~lost).then("value"), trials=no_loss, has_seed=pl.lit(SEED in given)
+        flagged=pl.col("diverged"),
+        value=pl.when(~lost).then("value"),
+        trials=no_loss,
+        has_seed=pl.lit(SEED in given),
     )
 
 
@@ -171,6 +240,7 @@ def _column(rows: pl.DataFrame, meaning: str, column: Any) -> pl.Series:
     if meaning in ("value", "flops"):
         return numbers(values, column)
     if meaning == "diverged":
+        values = _true_or_false(values)
         if values.dtype != pl.Boolean:
             raise ValueError(f"{column}: {values.dtype} must be true or false")
         return values.fill_null(False)
@@ -180,6 +250,24 @@ def _column(rows: pl.DataFrame, meaning: str, column: Any) -> pl.Series:
         return numbers(values, column)
     except ValueError:
         return names(values, column)
+
+
+TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
+
+
+def _true_or_false(values: pl.Series) -> pl.Series:
+    """Text and numbers as true and false where they are; others as they were."""
+    if values.dtype == pl.Boolean or values.dtype.is_nested():
+        return values
+    text = values.cast(pl.String, strict=False).str.to_lowercase()
+    known = text.drop_nulls().is_in([*TRUE, *FALSE]).all()
+    return text.is_in(list(TRUE)) if known else values
+
+
+def _diverged(rows: pl.DataFrame) -> pl.DataFrame:
+    """A run without a value of one metric has failed on it; one without any value has diverged."""
+    lost = pl.col("value").is_null().all().over(*MEMBER, "step")
+    return rows.with_columns(diverged=(pl.col("flagged") | lost)).drop("flagged")
 
 
 def _with_tests(rows: pl.DataFrame) -> pl.DataFrame:
@@ -193,7 +281,7 @@ def _with_tests(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _with_cells(rows: pl.DataFrame) -> pl.DataFrame:
     """A name for what is the same model, made of what varies."""
-    kept = [c for c in rows.columns if c not in SCHEMA and c not in (SEED, "has_seed", MODEL)]
+    kept = [c for c in rows.columns if c not in SCHEMA and c not in (SEED, "has_seed", "flagged", MODEL)]
     identity = [c for c in (*IDENTITY, *kept) if c in rows.columns]
     if rows["step"].n_unique() == 1:
         identity += [c for c in ("tokens", "flops") if rows[c].n_unique() > 1]
@@ -247,14 +335,17 @@ def _with_seeds(rows: pl.DataFrame) -> pl.DataFrame:
     return numbered
 
 
-def _refuse_twice(rows: pl.DataFrame) -> None:
-    keys = [*MEMBER, "step", "split", "length", "metric"]
-    twice = rows.filter(rows.select(keys).is_duplicated())
-    if twice.is_empty():
+def _refuse_twice(rows: pl.DataFrame, long: pl.DataFrame, plan: Plan) -> None:
+    keys = rows.select([*MEMBER, "step", "split", "length", "metric"])
+    twice = keys.is_duplicated()
+    if not twice.any():
         return
-    row = twice.select(keys).row(0, named=True)
+    row = keys.filter(twice).row(0, named=True)
     first = listed(f"{k}={v}" for k, v in row.items() if v is not None)
-    raise ValueError(f"{twice.height} rows are duplicates, the first with {first}")
+    raise ValueError(
+        f"{int(twice.sum())} rows are duplicates, the first with {first}"
+        + telling_apart(long, keys, plan.unused)
+    )
 
 
 def _in_range(rows: pl.DataFrame, proportion: bool | None) -> pl.DataFrame:

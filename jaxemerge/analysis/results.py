@@ -181,9 +181,14 @@ def some_tests(frame: pl.DataFrame, most: int) -> pl.DataFrame:
     return frame.join(pl.concat(chosen), on=["split", "length"], how="semi", nulls_equal=True)
 
 
+def cell_columns(frame: pl.DataFrame) -> list[str]:
+    """The columns that may describe cells besides their shape: task, family and those outside the schema."""
+    return [c for c in frame.columns if c in ("task", "family") or c not in SCHEMA]
+
+
 def _cells(frame: pl.DataFrame) -> pl.DataFrame:
     """One row per cell with everything that is constant within each of them."""
-    candidates = [c for c in frame.columns if c in ("task", "family") or c not in SCHEMA]
+    candidates = cell_columns(frame)
     spread = frame.group_by("cell").agg(pl.col(candidates).n_unique()).select(pl.col(candidates).max())
     constant = [c for c in candidates if spread.height and spread[c].item() == 1]
     columns = list(dict.fromkeys([*CELL, *constant]))

@@ -15,7 +15,7 @@ Scores are shares in [0, 1], losses are in nats per token, intervals are 95 % ov
     metrics         the same cells under every metric, per-token model, resolution of a test
     passes          pass rates with the task scaling law, growth classes, rates against loss
     distribution_law  parts of the law of scores against scale, predicted histograms
-    laws            envelope, IsoFLOP profiles, loss contours, exponents, accuracy from loss
+    laws            envelope, IsoFLOP profiles, loss contours, exponents, accuracy from loss, law of one scale
     design          power against the number of seeds
     theme           colours, sizes and axes that all charts share
 """
@@ -30,6 +30,7 @@ from .laws import exponent_intervals as exponent_intervals
 from .laws import isoflop_profiles as isoflop_profiles
 from .laws import ladder_steps as ladder_steps
 from .laws import loss_contours as loss_contours
+from .laws import one_scale as one_scale
 from .laws import predicted_against_held_out as predicted_against_held_out
 from .laws import training_envelope as training_envelope
 from .metrics import induced_versions as induced_versions

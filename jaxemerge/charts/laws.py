@@ -10,6 +10,7 @@ import polars as pl
 
 from jaxemerge.analysis.laws import FLOPS_PER_PARAMETER_AND_TOKEN as SIX
 from jaxemerge.analysis.laws import ScalingLaws
+from jaxemerge.analysis.trends import Trend
 from jaxemerge.stats import Envelope, IsoFlop, Ladder, ParametricLoss
 
 from .theme import (
@@ -192,6 +193,28 @@ def predicted_against_held_out(runs: pl.DataFrame) -> alt.LayerChart:
     return themed(chart.properties(width=PAGE // 2 - 40, height=320))
 
 
+def one_scale(found: Trend) -> alt.LayerChart:
+    """Losses against one measure of scale, with their power law and its interval.
+
+    Args:
+        found: of `jaxemerge.analysis.one_scale`.
+    """
+    title = {"flops": FLOPS, "parameters": SIZE, "tokens": "tokens D"}[found.column]
+    x, y = _log(alt.X, "scale", title), alt.Scale(type="log", zero=False, nice=False, padding=10)
+    runs = found.runs.select("loss", "parameters", "tokens", scale=pl.col(found.column).cast(pl.Float64))
+    base = alt.Chart(inline(found.line())).encode(x=x)
+    parts = [
+        base.mark_line(color=INK, strokeWidth=2).encode(y=alt.Y("value:Q", title=LOSS, scale=y)),
+        alt.Chart(inline(runs))
+        .mark_circle(size=46, opacity=0.9, color=BETWEEN_COLOUR)
+        .encode(x=x, y=alt.Y("loss:Q", title=LOSS, scale=y), tooltip=_told("parameters", "tokens", "loss")),
+    ]
+    if found.line()["low"].count():
+        band = base.mark_area(opacity=0.15, color=INK)
+        parts.insert(0, band.encode(y=alt.Y("low:Q", title=LOSS, scale=y), y2="high:Q"))
+    return themed(alt.layer(*parts).properties(width=PAGE - 110, height=300))
+
+
 def _against(rows: pl.DataFrame, x: str, y: str, x_title: str, y_title: str) -> Any:
     """Measured against predicted values with horizontal intervals, and the diagonal on which they agree."""
     known = [rows[c].drop_nulls().to_numpy() for c in (x, y)]
@@ -273,7 +296,8 @@ def frontier(law: ParametricLoss) -> pl.DataFrame:
 def profiles(found: IsoFlop, runs: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Runs, parabolas and minima of each budget: budget (text), parameters, loss; minima with low, high."""
     names = [f"{budget:.2g}".replace("e+", "e") for budget in found.budgets]
-    named = runs.with_columns(budget=pl.Series([names[i] for i in found.runs]))
+    budgets = pl.Series([names[i] if i >= 0 else None for i in found.runs], dtype=pl.String)
+    named = runs.with_columns(budget=budgets).drop_nulls("budget")
     sizes = named.group_by("budget", maintain_order=True).agg(
         low=pl.col("parameters").min(), high=pl.col("parameters").max()
     )

@@ -113,11 +113,22 @@ def _export(parser: Parser, front: Front) -> None:
     parser.add_argument("--seeds", metavar="WHICH", help=_SEEDS)
 
 
+def _names(text: str) -> tuple[str, ...]:
+    """Names with commas between them."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def _analyze(parser: Parser, front: Front) -> None:
     parser.add_argument("folder", nargs="?", type=Path, metavar="FILE", help=argparse.SUPPRESS)
     group = parser.add_argument_group("columns of the file (default: those that bear these names)")
     for name, words in COLUMNS.items():
         group.add_argument(f"--{name}", metavar="COLUMN", help=words)
+    add = parser.add_argument_group("rows of the file").add_argument
+    several = "columns of settings varied besides the scale, with commas between them"
+    add("--by", type=_names, default=(), metavar="COLUMNS", help=several)
+    add("--ignore", type=_names, default=(), metavar="COLUMNS", help="columns that mean nothing")
+    add("--wide", metavar="PATTERN", help="columns with the scores of one seed each, such as 'seed_*'")
+    add("--seed-from-name", metavar="REGEX", help="seed in the names of files, such as 'seed(\\d+)'")
     add = parser.add_argument_group("report").add_argument
     add("--score", metavar="METRIC", help="metric to report (default: the first share)")
     success = f"score that counts as a success (default: {SUCCESS})"

@@ -17,7 +17,7 @@ from jaxemerge.analysis import (
     loss_metric,
     main_metric,
     never_right,
-    read_results,
+    reading,
     summarise,
 )
 from jaxemerge.analysis.findings import divergences
@@ -35,6 +35,7 @@ from jaxemerge.runner.provenance import described
 from jaxemerge.runner.records import StoreError
 from jaxemerge.runner.store import Store
 
+ROWS = ("by", "ignore", "wide", "seed_from_name")  # options on the rows of a file
 MOST_ROWS = 40  # of a table on the terminal
 
 
@@ -102,7 +103,9 @@ def analyze(options: argparse.Namespace, front: Front, console: Console) -> int:
     """
     if (options.folder / "study.json").is_file():
         raise ValueError(f"{options.folder} is a results folder: use {front.name} report {options.folder}")
-    results = read_results(options.folder, _columns(options))
+    results, notes = reading(
+        options.folder, _columns(options), **{name: getattr(options, name) for name in ROWS}
+    )
     metrics = results["metric"].unique(maintain_order=True).to_list()
     if options.score is not None and options.score not in metrics:
         hint = suggestion(options.score, metrics)
@@ -117,10 +120,13 @@ def analyze(options: argparse.Namespace, front: Front, console: Console) -> int:
         title=options.folder.stem,
         threshold=threshold,
         metric=metric,
-        details=[("file", str(options.folder)), ("columns", said or "as named in the file")],
+        details=[("file", str(options.folder)), ("columns", said or "as named in the file")]
+        + [("note", note) for note in notes],
     )
     print_scores(console, results, metric, threshold)
     print_diverged(console, results)
+    for note in notes:
+        say(console, f"Note: {note}.")
     say(console, f"Report: {path}")
     return 0
 

@@ -37,8 +37,8 @@ def contents(
     """
     headline = findings.population_sentences(frame)
     main = metric or main_metric(frame)
-    of_loss = [*laws(frame), *pass_rates(passes)]
     share = main is not None and is_share(frame, main)
+    of_loss = [*laws(frame, alone=not share), *pass_rates(passes)]
     # If no run has an exact answer, and the study is about the loss, the report is about the loss.
     if main is None or not share or ((of_loss or best_loss) and never_right(frame, main)):
         shown = loss_metric(frame) if share else main

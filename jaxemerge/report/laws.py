@@ -3,39 +3,104 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
 from jaxemerge import charts
-from jaxemerge.analysis import ScalingLaws, has_laws, scaling_laws
+from jaxemerge.analysis import (
+    ScalingLaws,
+    Trend,
+    has_laws,
+    law_groups,
+    loss_metric,
+    one_scale,
+    scaling_laws,
+)
 from jaxemerge.analysis.findings import in_words
 from jaxemerge.analysis.laws import HeldOut
 from jaxemerge.charts.laws import APPROACHES, ladder_lines, steps_of
 from jaxemerge.charts.theme import metric_name
 from jaxemerge.stats import Envelope, IsoFlop, Ladder, ParametricLoss
 
-from .page import Figure, figure
+from .page import Figure, figure, plain
+
+MOST_GROUPS = 8  # that are fitted
 
 
-def laws(frame: pl.DataFrame) -> Iterator[Figure]:
-    """The laws and their questions, if there are enough combinations of N and D."""
+def laws(frame: pl.DataFrame, *, alone: bool = False) -> Iterator[Figure]:
+    """The laws and their questions, for each group of runs that may have one law.
+
+    Args:
+        frame: results.
+        alone: whether the law of a size, of data or of compute alone is shown where nothing else varies. A
+            design in which tokens follow parameters has one in any case.
+    """
+    metric = loss_metric(frame)
+    if metric is None:
+        return
+    try:
+        groups = law_groups(frame, metric)
+    except ValueError as error:
+        yield plain("laws", "Do the runs have a common law?", f"No law was fitted: {error}.")
+        return
+    for number, (name, rows) in enumerate(groups[:MOST_GROUPS]):
+        for one in _of_group(rows, metric, alone):
+            yield (
+                one
+                if not name
+                else replace(
+                    one,
+                    name=f"{one.name}_{number + 1}",
+                    heading=f"{one.heading}: {name}",
+                    words=f"Of {len(groups)} groups, each with its own law, this is {name}. {one.words}",
+                )
+            )
+    if len(groups) > MOST_GROUPS:
+        left = ", ".join(name for name, _ in groups[MOST_GROUPS:])
+        words = f"Laws of {MOST_GROUPS} groups are shown; without: {left}."
+        yield plain("laws", "Which groups have no law here?", words)
+
+
+def _of_group(frame: pl.DataFrame, metric: str, alone: bool) -> Iterator[Figure]:
+    trend = one_scale(frame, metric)
+    if trend is not None:
+        if alone or trend.column == "flops":
+            yield _one_scale(trend)
+        return
     if not has_laws(frame):
         return
     found = scaling_laws(frame)
     name = metric_name(found.metric)
-    if found.parametric is not None:
-        yield _parametric(found.parametric, found, name)
-    if found.isoflop is not None:
-        yield _isoflop(found.isoflop, found)
-    if found.envelope is not None:
-        yield _envelope(found.envelope, found)
-    if found.laws():
-        yield _exponents(found)
-    if found.ladder is not None:
-        yield _ladder(found.ladder, found)
-    if found.held_out is not None:
-        yield _held_out(found.held_out, name)
+    drawn = [
+        *([_parametric(found.parametric, found, name)] if found.parametric is not None else []),
+        *([_isoflop(found.isoflop, found)] if found.isoflop is not None else []),
+        *([_envelope(found.envelope, found)] if found.envelope is not None else []),
+        *([_exponents(found)] if found.laws() else []),
+        *([_ladder(found.ladder, found)] if found.ladder is not None else []),
+        *([_held_out(found.held_out, name)] if found.held_out is not None else []),
+    ]
+    if not drawn:
+        yield plain("laws", f"Which law does {name} follow?", "No law could be fitted." + _notes(found))
+        return
+    first, *others = drawn
+    yield replace(first, words=first.words + _notes(found))
+    yield from others
+
+
+def _one_scale(found: Trend) -> Figure:
+    law, title = found.law, {"flops": "compute", "parameters": "size", "tokens": "data"}[found.column]
+    symbol = {"flops": "C", "parameters": "N", "tokens": "D"}[found.column]
+    return figure(
+        "law_of_one_scale",
+        f"How does {metric_name(found.metric)} depend on {title}?",
+        f"{found.why[0].upper()}{found.why[1:]}. Dots are runs; the line is {symbol} alone: E + "
+        f"A ({symbol} / {law.centre:.3g})^-alpha with E {in_words(law.E)}, A {in_words(law.coefficient)} and "
+        f"alpha {in_words(law.exponent)} (95% intervals, bootstrap over runs).",
+        charts.one_scale(found),
+        found.line(),
+    )
 
 
 def _parametric(law: ParametricLoss, found: ScalingLaws, name: str) -> Figure:
@@ -47,8 +112,7 @@ def _parametric(law: ParametricLoss, found: ScalingLaws, name: str) -> Figure:
         "Dots are runs, coloured by their loss; lines join equal losses of the fitted law; the broad line is "
         "the model size of the lowest loss at each budget, with its 95% interval. Fitted to "
         f"{len(law.loss)} runs (Huber loss of ln(loss), bootstrap over runs, 6 N D FLOPs): {numbers}. "
-        f"The lowest loss of a run is {lowest:.3g}, {lowest - float(np.asarray(law.E.value)):.2g} above E."
-        + _notes(found),
+        f"The lowest loss of a run is {lowest:.3g}, {lowest - float(np.asarray(law.E.value)):.2g} above E.",
         charts.loss_contours(law),
         found.table(),
     )

@@ -25,7 +25,7 @@ class Figure:
         name: of its files, and its anchor in the page.
         heading: what it answers.
         words: one paragraph: how to read it and what it shows.
-        spec: Vega-Lite specification as JSON.
+        spec: Vega-Lite specification as JSON; empty where there is nothing to draw.
         table: the numbers found, offered as CSV beside the chart; None where there is none.
     """
 
@@ -40,6 +40,11 @@ def figure(name: str, heading: str, words: str, chart: Any, table: pl.DataFrame 
     """A figure of a chart."""
     # The charts write null for NaN; a NaN that got past them would be a page that no browser reads.
     return Figure(name, heading, words, json.dumps(chart.to_dict(), allow_nan=False), table)
+
+
+def plain(name: str, heading: str, words: str) -> Figure:
+    """A paragraph without a chart."""
+    return Figure(name, heading, words, "")
 
 
 # A cell that begins with one of these is a formula to a spreadsheet; a quote before it makes it text.

@@ -91,7 +91,7 @@ def write_report(
         downloads={name: as_link(csv) for name, csv in tables.items()},
     )
     contents_of = {f"tables/{name}.csv": csv for name, csv in tables.items()}
-    for figure in figures:
+    for figure in filter(lambda each: each.spec, figures):
         picture = vl_convert.vegalite_to_svg(figure.spec)
         contents_of[f"charts/{figure.name}.svg"] = picture.encode()
         contents_of[f"charts/{figure.name}.png"] = vl_convert.svg_to_png(picture, scale=SCALE)

@@ -10,7 +10,15 @@ import pytest
 import vl_convert
 
 from jaxemerge import charts
-from jaxemerge.analysis import has_laws, law_runs, loss_metric, read_results, scaling_laws
+from jaxemerge.analysis import (
+    has_laws,
+    law_groups,
+    law_runs,
+    loss_metric,
+    one_scale,
+    read_results,
+    scaling_laws,
+)
 from jaxemerge.charts.laws import contours, frontier, steps_of
 from jaxemerge.report.laws import laws as figures_of
 
@@ -111,12 +119,13 @@ def test_published_runs_are_read_and_what_cannot_be_fitted_is_noted():
     raw = pl.read_csv(CHINCHILLA)
     np.testing.assert_allclose(runs["flops"].sort(), raw["training_flops"].sort(), rtol=1e-6)
     found = scaling_laws(frame, bootstraps=0)
-    assert found.isoflop is None
+    # Hoffmann et al., table 2, approach 2: 0.49.
+    assert found.isoflop.law.a.value == pytest.approx(0.49, abs=0.01)
     assert found.envelope is None
     # One run alone has more than half of the largest compute: a tenth of all are held out.
     assert found.held_out.runs.height == 25
     assert found.held_out.runs["flops"].min() > found.held_out.limit
-    assert found.notes[0].startswith("IsoFLOP profiles: ")
+    assert found.notes[0].startswith("IsoFLOP profiles: skipped ")
 
 
 def test_runs_that_are_no_evidence_are_left_out():
@@ -137,3 +146,146 @@ def test_which_loss_and_whether_there_is_a_law():
     assert list(figures_of(frame.filter(parameters=frame["parameters"][0]))) == []
     with pytest.raises(ValueError, match="no metric of the frame is a loss: laws need one"):
         scaling_laws(frame.filter(metric="acc"))
+
+
+LOSSES = {
+    "attn": (4.339, 3.802, 3.573, 3.396, 2.860, 2.631, 2.975, 2.439, 2.210),
+    "rnn": (5.947, 5.434, 5.194, 4.759, 4.245, 4.005, 4.163, 3.650, 3.410),
+}
+LAWS = {"attn": (1.699, 0.350, 0.370, 0.514), "rnn": (2.602, 0.300, 0.330, 0.524)}
+
+
+def grid(name, losses=LOSSES):
+    """Two kinds of model on one grid of N and D, told apart by the column `name`."""
+    rows = [
+        {name: kind, "params": n, "tokens": d, "loss": loss}
+        for kind, values in losses.items()
+        for (n, d), loss in zip(
+            [(n, d) for n in (1e7, 1e8, 1e9) for d in (1e9, 1e10, 1e11)], values, strict=True
+        )
+    ]
+    return pl.DataFrame(rows)
+
+
+@pytest.mark.parametrize("name", ["arch", "dataset", "optimizer", "unit"])
+def test_each_group_has_its_own_law(name):
+    columns = {"parameters": "params", "value": "loss"}
+    frame = read_results(grid(name), columns, by=(name,))
+    groups = law_groups(frame, "loss")
+    assert [group for group, _ in groups] == ["attn", "rnn"]
+    with pytest.raises(ValueError, match=r"the runs are 2 groups \(attn, rnn\), each with a law of its own"):
+        scaling_laws(frame)
+    for group, rows in groups:
+        law = scaling_laws(rows, bootstraps=0).parametric
+        found = (law.E.value, law.alpha.value, law.beta.value, law.a.value)
+        assert found == pytest.approx(LAWS[group], abs=0.006)
+
+
+def test_groups_by_a_number_and_none_by_what_the_size_sets():
+    columns = {"parameters": "params", "value": "loss"}
+    numbers = grid("lr", {1e-3: LOSSES["attn"], 3e-3: LOSSES["rnn"]})
+    assert [g for g, _ in law_groups(read_results(numbers, columns, by=("lr",)), "loss")] == [
+        "lr 0.001",
+        "lr 0.003",
+    ]
+    tuned = grid("arch").filter(arch="attn").with_columns(lr=3e-3 / pl.col("params") ** 0.1)
+    assert [g for g, _ in law_groups(read_results(tuned, columns, by=("lr",)), "loss")] == [""]
+    names = tuned.with_columns(model=pl.format("m-{}", "params"))
+    assert [g for g, _ in law_groups(read_results(names, columns), "loss")] == [""]
+
+
+def test_models_of_equal_size_that_no_other_size_has_are_not_pooled():
+    two = grid("arch").with_columns(model=pl.format("{}-{}", "arch", "params")).drop("arch")
+    frame = read_results(two, {"parameters": "params", "value": "loss"})
+    with pytest.raises(ValueError, match="runs of parameters=10,000,000 differ in model"):
+        law_groups(frame, "loss")
+    [only] = figures_of(frame)
+    assert "No law was fitted: runs of parameters=10,000,000 differ in model" in only.words
+    assert only.spec == ""
+
+
+def isoflop_runs():
+    """Three budgets of FLOPs that are not 6 N D."""
+    sizes = [
+        *([15e6, 30e6, 60e6, 120e6, 240e6], [47434165, 94868330, 189736660, 379473319, 758946638]),
+        [150e6, 300e6, 600e6, 1.2e9, 2.4e9],
+    ]
+    tokens = [
+        *([8.889e9, 4.778e9, 2.5e9, 1.3056e9, 6.737e8], [2.8109e10, 1.5109e10, 7.9057e9, 4.1285e9, 2.1301e9]),
+        [8.8889e10, 4.7778e10, 2.5e10, 1.3056e10, 6.737e9],
+    ]
+    losses = [
+        *([3.5946, 3.3839, 3.2762, 3.2613, 3.3427], [2.9599, 2.8174, 2.7433, 2.7306, 2.7814]),
+        [2.5379, 2.4416, 2.3906, 2.3804, 2.4120],
+    ]
+    profiles = {
+        c: zip(*columns, strict=True)
+        for c, *columns in zip((1e18, 1e19, 1e20), sizes, tokens, losses, strict=True)
+    }
+    rows = [(c, *run) for c, runs in profiles.items() for run in runs]
+    return pl.DataFrame(rows, schema=["flops", "params", "tokens", "loss"], orient="row")
+
+
+def lone_run(runs):
+    return pl.concat([runs, pl.DataFrame({"flops": 7e20, "params": 1e9, "tokens": 9e10, "loss": 2.2})])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda runs: runs,
+        lambda runs: runs.with_columns(flops=pl.col("flops") * (1 + 0.01 * (pl.int_range(15) % 3))),
+        lambda runs: runs.drop("tokens"),
+        lone_run,
+    ],
+    ids=["as given", "a few per cent off", "no tokens", "a lone run"],
+)
+def test_budgets_are_those_given(change):
+    frame = read_results(change(isoflop_runs()), {"parameters": "params", "value": "loss"})
+    found = scaling_laws(frame, bootstraps=0).isoflop
+    assert found.law.a.value == pytest.approx(0.5137, abs=1e-4)
+    assert len(found.budgets) == 3
+
+
+COLLINEAR = {
+    "D = 20 N": (1.0, 20.0, "flops", "D = 20 N in all runs"),
+    "D = 180 N^0.9": (0.9, 180.0, "flops", "D goes as N to the power 0.9 in all runs"),
+    "equal D": (0.0, 1e10, "parameters", "all runs have 1e+10 tokens"),
+}
+
+
+@pytest.mark.parametrize("name", COLLINEAR)
+def test_one_law_where_size_and_data_go_together(name):
+    power, factor, column, why = COLLINEAR[name]
+    N = np.geomspace(1e7, 1e9, 9).round()
+    D = (factor * N**power).round()
+    x = N if column == "parameters" else 6 * N * D
+    loss = (1.7 + 3.0 * (x / x.min()) ** -0.3) * np.exp(np.random.default_rng(1).normal(0, 5e-4, 9))
+    frame = read_results(
+        pl.DataFrame({"params": N, "tokens": D, "loss": loss}), {"parameters": "params", "value": "loss"}
+    )
+    found = one_scale(frame, "loss", bootstraps=20)
+    assert (found.column, found.why[: len(why)]) == (column, why)
+    assert found.law.exponent.value == pytest.approx(0.3, abs=0.02)
+    assert found.law.E.value == pytest.approx(1.7, abs=0.1)
+    [only] = figures_of(frame, alone=True)
+    assert only.name == "law_of_one_scale"
+    assert why[1:] in only.words
+    assert len(list(figures_of(frame))) == (column == "flops")
+
+
+def test_runs_of_equal_size_have_a_law_of_their_data():
+    D = np.geomspace(1e9, 1e11, 7).round()
+    runs = pl.DataFrame({"params": [1e8] * 7, "tokens": D, "loss": 2 + (D / 1e9) ** -0.4})
+    found = one_scale(read_results(runs, {"parameters": "params", "value": "loss"}), "loss", bootstraps=0)
+    assert found.column == "tokens"
+    assert found.law.exponent.value == pytest.approx(0.4, abs=0.01)
+
+
+def test_a_law_that_the_runs_do_not_determine_is_no_result():
+    rng = np.random.default_rng(0)
+    N, D = (a.ravel() for a in np.meshgrid([1e7, 1e8, 1e9], [1e9, 1e10, 1e11]))
+    noise = pl.DataFrame({"params": N, "tokens": D, "loss": rng.normal(3, 0.3, 9)})
+    found = scaling_laws(read_results(noise, {"parameters": "params", "value": "loss"}), bootstraps=50)
+    assert found.parametric is None
+    assert any("the runs do not determine it: the 95% interval of" in note for note in found.notes)

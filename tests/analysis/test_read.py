@@ -1,5 +1,6 @@
 """Does a frame read from anyone's file say what the file says, and is what it cannot say refused?"""
 
+import gzip
 import json
 
 import numpy as np
@@ -13,6 +14,7 @@ from jaxemerge.analysis import (
     is_share,
     main_metric,
     read_results,
+    reading,
     scale_column,
     summarise,
 )
@@ -186,7 +188,7 @@ REFUSED = {
         "size: 1.4 in row 1 must be a whole number of at least 1",
     ),
     "text for a score": (scores(acc=["good"] * 12), NAMES, "acc: 'good' in row 1 is not a number"),
-    "an empty score": (scores(acc=[0.5, None] * 6), NAMES, "acc: row 2 is empty; leave it out, or write nan"),
+    "only empty scores": (scores(acc=[None] * 12), NAMES, "acc: every row is empty"),
     "an empty seed": (scores(run=[0, 1, None] * 4), NAMES, "run: row 3 is empty; every run needs a seed"),
     "per cents": (scores(acc=[0.5, 45.0] * 6), NAMES, r"acc: 45 \(.*\) is outside \[0, 1\]"),
     "twice": (
@@ -205,7 +207,7 @@ REFUSED = {
         "value: acc, n with a column of metrics: give one or the other",
     ),
     "no rows": (scores().clear(), NAMES, "the frame has no rows: there is nothing to read"),
-    "text for failure": (scores(diverged=["no"] * 12), NAMES, "diverged: String must be true or false"),
+    "text for failure": (scores(diverged=["perhaps"] * 12), NAMES, "diverged: String must be true or false"),
     "lists": (scores(acc=[[1.0]] * 12), NAMES, r"acc: List\(Float64\) is not a column of numbers"),
     "an empty task": (scores(task=["a", None] * 6), NAMES, "task: row 2 is empty"),
 }
@@ -230,7 +232,7 @@ FILES = {
     "torn.parquet": ("no parquet", "this is no .parquet file that can be read"),
     "header.csv": ("a,b\n", "the file has no rows"),
     "torn.json": ("{", "this is not JSON"),
-    "other.json": ("[1]", "no results of lm-evaluation-harness: 'results' must hold tasks"),
+    "other.json": ("[1]", "this is no .json file that can be read: it must hold records, columns"),
     "empty.json": ('{"results": {}}', "the results hold no score"),
 }
 
@@ -313,3 +315,149 @@ def test_runs_of_one_model_and_seed_are_told_apart(tmp_path):
     harness(tmp_path / "b", "mine", {"piqa": 9})
     read = read_results(tmp_path).filter(metric="acc").sort("init_seed")
     assert read.select("init_seed", "value").rows() == [(0, 7 / 40), (1, 9 / 40)]
+
+
+def test_shots_are_tests_and_other_settings_are_cells(tmp_path):
+    harness(tmp_path / "a", "mine", {"gsm8k": 18}, num_fewshot=0)
+    harness(tmp_path / "b", "mine", {"gsm8k": 6}, num_fewshot=5)
+    read = read_results(tmp_path).filter(metric="acc").sort("split")
+    assert read.select("split", "init_seed", "value").rows() == [
+        ("gsm8k, 0 shots", 0, 0.45),
+        ("gsm8k, 5 shots", 0, 0.15),
+    ]
+
+
+@pytest.mark.parametrize("name", ["limit", "model_dtype", "model_revision"])
+def test_settings_of_the_harness_are_cells_of_their_own(name, tmp_path):
+    for folder, value in (("a", "one"), ("b", "two")):
+        model = {"model_args": "pretrained=mine"}
+        harness(tmp_path / folder, "mine", {"piqa": 9}, **model, **{name: value})
+    read = read_results(tmp_path).filter(metric="acc")
+    assert read["cell"].n_unique() == 2
+    assert read["init_seed"].to_list() == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["results_1.json", "old.json"])
+def test_revisions_are_steps_and_names_have_seeds(name, tmp_path):
+    for seed in (0, 3):
+        for step, score in ((1000, 0.05), (10_000, 0.25), (100_000, 0.45)):
+            arguments = f"pretrained=EleutherAI/pythia-70m-seed{seed},revision=step{step}"
+            found = {"results": {"piqa": {"acc": score + seed / 100}}, "config": {"model_args": arguments}}
+            (tmp_path / f"{seed}-{step}").mkdir()
+            (tmp_path / f"{seed}-{step}" / name).write_text(json.dumps(found))
+    read = read_results(tmp_path).sort("init_seed", "step")
+    assert set(read["cell"]) == {"EleutherAI/pythia-70m"}
+    assert read.select("init_seed", "step").rows() == [
+        (s, t) for s in (0, 3) for t in (1000, 10_000, 100_000)
+    ]
+    assert summarise(read, "acc", 0.4).select("seeds", "success").rows() == [(2, 1.0)]
+
+
+def test_a_missing_metric_is_no_divergence():
+    frame = scores(f1=[float("nan"), *[0.5] * 11])
+    read = read_results(frame, {**NAMES, "value": ["acc", "f1"]})
+    assert not read["diverged"].any()
+    assert read.filter(metric="f1")["value"].null_count() == 1
+    both = frame.with_columns(acc=pl.when(pl.int_range(12) == 0).then(float("nan")).otherwise("acc"))
+    assert read_results(both, {**NAMES, "value": ["acc", "f1"]})["diverged"].sum() == 2
+
+
+def test_text_that_is_not_named_is_a_setting_and_unused_columns_are_named():
+    frame = scores(arch=["attn", "rnn"] * 6, seconds=np.arange(12) / 7)
+    found = reading(frame, NAMES)
+    assert found.rows["cell"].n_unique() == 6
+    assert found.notes == (
+        "arch is taken as a setting (attn, rnn); --ignore arch pools them",
+        "rows differ in columns that are not used: seconds",
+    )
+    assert read_results(frame, NAMES, ignore=["arch"])["cell"].n_unique() == 3
+    names = scores(run_id=[f"r{i}" for i in range(12)])
+    assert read_results(names, NAMES)["cell"].n_unique() == 3
+
+
+def test_duplicates_say_which_column_distinguishes_them():
+    twice = pl.concat([scores(lr=[0.1] * 12), scores(lr=[0.3] * 12)])
+    with pytest.raises(
+        ValueError, match="24 rows are duplicates, .*; they differ in lr: name it as the seed"
+    ):
+        read_results(twice, NAMES)
+    assert read_results(twice, NAMES, by=["lr"])["cell"].n_unique() == 6
+
+
+def expected():
+    return read_results(scores(), NAMES, study="mine")
+
+
+def write_semicolons(path):
+    text = scores().with_columns(pl.col("acc").cast(pl.String).str.replace(".", ",", literal=True))
+    text.write_csv(path, separator=";")
+
+
+def write_per_cent(path):
+    scores().with_columns(acc=pl.format("{}%", 100 * pl.col("acc"))).write_csv(path)
+
+
+FORMATS = {
+    "semicolons.csv": write_semicolons,
+    "per_cent.csv": write_per_cent,
+    "bom.csv": lambda path: path.write_bytes(b"\xef\xbb\xbf" + scores().write_csv().encode()),
+    "packed.csv.gz": lambda path: path.write_bytes(gzip.compress(scores().write_csv().encode())),
+    "records.json": lambda path: path.write_text(json.dumps(scores().to_dicts())),
+    "columns.json": lambda path: path.write_text(json.dumps(scores().to_dict(as_series=False))),
+    "empty.csv": lambda path: path.write_text(scores().write_csv() + "70M,9,,20\n"),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_formats_give_the_same_rows(name, tmp_path):
+    FORMATS[name](tmp_path / name)
+    assert_frame_equal(read_results(tmp_path / name, NAMES, study="mine"), expected())
+
+
+def test_a_file_for_each_seed(tmp_path):
+    for (seed,), part in scores().group_by("run"):
+        part.drop("run").write_csv(tmp_path / f"runs-seed{seed}.csv")
+    columns = {"scale": "size", "value": "acc", "trials": "n"}
+    read = read_results(tmp_path, columns, seed_from_name=r"seed(\d+)", study="mine")
+    keys = ["size", "init_seed"]
+    assert_frame_equal(read.sort(keys), expected().sort(keys))
+    with pytest.raises(ValueError, match="its name has no seed: 'run'"):
+        read_results(tmp_path, columns, seed_from_name="run(?=9)|run$")
+
+
+def test_a_column_for_each_seed_and_other_frames():
+    wide = (
+        scores()
+        .pivot("run", index=["size", "n"], values="acc")
+        .rename({str(s): f"seed_{s}" for s in range(4)})
+    )
+    columns = {"scale": "size", "trials": "n"}
+    read = read_results(wide, columns, wide="seed_*", study="mine")
+    keys = ["size", "init_seed"]
+    mine = expected().with_columns(metric=pl.lit("value"))
+    assert_frame_equal(read.sort(keys), mine.sort(keys))
+    assert_frame_equal(read_results(scores().to_dict(as_series=False), NAMES, study="mine"), expected())
+
+
+def test_tables_of_trackers(tmp_path):
+    wandb = {
+        "Step": [1, 2],
+        "m-seed1 - acc": [0.1, 0.2],
+        "m-seed1 - acc__MIN": [0.0, 0.1],
+        "m-seed2 - acc": [0.3, None],
+    }
+    read = read_results(pl.DataFrame(wandb)).sort("init_seed", "step")
+    assert read.select("cell", "init_seed", "step", "value").rows() == [
+        ("m", 1, 1, 0.1),
+        ("m", 1, 2, 0.2),
+        ("m", 2, 1, 0.3),
+    ]
+    board = pl.DataFrame({"Wall time": [1e9, 2e9], "Step": [5, 10], "Value": [0.5, 0.75]})
+    assert read_results(board).select("step", "value").rows() == [(5, 0.5), (10, 0.75)]
+    history = [
+        {"epoch": 1.0, "step": 5, "loss": 2.0, "learning_rate": 0.1},
+        {"epoch": 1.0, "step": 5, "eval_loss": 2.5},
+    ]
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": history, "global_step": 5}))
+    read = read_results(tmp_path / "trainer_state.json")
+    assert read.select("step", "metric", "value").rows() == [(5, "loss", 2.0), (5, "eval_loss", 2.5)]

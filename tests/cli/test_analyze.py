@@ -90,9 +90,12 @@ def test_results_of_the_harness_need_no_columns(runs, capsys):
         (["analyze", "mine.csv", "--value", "acc", "--scale", "acc,"], "scale: mine has no column 'acc,'"),
         (["analyze", "mine.csv", "--value", "loss", "--trials", "9"], "several runs of all runs"),
         (
-            ["analyze", "mine.csv", "--value", "acc", "--scale", "size", "--score", "f1"],
+            ["analyze", "mine.csv", "--value", "acc", "--scale", "size", "--seed", "run", "--score", "f1"],
             "--score f1: must be",
         ),
+        (["analyze", "mine.csv", "--value", "acc", "--scale", "size"], "run distinguishes rows that are"),
+        (["analyze", "mine.csv", "--value", "acc", "--by", "arch"], "mine has no column 'arch'"),
+        (["analyze", "mine.csv", "--wide", "s_*"], "wide: no column is like 's_*'"),
         (["count_quick", "--value", "acc"], "--value: an option of analyze, not of run"),
     ],
 )

@@ -188,7 +188,7 @@ def fit_chinchilla(
 
     Raises:
         ValueError: if a value is NaN or not positive, there are fewer than five scales, or fewer than three
-            different N or D, or an argument is out of its range.
+            different N or D, D follows N (`common_power`), or an argument is out of its range.
 
     Warns:
         UserWarning: if the search did not converge, an exponent is outside (0, 2), or there are fewer tokens
@@ -204,6 +204,12 @@ def fit_chinchilla(
     scale = scale_of(N, D)
     need_runs(len(np.unique(scale)), 5)
     need_scales(3, parameters=N, tokens=D)
+    power = common_power(N, D)
+    if power is not None:
+        raise ValueError(
+            f"tokens go as parameters to the power {power:.3g} in all runs: such a design cannot distinguish "
+            "the terms of parameters and tokens; fit a power law of one of them (fit_power_law)"
+        )
     weights = resampled_weights(scale, bootstraps, key)
     found = minimise(
         log_loss,
@@ -217,6 +223,27 @@ def fit_chinchilla(
     record = _record(found, N, D, L, penalty, confidence, degrees)
     _warn(record)
     return record
+
+
+COLLINEAR = 0.1  # scatter of ln D about a line in ln N below which D is a function of N
+
+
+def common_power(parameters: ArrayLike, tokens: ArrayLike) -> float | None:
+    """The power of N that D follows in all runs to about 10 %, as in D = 20 N; None where it does not.
+
+    Along such a line A / N^alpha + B / D^beta is a sum of two powers of one number, and any split between
+    the two fits nearly as well.
+
+    Args:
+        parameters: [n] N, positive.
+        tokens: [n] D, positive.
+    """
+    x, y = np.log(np.asarray(parameters, np.float64)), np.log(np.asarray(tokens, np.float64))
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    slope = float(np.cov(x, y)[0, 1] / np.var(x, ddof=1))
+    residual = y - y.mean() - slope * (x - x.mean())
+    return slope if float(np.sqrt(np.mean(residual**2))) < COLLINEAR else None
 
 
 def _record(
@@ -248,31 +275,36 @@ def _record(
 
 def _natural(theta: Floats) -> Floats:
     """A, B, E, alpha, beta in the last axis, from ln A, ln B, ln E, alpha, beta."""
-    return np.concatenate([np.exp(theta[..., :3]), theta[..., 3:]], axis=-1)
+    with np.errstate(over="ignore"):
+        return np.concatenate([np.exp(theta[..., :3]), theta[..., 3:]], axis=-1)
 
 
 def _share(values: Floats) -> Floats:
     """beta / (alpha + beta)."""
-    return values[..., 4] / (values[..., 3] + values[..., 4])
+    with np.errstate(all="ignore"):
+        return values[..., 4] / (values[..., 3] + values[..., 4])
 
 
 def _loss(values: Floats, N: Floats, D: Floats) -> Floats:
     A, B, E, alpha, beta = values
-    return E + A * N**-alpha + B * D**-beta
+    with np.errstate(all="ignore"):  # of a resample that determines no law: not finite
+        return E + A * N**-alpha + B * D**-beta
 
 
 def _exponents(values: Floats, flops: float | Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """a, ln N_opt, b, ln D_opt at training FLOPs."""
     A, B, _, alpha, beta = values
-    a = beta / (alpha + beta)
-    log_G = np.log(alpha * A / (beta * B)) / (alpha + beta)
     x = np.log(flops / SIX)
-    return a, log_G + a * x, 1 - a, -log_G + (1 - a) * x
+    with np.errstate(all="ignore"):  # as in `_loss`
+        a = beta / (alpha + beta)
+        log_G = np.log(alpha * A / (beta * B)) / (alpha + beta)
+        return a, log_G + a * x, 1 - a, -log_G + (1 - a) * x
 
 
 def _optimum(values: Floats, flops: Floats) -> tuple[Floats, Floats, Floats]:
     _, log_N, _, log_D = _exponents(values, flops)
-    N, D = np.exp(log_N), np.exp(log_D)
+    with np.errstate(over="ignore"):
+        N, D = np.exp(log_N), np.exp(log_D)
     return N, D, _loss(values, N, D)
 
 

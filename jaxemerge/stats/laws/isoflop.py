@@ -19,7 +19,6 @@ from .runs import (
     columns,
     degrees_of_freedom,
     estimate,
-    need_scales,
     resampled_weights,
     scale_of,
 )
@@ -38,7 +37,8 @@ class IsoFlop:
         parameters: [G] N_opt at each.
         loss: [G] lowest loss at each.
         curvature: [G] of the parabolas, positive.
-        runs: [n] index of the budget of each run.
+        runs: [n] index of the budget of each run; -1 for runs of a budget that cannot be used.
+        skipped: the budgets that cannot be used, each with the reason.
     """
 
     law: ComputeOptimal
@@ -47,6 +47,7 @@ class IsoFlop:
     loss: Estimate
     curvature: Floats
     runs: NDArray[np.int64]
+    skipped: tuple[str, ...] = ()
 
     def profile(self, parameters: ArrayLike) -> Floats:
         """[G, ...] losses of the parabolas at model sizes [...]."""
@@ -82,7 +83,8 @@ def fit_isoflop(
     Args:
         parameters: [n] N of each run, positive.
         loss: [n] final loss, positive.
-        flops: [n] training FLOPs; at least two budgets, with at least three sizes at each.
+        flops: [n] training FLOPs, as the runs were given them: with embeddings counted they are not 6 N D. At
+            least two budgets need three sizes and a minimum between them. Others are skipped.
         tolerance: budgets that differ by less than this share are one, at their geometric mean.
         bootstraps: number of resamples for the intervals; 0 leaves them NaN.
         confidence: of the percentile intervals, in (0, 1).
@@ -92,11 +94,12 @@ def fit_isoflop(
         IsoFlop.
 
     Raises:
-        ValueError: if a value is NaN or not positive, there are too few budgets or sizes, a parabola has no
-            minimum, or an argument is out of its range.
+        ValueError: if a value is NaN or not positive, fewer than two budgets can be used, or an argument is
+            out of its range.
 
     Warns:
-        UserWarning: if a minimum lies outside the sizes tried at its budget, or the exponent outside (0, 1).
+        UserWarning: if budgets are skipped, if a minimum lies outside the sizes tried at its budget,
+            and if the exponent lies outside (0, 1).
 
     References:
         Hoffmann et al. (2022), arXiv 2203.15556, section 3.2; Davison and Hinkley (1997), Bootstrap Methods
@@ -107,13 +110,21 @@ def fit_isoflop(
     N, L, C = columns(parameters=parameters, loss=loss, flops=flops)
     if not tolerance > 0:
         raise ValueError(f"tolerance={tolerance} must be positive")
-    budget, budgets = _budgets(C, tolerance)
-    need_scales(2, flops=budgets)
-    for place, value in enumerate(budgets):
-        need_scales(3, **{f"parameters at {value:.3g} FLOPs": N[budget == place]})
+    found, every = _budgets(C, tolerance)
+    reasons = [_unusable(np.log(N[found == g]), L[found == g]) for g in range(len(every))]
+    skipped = tuple(f"{c:.3g} FLOPs: {why}" for c, why in zip(every, reasons, strict=True) if why)
+    usable = np.array([not why for why in reasons])
+    if usable.sum() < 2:
+        raise ValueError(
+            f"{usable.sum()} of {len(every)} budgets have a minimum; at least 2 are needed" + _listed(skipped)
+        )
+    if skipped:
+        warnings.warn(f"skipped {len(skipped)} of {len(every)} budgets{_listed(skipped)}", stacklevel=2)
+    runs = np.where(usable[found], np.cumsum(usable)[found] - 1, -1)
+    N, L, budget, budgets = N[runs >= 0], L[runs >= 0], runs[runs >= 0], every[usable]
     x = np.log(N)
     here = _minima(x, L[None], np.ones((1, len(L))), budget)[0]
-    _check(here, budgets, N, budget)
+    _warn_outside(here, budgets, N, budget)
     centre = float(np.exp(np.mean(np.log(budgets))))
     scale = scale_of(budget.astype(np.float64), x)
     repeated = bool(np.bincount(scale).min() >= 2)
@@ -136,7 +147,8 @@ def fit_isoflop(
         parameters=estimate(np.exp(here[0]), np.exp(again[:, 0]), confidence, law.degrees),
         loss=estimate(here[1], again[:, 1], confidence, law.degrees),
         curvature=here[2],
-        runs=budget,
+        runs=runs,
+        skipped=skipped,
     )
 
 
@@ -189,14 +201,26 @@ def _minima(x: Floats, L: Floats, weights: Floats, budget: NDArray[np.int64]) ->
     return found
 
 
-def _check(here: Floats, budgets: Floats, N: Floats, budget: NDArray[np.int64]) -> None:
+SHOWN = 5  # budgets whose reasons are listed in an error
+
+
+def _listed(reasons: tuple[str, ...]) -> str:
+    more = f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
+    return f" ({'; '.join(reasons[:SHOWN])}{more})" if reasons else ""
+
+
+def _unusable(x: Floats, L: Floats) -> str:
+    """Why the runs of one budget, at ln N, have no best size; empty if they have one."""
+    sizes = len(np.unique(x))
+    if sizes < 3:
+        return f"{sizes} model size{'' if sizes == 1 else 's'}, 3 are needed"
+    lowest = _minima(x, L[None], np.ones((1, len(L))), np.zeros(len(x), np.int64))[0, 0, 0]
+    return f"no minimum between {_span(np.exp(x))} parameters" if np.isnan(lowest) else ""
+
+
+def _warn_outside(here: Floats, budgets: Floats, N: Floats, budget: NDArray[np.int64]) -> None:
     for place, value in enumerate(budgets):
-        sizes = N[budget == place]
-        if np.isnan(here[0, place]):
-            raise ValueError(
-                f"the losses at {value:.3g} FLOPs have no minimum between {_span(sizes)} parameters"
-            )
-        best = np.exp(here[0, place])
+        sizes, best = N[budget == place], np.exp(here[0, place])
         if not sizes.min() <= best <= sizes.max():
             warnings.warn(
                 f"the minimum at {value:.3g} FLOPs, {best:.3g}, is outside the {_span(sizes)} parameters",

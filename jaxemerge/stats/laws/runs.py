@@ -167,7 +167,8 @@ def estimate(
     if len(replicates) == 0:
         interval = Interval(np.full(array.shape, np.nan), np.full(array.shape, np.nan))
     else:
-        interval = percentile_interval(replicates, widened(confidence, degrees))
+        with np.errstate(invalid="ignore"):  # between two infinite replicates
+            interval = percentile_interval(replicates, widened(confidence, degrees))
     if array.ndim:
         return Estimate(array, interval)
     return Estimate(float(array), Interval(float(interval.low), float(interval.high)))

@@ -225,3 +225,13 @@ def test_warns_of_tokens_in_thousands_and_implausible_exponents():
     steep = 1.7 + (n / 5e7) ** -2.5 + (d / 1e9) ** -0.3
     with pytest.warns(UserWarning, match=r"alpha=2\.5 is outside"):
         fit_chinchilla(n, d, steep, starts="quick")
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 1.2])
+def test_tokens_that_follow_parameters_determine_no_two_terms(power):
+    n = np.geomspace(1e7, 1e9, 9)
+    d = 1e9 * (n / 1e7) ** power * np.exp(np.random.default_rng(0).normal(0, 0.03, 9))
+    with pytest.raises(
+        ValueError, match=r"tokens go as parameters to the power .* cannot distinguish the terms"
+    ):
+        fit_chinchilla(n, d, 2 + 1e3 / n**0.4)

@@ -211,14 +211,50 @@ def test_kaplan_recovers_planted_laws():
     ("change", "message"),
     [
         (lambda n, y, c: (n, -y, c), "loss=-.* in one run"),
-        (lambda n, y, c: (n[:7], y[:7], c[:7]), r"flops takes 1 values only \(1e\+18\)"),
-        (lambda n, y, c: (np.where(c == c[0], 1e8, n), y, c), r"parameters at 1e\+18 FLOPs takes 1 values"),
-        (lambda n, y, c: (n, 9 - y, c), r"the losses at 1e\+18 FLOPs have no minimum"),
+        (lambda n, y, c: (n[:7], y[:7], c[:7]), "1 of 1 budgets have a minimum; at least 2 are needed$"),
+        (
+            lambda n, y, c: (np.where(c > c[0], 1e8, n), y, c),
+            r"1 of 5 budgets .* \(5.62e\+18 FLOPs: 1 model size, 3 are needed; ",
+        ),
+        (lambda n, y, c: (n, 9 - y, c), r"0 of 5 budgets .*1e\+18 FLOPs: no minimum between 1.76e\+07 to "),
     ],
 )
 def test_isoflop_refuses(change, message):
     with pytest.raises(ValueError, match=message):
         fit_isoflop(*change(*profiles()))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda n, y, c: (np.append(n, 1e9), np.append(y, 2.3), np.append(c, 7e22)), "1 model size"),
+        (
+            lambda n, y, c: (np.append(n, [1e9] * 4), np.append(y, [2.3] * 4), np.append(c, [7e22] * 4)),
+            "1 model",
+        ),
+        (
+            lambda n, y, c: (np.append(n, [1e9, 2e9]), np.append(y, [2.3, 2.2]), np.append(c, [7e22] * 2)),
+            "2 model",
+        ),
+        (
+            lambda n, y, c: (
+                np.append(n, [1e8, 3e8, 1e9]),
+                np.append(y, [2.3, 2.5, 2.3]),
+                np.append(c, [7e22] * 3),
+            ),
+            r"no minimum between 1e\+08 to 1e\+09",
+        ),
+    ],
+)
+def test_a_budget_that_cannot_be_used_is_skipped_and_named(change, reason):
+    profile = profiles()
+    with pytest.warns(UserWarning, match=rf"skipped 1 of 6 budgets \(7e\+22 FLOPs: {reason}"):
+        found = fit_isoflop(*change(*profile))
+    alone = fit_isoflop(*profile)
+    assert found.law.a.value == alone.law.a.value
+    assert len(found.budgets) == 5
+    assert np.all(found.runs[-1:] == -1)
+    assert found.skipped[0].startswith("7e+22 FLOPs: ")
 
 
 def test_isoflop_refuses_arguments_and_warns():

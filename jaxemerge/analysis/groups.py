@@ -1,0 +1,73 @@
+"""Which cells may share one law or one curve? Those that differ in nothing but scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import polars as pl
+
+from .results import cell_columns
+
+MISSING = "not given"
+
+
+def dividing_columns(cells: pl.DataFrame, along: Sequence[str]) -> list[str]:
+    """The columns that divide cells into groups, each with a law of its own.
+
+    Text, such as the name of an architecture, divides if one value comes with several scales; where each
+    value has one scale only, as the names of the models of one family have, it names that scale. A number,
+    such as a learning rate, divides if cells of one scale have several; one that the scale sets does not.
+
+    Args:
+        cells: a row per cell or run, with `along` and what else is known of it.
+        along: the columns that are scale; the first is the size.
+
+    Raises:
+        ValueError: if cells of one scale have different names, but no name has several scales: nothing says
+            which of them belong together.
+    """
+    found = []
+    for column in cell_columns(cells):
+        if column in along or cells[column].n_unique() < 2:
+            continue
+        differs = cells.n_unique([*along, column]) > cells.n_unique(list(along))
+        if cells[column].dtype.is_numeric():
+            divides = differs
+        else:
+            sizes = cells.group_by(column).agg(pl.col(along[0]).n_unique())[along[0]].to_list()
+            divides = max(sizes) > 1
+            if differs and not divides:
+                raise ValueError(_pooled(cells, column, along))
+        if divides:
+            found.append(column)
+    return found
+
+
+def _pooled(cells: pl.DataFrame, column: str, along: Sequence[str]) -> str:
+    values = pl.col(column).unique(maintain_order=True)
+    first = cells.group_by(along, maintain_order=True).agg(values).filter(pl.col(column).list.len() > 1)
+    row = first.row(0, named=True)
+    names = ", ".join(map(str, row[column][:3]))
+    return (
+        f"runs of {along[0]}={row[along[0]]:,.6g} differ in {column} ({names}), and each {column} has one "
+        f"{along[0]} only: no common law"
+    )
+
+
+def divided(rows: pl.DataFrame, columns: Sequence[str]) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The name of each group with its rows, in order of the values; without columns one unnamed group."""
+    if not columns:
+        yield "", rows
+        return
+    order = [pl.col(c).rank("dense") for c in columns]
+    marked = rows.with_columns(pl.struct(*columns).alias("_group"))
+    ranked = marked.sort(order, nulls_last=True, maintain_order=True)
+    for group in ranked.partition_by("_group", maintain_order=True):
+        values = group["_group"][0]
+        yield ", ".join(_named(c, values[c]) for c in columns), group.drop("_group")
+
+
+def _named(column: str, value: Any) -> str:
+    said = MISSING if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return said if isinstance(value, str) else f"{column.replace('_', ' ')} {said}"
