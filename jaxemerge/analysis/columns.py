@@ -16,6 +16,8 @@ SCALE, SEED, MODEL = "scale", "seed", "model"
 ROLES = (SCALE, SEED, MODEL, *(name for name in SCHEMA if name not in ("study", "cell", "init_seed")))
 # Column names that mean the size of a model by default.
 SIZES = ("params", "n_params", "num_params", "n_parameters", "num_parameters", "model_size")
+# Columns of settings under the names that the reader of lm-evaluation-harness gives them.
+SETTINGS = ("revision", "dtype", "limit")
 # Columns that say where in a run or in a file a row comes from.
 WITHIN_RUN = ("step", "tokens", "task", "split", "length", "metric")
 
@@ -58,7 +60,8 @@ def planned(
     for column in (*by, *ignored):
         if column not in whole.columns:
             raise ValueError(_no_column(whole, column, where))
-    given |= {column: column for column in by if column not in _columns(given)}
+    known = [c for c in SETTINGS if c in whole.columns and c not in ignored]
+    given |= {column: column for column in (*by, *known) if column not in _columns(given)}
     others = [c for c in whole.columns if c not in {*_columns(given), *ignored}]
     flat = [c for c in others if not whole[c].dtype.is_nested()]
     varying = [c for c in flat if whole[c].drop_nulls().n_unique() > 1]

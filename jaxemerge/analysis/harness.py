@@ -10,10 +10,9 @@ from typing import Any
 
 import polars as pl
 
+from .columns import SETTINGS
 from .entries import UNITS
 
-# What tells runs apart besides model, seed and step, and is no repeat.
-SETTINGS = ("revision", "dtype", "limit")
 COLUMNS: dict[str, Any] = {"model": pl.String, "parameters": pl.Float64, "seed": pl.Int64, "step": pl.Int64}
 COLUMNS |= dict.fromkeys((*SETTINGS, "task", "shots", "metric"), pl.String)
 COLUMNS |= {"value": pl.Float64, "trials": pl.Int64}

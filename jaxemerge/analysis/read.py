@@ -171,7 +171,7 @@ def _long(whole: pl.DataFrame, wide: str, given: dict[str, Any]) -> tuple[pl.Dat
         .with_columns(pl.lit(seed).alias("seed"), numbers(whole[name], name).alias("value"))
         for name, seed in seeds.items()
     ]
-    return pl.concat(parts, how="vertical_relaxed"), {**given, "seed": "seed", "value": "value"}
+    return pl.concat(parts, how="diagonal_relaxed"), {**given, "seed": "seed", "value": "value"}
 
 
 def _one_value_column(
@@ -195,7 +195,7 @@ def _one_value_column(
         for column in several
     ]
     given |= {"value": "value", "metric": "metric"}
-    return _known(pl.concat(parts, how="vertical_relaxed"), given)
+    return _known(pl.concat(parts, how="diagonal_relaxed"), given)
 
 
 def _known(rows: pl.DataFrame, given: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any], tuple[str, ...]]:

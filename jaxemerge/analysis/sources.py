@@ -107,7 +107,7 @@ def _kind(path: Path) -> str:
 
 def _named(path: Path, rows: pl.DataFrame, pattern: str | None, several: bool) -> pl.DataFrame:
     if pattern is not None:
-        found = re.search(pattern, str(path))
+        found = re.search(pattern, path.name) or re.search(pattern, path.parent.name)
         if found is None:
             raise ValueError(f"{path}: its name has no seed: {pattern!r} does not occur")
         return rows.with_columns(seed=pl.lit(found[1] if found.groups() else found[0]))

@@ -378,7 +378,7 @@ def test_text_that_is_not_named_is_a_setting_and_unused_columns_are_named():
 def test_duplicates_say_which_column_distinguishes_them():
     twice = pl.concat([scores(lr=[0.1] * 12), scores(lr=[0.3] * 12)])
     with pytest.raises(
-        ValueError, match="24 rows are duplicates, .*; they differ in lr: name it as the seed"
+        ValueError, match=r"24 rows are duplicates, .*; they differ in lr: name it as the seed"
     ):
         read_results(twice, NAMES)
     assert read_results(twice, NAMES, by=["lr"])["cell"].n_unique() == 6
@@ -421,7 +421,7 @@ def test_a_file_for_each_seed(tmp_path):
     read = read_results(tmp_path, columns, seed_from_name=r"seed(\d+)", study="mine")
     keys = ["size", "init_seed"]
     assert_frame_equal(read.sort(keys), expected().sort(keys))
-    with pytest.raises(ValueError, match="its name has no seed: 'run'"):
+    with pytest.raises(ValueError, match="its name has no seed: 'run"):
         read_results(tmp_path, columns, seed_from_name="run(?=9)|run$")
 
 
