@@ -63,9 +63,7 @@ from .mixtures import mixtures as mixtures
 from .passes import PassScaling as PassScaling
 from .passes import has_task_scaling as has_task_scaling
 from .passes import task_scaling as task_scaling
-from .read import Reading as Reading
 from .read import read_results as read_results
-from .read import reading as reading
 from .results import cell_labels as cell_labels
 from .results import final as final
 from .results import final_scores as final_scores

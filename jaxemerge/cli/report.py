@@ -17,10 +17,10 @@ from jaxemerge.analysis import (
     loss_metric,
     main_metric,
     never_right,
-    reading,
     summarise,
 )
 from jaxemerge.analysis.findings import divergences
+from jaxemerge.analysis.read import reading
 from jaxemerge.analysis.results import MEMBER
 from jaxemerge.charts.theme import metric_name, metric_title
 from jaxemerge.cli.cells import parse_seeds, selected_names

@@ -14,10 +14,10 @@ from jaxemerge.analysis import (
     is_share,
     main_metric,
     read_results,
-    reading,
     scale_column,
     summarise,
 )
+from jaxemerge.analysis.read import reading
 from jaxemerge.analysis.results import TYPES
 from jaxemerge.schema import SCHEMA
 from synthetic import population_frame
