@@ -197,10 +197,10 @@ def test_groups_by_a_number_and_none_by_what_the_size_sets():
 def test_models_of_equal_size_that_no_other_size_has_are_not_pooled():
     two = grid("arch").with_columns(model=pl.format("{}-{}", "arch", "params")).drop("arch")
     frame = read_results(two, {"parameters": "params", "value": "loss"})
-    with pytest.raises(ValueError, match="runs of parameters=1e.07 differ in model"):
+    with pytest.raises(ValueError, match=r"runs of parameters=1e\+07 differ in model"):
         law_groups(frame, "loss")
     [only] = figures_of(frame)
-    assert "No law was fitted: runs of parameters=1e.07 differ in model" in only.words
+    assert "No law was fitted: runs of parameters=1e+07 differ in model" in only.words
     assert only.spec == ""
 
 
@@ -234,7 +234,7 @@ def lone_run(runs):
     "change",
     [
         lambda runs: runs,
-        lambda runs: runs.with_columns(flops=pl.col("flops") * (1 + 0.01 * (pl.int_range(15) % 3))),
+        lambda runs: runs.with_columns(flops=pl.col("flops") * (1 + 0.01 * (pl.int_range(15) % 5 % 3))),
         lambda runs: runs.drop("tokens"),
         lone_run,
     ],
