@@ -11,6 +11,7 @@ from jaxemerge.analysis import (
     curve_quantiles,
     findings,
     learning_curves,
+    read_results,
     representative_curves,
     survival,
 )
@@ -231,3 +232,21 @@ def test_too_little_to_compare_gives_no_p_value(cells):
 def test_refuses_a_threshold_that_failures_reach(frame, test):
     with pytest.raises(ValueError, match=r"threshold=0 must be above failure=0.0"):
         breakthroughs(frame, threshold=0, **test)
+
+
+FAILED = [("acc", 0.0), ("exact_match", 0.0), ("f1", 0.0), ("loss", np.inf)]
+
+
+@pytest.mark.parametrize(("metric", "worst"), FAILED)
+def test_a_failed_share_is_zero_also_without_trials(metric, worst):
+    rows = [
+        {"size": size, "seed": seed, "step": step, metric: np.nan if (size, seed) == (2, 1) else 0.2 * step}
+        for size in (1, 2)
+        for seed in range(3)
+        for step in (1, 2, 3)
+    ]
+    frame = read_results(pl.DataFrame(rows), {"scale": "size", "value": metric})
+    curves = learning_curves(frame, metric)
+    assert curves.filter("diverged")["value"].to_list() == [worst] * 3
+    if metric != "loss":
+        assert breakthroughs(frame, metric, 0.3, in_a_row=1)["observed"].sum() == 5
