@@ -144,6 +144,18 @@ def test_the_autoencoders_are_short_run_and_learn():
 
 
 @pytest.mark.slow
+def test_own_metrics_are_short_and_measured():
+    code = block("def confidence", "jaxemerge/README.md")
+    assert len(lines(code)) <= 15
+    rows = run(code)["sure"].filter(pl.col("step") == 200, pl.col("length") == 3)
+    both = ("sure", "exact_match")
+    sure, exact = (rows.filter(pl.col("metric") == name).sort("init_seed") for name in both)
+    assert set(sure["trials"]) == set(exact["trials"]) == {9}
+    assert (sure["value"] <= exact["value"]).all()
+    assert rows.filter(pl.col("metric") == "confidence")["value"].is_between(0.2, 1).all()
+
+
+@pytest.mark.slow
 def test_members_start_from_others():
     code = block("start=pretrained", "jaxemerge/README.md")
     assert len(lines(code)) <= 15

@@ -158,7 +158,8 @@ def _experiment(
 ) -> Experiment:
     own = [flax_model(each) if is_flax_module(each) else each for each in models]
     try:
-        return Experiment.from_json(json.dumps(fields), (*BUILT_IN, *tasks), own, optimizers)
+        without = {**fields, "metrics": []}  # they are of the training, and members are read without them
+        return Experiment.from_json(json.dumps(without), (*BUILT_IN, *tasks), own, optimizers)
     except (KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{place} describes no experiment of this version: {reason}") from error

@@ -34,12 +34,12 @@ from jaxemerge.files import (
     write_sealed,
 )
 from jaxemerge.runner.records import checkpoint_folders, newest_record
-from jaxemerge.runner.scores import Evaluation
+from jaxemerge.runner.scores import Evaluation, WithOwn
 from jaxemerge.training import DispatchInfo, Program, ResumeState, Seed, StepInfo, TrainState
 
 KEPT = 2
 _FILE_BYTES = 8192  # on disk of the two files of an array, in addition to its content
-_METRIC = "metric."  # before the names of an objective's metrics
+_METRIC = "metric."  # before the names of an objective's metrics, and of own ones
 INTERVAL = 300.0  # seconds between two checkpoints
 
 
@@ -242,6 +242,9 @@ def _of_evaluation(evaluation: Evaluation) -> dict[str, Any]:
     fields = evaluation._asdict()
     del fields["step"]
     scores = fields.pop("scores")
+    if isinstance(scores, WithOwn):
+        own = {f"{_METRIC}{name}": values for name, values in scores.own.items()}
+        return {**own, **scores.sets._asdict(), **fields}
     if not isinstance(scores, dict):
         return {**scores._asdict(), **fields}
     return {**{f"{_METRIC}{name}": values for name, values in scores.items()}, **fields}
@@ -249,7 +252,8 @@ def _of_evaluation(evaluation: Evaluation) -> dict[str, Any]:
 
 def _evaluation(step: int, arrays: Mapping[str, Any]) -> Evaluation:
     own = {k.removeprefix(_METRIC): values for k, values in arrays.items() if k.startswith(_METRIC)}
-    scores = own if "exact" not in arrays else SetScores(*(arrays[name] for name in SetScores._fields))
+    sets = SetScores(*(arrays[name] for name in SetScores._fields)) if "exact" in arrays else None
+    scores = own if sets is None else WithOwn(sets, own) if own else sets
     return Evaluation(step, scores, arrays["train_loss"], arrays["gradient_norm"], arrays["diverged"])
 
 

@@ -8,19 +8,19 @@ import json
 import math
 import re
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jaxemerge import tasks as library
-from jaxemerge.code import code_of, is_own, told
+from jaxemerge.code import check_function, code_of, is_own, told
 from jaxemerge.evaluation import PassUntil
 from jaxemerge.inputs import digests
 from jaxemerge.models import Model, Transformer
 from jaxemerge.models.modules import construction
-from jaxemerge.runner.plain import as_json, built, optimizer_from, plain, task_from, value_from
+from jaxemerge.runner.plain import as_json, built, metrics_from, optimizer_from, plain, task_from, value_from
 from jaxemerge.runner.start import Start
-from jaxemerge.tasks import BUILT_IN, Task
+from jaxemerge.tasks import BUILT_IN, EvaluationSet, Task
 from jaxemerge.training import (
     Members,
     Objective,
@@ -34,10 +34,12 @@ from jaxemerge.training import (
     paired,
 )
 from jaxemerge.training.optimizer import AdamW, Optax, Optimizer, Scheduled
+from jaxemerge.types import Params
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # a task's name is part of the name of a folder
 _LABELS = ("study", "family", "seeds")  # name a run without changing what a seed of it does
 _MOST_EVALUATIONS = 100_000
+OwnMetric = Callable[[Callable[..., Any], Params, EvaluationSet], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ class Experiment(Recipe):
         pass_until: items that are sampled at the end of training until they pass; None for none.
         start: weights to start from, as ``Start.of`` takes them: a population, for example, or the path of
             an export; None for random ones.
+        metrics: your own, at every evaluation: ``f(apply, params, evaluation_set) -> {name: value}`` of one
+            member, where ``apply(params, tokens)`` are logits [E, L, V] of tokens [E, L]. A value is a number,
+            or one bool per item.
         study: name of its study.
         family: name of the scale family, where there are several.
 
@@ -69,11 +74,13 @@ class Experiment(Recipe):
     evaluations: int | tuple[int, ...] = 20
     pass_until: PassUntil | None = None
     start: Start | None = None
+    metrics: tuple[OwnMetric, ...] = ()
     study: str = "untitled"
     family: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", tuple((int(i), int(d)) for i, d in self.seeds))
+        object.__setattr__(self, "metrics", tuple(self.metrics))
         if not isinstance(self.evaluations, int):
             object.__setattr__(self, "evaluations", tuple(int(e) for e in self.evaluations))
         for name in ("steps", "batch"):
@@ -114,6 +121,10 @@ class Experiment(Recipe):
                 f"context={self.context} is shorter than the longest example of {self.task.name}: "
                 f"it must be at least {self.task.max_length} tokens"
             )
+        if self.model is None and self.metrics:
+            raise ValueError(f"metrics: {self.task.name} is an objective: its metrics are those of score")
+        for metric in self.metrics:
+            check_function("metrics", metric)
         if self.pass_until is not None:
             self.pass_until.chosen(self.language()[0].evaluation_sets())
 
@@ -208,7 +219,7 @@ class Experiment(Recipe):
         ``code`` holds the digests of the files of a user's own classes, ``files`` those of data files.
         """
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        fields |= {"task": plain(self.task), "optimizer": plain(self.optimizer)}
+        fields |= {name: plain(fields[name]) for name in ("task", "optimizer", "metrics")}
         if type(self.optimizer) is AdamW:
             del fields["optimizer"]["kind"]
         if self.pass_until is not None:
@@ -219,7 +230,8 @@ class Experiment(Recipe):
             fields["model"] = plain(self.model)
             if not is_own(type(self.model)):  # there is one kind
                 del fields["model"]["kind"]
-        others = {"code": code_of((self.task, self.model, self.optimizer)), "files": digests(self.task)}
+        code = code_of((self.task, self.model, self.optimizer, self.metrics))
+        others = {"code": code, "files": digests(self.task)}
         return {**fields, **{name: value for name, value in others.items() if value}}
 
     def to_json(self) -> str:
@@ -233,6 +245,7 @@ class Experiment(Recipe):
         tasks: Iterable[Any] = BUILT_IN,
         models: Iterable[type[Model]] = (),
         optimizers: Iterable[Any] = (),
+        metrics: Iterable[OwnMetric] = (),
     ) -> Experiment:
         """Reads what ``to_json`` wrote.
 
@@ -242,6 +255,7 @@ class Experiment(Recipe):
                 its fields, as the result of ``pair``, cannot be read from text: pass the instance.
             models: your own model classes.
             optimizers: your own classes of optimizers, and functions that make one or are its schedule.
+            metrics: your own metrics.
 
         Raises:
             ValueError: a class is not among them, or a field is unknown or out of range.
@@ -261,6 +275,7 @@ class Experiment(Recipe):
                 "model": model,
                 "optimizer": optimizer_from(fields["optimizer"], tuple(optimizers)),
                 "pass_until": built(PassUntil, asked) if (asked := fields.get("pass_until")) else None,
+                "metrics": metrics_from(fields.get("metrics", ()), tuple(metrics)),
                 "start": Start(digest) if (digest := fields.get("start")) else None,
                 "seeds": tuple(map(tuple, fields["seeds"])),
             }

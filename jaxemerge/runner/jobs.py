@@ -144,7 +144,8 @@ def jobs(
 
 def common(experiment: Experiment) -> tuple[Any, ...]:
     """Equal for cells that can be trained in the same chunks."""
-    return fixed_part(experiment), experiment.steps, experiment.evaluation_steps, experiment.start
+    own = experiment.start, experiment.metrics
+    return fixed_part(experiment), experiment.steps, experiment.evaluation_steps, *own
 
 
 def _missing(

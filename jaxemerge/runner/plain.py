@@ -60,6 +60,22 @@ def optimizer_from(saved: dict[str, Any], given: Sequence[Any]) -> Optimizer:
     return cast(Optimizer, value_from(fields, kinds, "optimizer"))
 
 
+def metrics_from(saved: Sequence[Any], given: Sequence[Any]) -> tuple[Any, ...]:
+    """Own metrics: those that are given, in the order in which they were saved.
+
+    Raises:
+        ValueError: one is not given.
+    """
+    known = {as_json({"": plain(each)}): each for each in given}
+    found = []
+    for each in saved:
+        if (key := as_json({"": each})) not in known:
+            name = each if isinstance(each, str) else each["kind"]
+            raise ValueError(f"metrics: {name!r} is not saved with results: give metrics=[{name}]")
+        found.append(known[key])
+    return tuple(found)
+
+
 def pair_call(saved: Mapping[str, Any]) -> str:
     """The call of ``pair`` that made a saved objective."""
     names = ", ".join(name.rpartition(".")[2] for name in saved["functions"] if name)

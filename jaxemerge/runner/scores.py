@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxemerge.brief import brief
+from jaxemerge.code import name_of, told
 from jaxemerge.devices import Layout, over_seeds
-from jaxemerge.evaluation import SetScores, Sheet, scores, sheet
+from jaxemerge.evaluation import METRICS, SetScores, Sheet, scores, sheet
 from jaxemerge.evaluation.metrics import (
     ANSWER_NLL,
     EXACT_MATCH,
@@ -24,13 +25,29 @@ from jaxemerge.evaluation.metrics import (
 )
 from jaxemerge.models import Model
 from jaxemerge.models.implementation import Code, code_in_use
-from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.experiment import Experiment, OwnMetric
 from jaxemerge.tasks import Task
-from jaxemerge.training import Objective
+from jaxemerge.training import Objective, init_shapes
+from jaxemerge.training.objective import TAKEN, metric_problems
 from jaxemerge.types import Bool, Float, Params
 
 BITS_PER_BYTE = "bits_per_byte"  # metric of running text
-Scores = Any  # SetScores of a task; of an objective a dict of arrays [S]: numbers, or how many items are True
+# SetScores of a task, within WithOwn where there are own metrics; of an objective a dict of arrays [S]:
+# numbers, or how many items are True.
+Scores = Any
+
+
+@brief
+class WithOwn(NamedTuple):
+    """Scores of a task, and those of the user's own metrics.
+
+    Attributes:
+        sets: sums over the items of each evaluation set.
+        own: arrays [S] by place of the evaluation set and name, ``0.margin``: numbers, or how many are True.
+    """
+
+    sets: SetScores
+    own: dict[str, Any]
 
 
 class Measured(NamedTuple):
@@ -88,20 +105,57 @@ class Progress(NamedTuple):
     evaluation: Evaluation | None
 
 
-def scorer(task: Task | Objective, model: Model | None, layout: Layout) -> Callable[[Params], Scores]:
+def scorer(experiment: Experiment, layout: Layout) -> Callable[[Params], Scores]:
     """The program that scores a population on a task's evaluation sets, or as an objective says."""
-    return _scorer(task, model, layout, code_in_use())
+    return _scorer(experiment.task, experiment.model, experiment.metrics, layout, code_in_use())
 
 
 @functools.lru_cache(maxsize=32)
 def _scorer(
-    task: Task | Objective, model: Model | None, layout: Layout, code: Code
+    task: Task | Objective, model: Model | None, metrics: tuple[OwnMetric, ...], layout: Layout, code: Code
 ) -> Callable[[Params], Scores]:
     del code
     if model is None:
         return over_seeds(functools.partial(_counted, cast("Objective", task)), layout)
     known = cast("Task", task)
-    return over_seeds(functools.partial(scores, model, known.vocabulary, sheet_of(known)), layout)
+    sets = functools.partial(scores, model, known.vocabulary, sheet_of(known))
+    if not metrics:
+        return over_seeds(sets, layout)
+    own = functools.partial(_own, known, model, metrics)
+    return over_seeds(lambda params: WithOwn(sets(params), _count(own(params))), layout)
+
+
+def _own(task: Task, model: Model, metrics: tuple[OwnMetric, ...], params: Params) -> dict[str, Any]:
+    """What the user's metrics return for one seed, by place of the evaluation set and name."""
+
+    def apply(weights: Params, tokens: Any) -> Any:
+        tokens_EL = jnp.asarray(tokens)
+        return model.apply(task.vocabulary, weights, tokens_EL, jnp.zeros_like(tokens_EL))
+
+    return {
+        f"{i}.{name}": jnp.asarray(value)
+        for i, one in enumerate(task.evaluation_sets())
+        for metric in metrics
+        for name, value in metric(apply, params, one).items()
+    }
+
+
+def check_metrics(experiment: Experiment) -> tuple[str, ...]:
+    """One sentence per way in which own metrics cannot be used; empty where there is none."""
+    task, model = experiment.language()
+    params, found = init_shapes(experiment), list[str]()
+    taken = [*TAKEN, *(each.name for each in METRICS), BITS_PER_BYTE, "pass_rate"]
+    for metric in experiment.metrics:
+        name = name_of(metric)
+        try:
+            seen = jax.eval_shape(functools.partial(_own, task, model, (metric,)), params)
+        except Exception as error:  # whatever the author's code raises is the finding
+            found.append(f"{name} fails under jax.jit: {told(error, [metric])}")
+            continue
+        returned = {key.partition(".")[2]: value for key, value in seen.items()}
+        found += metric_problems(name, returned, tuple(taken))
+        taken += returned
+    return tuple(found)
 
 
 @functools.lru_cache(maxsize=32)
@@ -112,7 +166,10 @@ def sheet_of(task: Task) -> Sheet:
 
 def _counted(objective: Objective, params: Params) -> dict[str, Any]:
     """Metrics of one seed; of bools, how many are True."""
-    seen = {name: jnp.asarray(value) for name, value in objective.score(params).items()}
+    return _count({name: jnp.asarray(value) for name, value in objective.score(params).items()})
+
+
+def _count(seen: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: jnp.sum(value, dtype=jnp.int32) if value.dtype == bool else value.astype(jnp.float32)
         for name, value in seen.items()
@@ -123,8 +180,18 @@ def _counted(objective: Objective, params: Params) -> dict[str, Any]:
 def _trials(objective: Objective) -> Mapping[str, int | None]:
     """How many bools each metric is made of; None for numbers."""
     params = jax.eval_shape(objective.init, jax.random.key(0))
-    found = jax.eval_shape(objective.score, params)
+    return _bools(jax.eval_shape(objective.score, params))
+
+
+def _bools(found: Mapping[str, Any]) -> dict[str, int | None]:
     return {name: math.prod(x.shape) if x.dtype == bool else None for name, x in found.items()}
+
+
+@functools.lru_cache(maxsize=32)
+def _own_trials(task: Task, model: Model, metrics: tuple[OwnMetric, ...]) -> Mapping[str, int | None]:
+    """The same of own metrics, by place of the evaluation set and name."""
+    params = jax.eval_shape(functools.partial(model.init, task.vocabulary), jax.random.key(0))
+    return _bools(jax.eval_shape(functools.partial(_own, task, model, metrics), params))
 
 
 def measured(experiment: Experiment, seen: Scores) -> list[Measured]:
@@ -135,7 +202,23 @@ def measured(experiment: Experiment, seen: Scores) -> list[Measured]:
             Measured("test", None, name, trials, seen[name] / (trials or 1))
             for name, trials in _trials(objective).items()
         ]
-    return _of_task(sheet_of(cast("Task", experiment.task)), seen)
+    items = sheet_of(cast("Task", experiment.task))
+    if not isinstance(seen, WithOwn):
+        return _of_task(items, seen)
+    return [*_of_task(items, seen.sets), *own_metrics(experiment, seen)]
+
+
+def own_metrics(experiment: Experiment, seen: Scores) -> list[Measured]:
+    """The user's own metrics of an evaluation of a task, test by test."""
+    if not isinstance(seen, WithOwn):
+        return []
+    task, model = experiment.language()
+    items, found = sheet_of(task), []
+    for key, trials in _own_trials(task, model, experiment.metrics).items():
+        place, _, name = key.partition(".")
+        where = items.splits[int(place)], items.lengths[int(place)]
+        found.append(Measured(*where, name, trials, np.asarray(seen.own[key]) / (trials or 1)))
+    return found
 
 
 def _of_task(items: Sheet, seen: SetScores) -> list[Measured]:

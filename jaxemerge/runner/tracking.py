@@ -25,7 +25,7 @@ import numpy as np
 
 from jaxemerge.files import remove_partial, write_bytes
 from jaxemerge.runner.experiment import Experiment
-from jaxemerge.runner.scores import Evaluation, Progress, measured, successes
+from jaxemerge.runner.scores import Evaluation, Progress, measured, own_metrics, successes
 from jaxemerge.training import Seed
 
 _PACKAGES = {"wandb": "wandb", "tensorboard": "tensorboardX"}
@@ -195,7 +195,20 @@ def summary(experiment: Experiment, evaluation: Evaluation, threshold: float) ->
             for test, of in zip(tests, shares, strict=True)
         ],
         **({"values": _medians(experiment, evaluation)} if experiment.model is None else {}),
+        **({"own": _own(experiment, evaluation)} if experiment.metrics else {}),
     }
+
+
+def _own(experiment: Experiment, evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Medians of own metrics over seeds that have not diverged, test by test."""
+    left = ~evaluation.diverged
+    return [
+        {
+            **{"split": one.split, "length": one.length, "metric": one.metric},
+            "median": _finite(float(np.median(one.values[left]))) if left.any() else None,
+        }
+        for one in own_metrics(experiment, evaluation.scores)
+    ]
 
 
 def _medians(experiment: Experiment, evaluation: Evaluation) -> dict[str, float | None]:
@@ -220,6 +233,9 @@ def _flat(line: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         for name in test.keys() - {"split", "length", "successes"}:
             yield f"{name}/{what}", test[name]
         yield f"successes/{what}", test["successes"] / line["seeds"]
+    for one in line.get("own", ()):
+        what = one["split"] if one["length"] is None else f"{one['split']}/length{one['length']}"
+        yield f"{one['metric']}/{what}", one["median"]
     for name, value in line.get("values", {}).items():
         yield f"{name}/test", value
 

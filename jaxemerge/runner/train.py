@@ -20,7 +20,7 @@ from jaxemerge.inputs import check_unchanged
 from jaxemerge.models import check_model
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.outcome import Population
-from jaxemerge.runner.scores import Evaluation, Progress, Scores, joined, scorer
+from jaxemerge.runner.scores import Evaluation, Progress, Scores, check_metrics, joined, scorer
 from jaxemerge.runner.weights import KeepAt, kept_steps
 from jaxemerge.tasks import Task, check_task
 from jaxemerge.training import (
@@ -77,7 +77,7 @@ def train_chunk(
     """
     n = len(who.init_seed)
     population: Members = _filled(who, plan.chunk)
-    score = scorer(experiment.task, experiment.model, plan.layout)
+    score = scorer(experiment, plan.layout)
     built = program(experiment, plan.layout)
     snapshots = train_population(
         built,
@@ -304,6 +304,8 @@ def prepare(experiment: Experiment) -> None:
         return
     known = cast("Task", task)
     _raise_problems(f"task {task.name}", check_task(known))
+    if experiment.metrics:
+        _raise_problems("metrics", check_metrics(experiment))
     if is_own(type(model)):
         longest = max(experiment.context, *(one.tokens.shape[1] for one in known.evaluation_sets()))
         _raise_problems(f"model {type(model).__name__}", check_model(model, known.vocabulary, longest))

@@ -176,7 +176,7 @@ def weighted_mean(losses: Float[Array, "B L"], weights: Float[Array, "B L"]) -> 
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-_TAKEN = ("train_loss", "grad_norm")  # metrics of every member
+TAKEN = ("train_loss", "grad_norm")  # metrics of every member
 
 
 def check_objective(objective: Objective) -> tuple[str, ...]:
@@ -265,14 +265,25 @@ def _scores(objective: Objective) -> Iterator[str]:
     except Exception as error:  # as above
         yield f"score(params) fails under jax.jit: {told(error, functions(objective))}"
         return
+    yield from metric_problems("score", found, TAKEN)
+
+
+def metric_problems(what: str, found: Any, taken: tuple[str, ...]) -> Iterator[str]:
+    """What is wrong with metrics that a function of the user's returns.
+
+    Args:
+        what: the function.
+        found: what it returns, traced.
+        taken: names of other metrics.
+    """
     if not isinstance(found, Mapping):
-        yield f"score returns {type(found).__name__}: return a dict of metrics by name"
+        yield f"{what} returns {type(found).__name__}: return a dict of metrics by name"
         return
     for name, value in found.items():
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN:
-            yield f"score has a metric {name!r}: use letters, digits and _, but none of {', '.join(_TAKEN)}"
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name in taken:
+            yield f"{what} has a metric {name!r}: use letters, digits and _, but none of {', '.join(taken)}"
         elif value.dtype == bool and value.ndim == 1 and value.size:
             continue
         elif value.shape != () or not jnp.issubdtype(value.dtype, jnp.number):
             seen = f"{value.dtype}{list(value.shape)}"
-            yield f"score's {name} is {seen}: return one number, or one bool per item of a test"
+            yield f"{what}'s {name} is {seen}: return one number, or one bool per item of a test"

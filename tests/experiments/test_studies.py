@@ -145,7 +145,7 @@ def traced(cell):
         built.advance, jax.eval_shape(built.init, members), members, 0, cell.steps, 0, *built.data
     )
     assert seen.loss_sum.shape == (3,)
-    return jax.eval_shape(scorer(cell.task, cell.model, layout), state.params)
+    return jax.eval_shape(scorer(cell, layout), state.params)
 
 
 def refused(arguments, capsys):
