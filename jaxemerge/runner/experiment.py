@@ -61,8 +61,8 @@ class Experiment(Recipe):
         start: weights to start from, as ``Start.of`` takes them: a population, for example, or the path of
             an export; None for random ones.
         metrics: your own, at every evaluation: ``f(apply, params, evaluation_set) -> {name: value}`` of one
-            member, where ``apply(params, tokens)`` are logits [E, L, V] of tokens [E, L]. A value is a number,
-            or one bool per item.
+            member, where ``apply(params, tokens)`` are logits [E, L, V] of tokens [E, L]. A value is a
+            number, or one bool per item.
         study: name of its study.
         family: name of the scale family, where there are several.
 
