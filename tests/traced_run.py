@@ -40,7 +40,7 @@ def main(notes: str, stop: int, arguments: list[str]) -> int:
         with open(notes, "a") as file:
             file.write(json.dumps({"pid": os.getpid(), **fields}) + "\n")
 
-    def noting(experiment: Any, plan: Any, who: Any, *, pause: Any, resume: Any) -> Any:
+    def noting(experiment: Any, plan: Any, who: Any, *, resume: Any, **options: Any) -> Any:
         seeds = np.stack([who.init_seed, who.data_seed], axis=1).tolist()
 
         def gone_on(built: Any, population: Any) -> Any:
@@ -48,7 +48,7 @@ def main(notes: str, stop: int, arguments: list[str]) -> int:
             note(kind="begun", seeds=seeds, step=resumed.step, digest=digest(resumed.state, len(seeds)))
             return resumed
 
-        running = train_chunk(experiment, plan, who, pause=pause, resume=gone_on if resume else None)
+        running = train_chunk(experiment, plan, who, resume=gone_on if resume else None, **options)
         for progress, snapshot in running:
             if snapshot is not None:
                 seen = digest(snapshot.state, len(seeds))
