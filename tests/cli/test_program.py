@@ -243,6 +243,7 @@ def test_every_study_has_a_quick_version_with_three_scales_and_a_header(name):
         "induced_emergence": (3, 12),
         "pass_until_scaling": (4, 12),
         "precision": (2, 64),
+        "text_loss": (16, 4),
     }
     least, seeds = others.get(name, (3, 16))
     assert len(cells) >= least
