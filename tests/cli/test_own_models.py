@@ -250,7 +250,7 @@ def test_the_commands_of_the_readme(folder: Path, capsys: pytest.CaptureFixture[
         for line in each.splitlines()
         if "recurrent.py" in line or "encoder.py" in line
     ]
-    [share] = [each for each in blocks if "--keep-weights" in each]
+    [share] = [each for each in blocks if "--keep-weights" in each and "run.py export" in each]
     small = ["--seeds", "2", "--set", "steps=4", "--set", "evaluations=1", "--no-cache"]
     for line in lines:
         assert run.main([*shlex.split(line)[2:], *small]) == 0
