@@ -162,7 +162,7 @@ def changed(old: str, new: str) -> str:
         (
             "Nope",
             OWN,
-            "--task Nope: write FILE.py:CLASS, MODULE:CLASS or one of Addition, Composition, Count",
+            "--task Nope: write FILE.py:CLASS, MODULE:CLASS or one of Addition, Composition, Corpus, Count",
         ),
         ("no.py:Twice", OWN, "--task no.py:Twice: no.py is no file"),
         ("no_such.part:Twice", OWN, "--task no_such.part:Twice: no module no_such.part here"),
