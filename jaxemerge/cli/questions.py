@@ -51,7 +51,7 @@ def add_design(parser: Parser, front: Front) -> None:
     add("--set", **_several("FIELD=VALUE"), dest="changes", help="change a field of every cell; repeatable")
     speed = "FLOP/s to assume, such as 3e14 (default: measured here)"
     add("--flops-per-second", type=positive, metavar="F", help=speed)
-    parser.set_defaults(seeds=None, task=None, model=None, optimizer=None, out=None)
+    parser.set_defaults(seeds=None, task=None, model=None, optimizer=None, start=None, out=None)
 
 
 def _several(metavar: str) -> dict[str, Any]:

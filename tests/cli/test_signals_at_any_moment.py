@@ -99,12 +99,12 @@ def sends(monkeypatch, moment, sender):
     if moment == "compiling":
         true_look = population._first_look
 
-        def looking(built, members):
+        def looking(*arguments):
             # A program that is in no cache, where it would be found in no time: its constant is new, for
             # below 2^24 every whole number is a float32 of its own.
             anew = time.monotonic_ns() // 1_000_000 % 2**24
             sender.during(lambda: jax.jit(lambda x: long_to_compile(x) + anew).lower(1.0).compile())()
-            return true_look(built, members)
+            return true_look(*arguments)
 
         monkeypatch.setattr(population, "_first_look", looking)
     elif moment == "stepping":
