@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from jaxemerge.brief import brief
 from jaxemerge.stats import PowerLaw, fit_power_law
 from jaxemerge.stats.laws.chinchilla import common_power
 
@@ -18,6 +19,7 @@ BOOTSTRAPS = 200
 PLACES = 81
 
 
+@brief
 class Trend(NamedTuple):
     """A power law of a loss in one measure of scale.
 

@@ -9,7 +9,6 @@ import pytest
 from scipy.stats import binomtest, hypergeom
 
 from jaxemerge.analysis import (
-    emergence,
     emergence_scores,
     final_scores,
     induced,
@@ -18,7 +17,7 @@ from jaxemerge.analysis import (
     resolution,
     smaller_tests,
 )
-from jaxemerge.analysis.emergence import _score
+from jaxemerge.analysis.emergence import tested_score as score_and_chances  # pytest takes test* for a test
 from synthetic import population_frame
 
 DEPTHS = (1, 2, 4, 8)
@@ -154,7 +153,7 @@ def test_a_straight_rise_is_not_sudden_and_a_jump_is(cells):
         for number in range(40):
             rng = np.random.default_rng([number, cells])
             scores = [rng.binomial(91, rng.beta(20 * m, 20 - 20 * m, 16)) / 91 for m in means]
-            p.append(_score(scores, 1 / 91, 1e-3, 99, rng)[column])
+            p.append(score_and_chances(scores, 1 / 91, 1e-3, 99, rng)[column])
         return np.mean(np.array(p) <= 0.05)
 
     assert share(np.linspace(0.1, 0.8, cells), 1) <= 0.15  # at 5 %, of 40: more in 1 %
