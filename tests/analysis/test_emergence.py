@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import binomtest, hypergeom
 
 from jaxemerge.analysis import (
+    emergence,
     emergence_scores,
     final_scores,
     induced,
