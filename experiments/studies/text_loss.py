@@ -4,7 +4,7 @@
     python experiments/run.py text_loss
 
 Trains models of depth 2 at four widths, each for four numbers of steps, on the bytes of 28 files of Python's
-library: 483,426 bytes, of which the last tenth of every file is held out. These files are the same in Python
+library, 483,426 bytes. The last tenth of every file is held out. These files are the same in Python
 3.11.2 to 3.13.0; the SHA-256 of all, one after the other, is ad8b5ea87031... (`SHA256`). Where a Python has
 other files, cells have other ids. The loss is that of 512 held-out windows of 64 bytes, `answer_nll` in nats
 per byte and `bits_per_byte`. N is without embeddings. The longest training reads its text 3.8 times, few
@@ -121,7 +121,7 @@ def kept(results: pl.DataFrame) -> pl.DataFrame:
 
 
 def findings(losses: pl.DataFrame) -> list[Finding]:
-    """The corners of the grid, the law of the loss, how it foretells the longest training, and seeds."""
+    """The corners of the grid, the law, its prediction of the longest training, and the spread of seeds."""
     ends = final(losses)
     bits = ends.filter(metric="bits_per_byte")
     found = [_corner(bits, *corner) for corner in _corners(bits)]

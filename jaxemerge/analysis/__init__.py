@@ -23,7 +23,7 @@ column that `scale_column` finds. Intervals are 95 % over seeds, from the statis
     emergence       emergence by definition, emergence scores, metrics made sharper
     passes          task scaling law of pass rates
     distribution_law  one law of the scores of all cells, seeds and tests
-    groups          which runs differ in nothing but scale, so that they may share a law
+    groups          which runs differ only in scale, and may share a law
     laws            scaling laws of the loss
     trends          the law of a loss where one measure of scale varies
     design          power against the number of seeds, what a number of seeds can miss

@@ -61,9 +61,7 @@ def ordinals(values: pl.Series, name: str) -> pl.Series:
     Raises:
         ValueError: if a value is missing, naming its row.
     """
-    if values.null_count():
-        row = first_row(values.is_null())
-        raise ValueError(f"{name}: row {row} is empty; every run needs a seed")
+    _check_filled(values, name, "; every run needs a seed")
     try:
         return counts(values, name)
     except ValueError:
@@ -77,9 +75,7 @@ def names(values: pl.Series, name: str) -> pl.Series:
     Raises:
         ValueError: if an entry is empty, naming its row.
     """
-    if values.null_count():
-        row = first_row(values.is_null())
-        raise ValueError(f"{name}: row {row} is empty")
+    _check_filled(values, name)
     return values.cast(pl.String)
 
 
@@ -95,13 +91,18 @@ def listed(items: Iterable[Any], most: int = 12) -> str:
     return ", ".join(shown[:most]) + more
 
 
+def _check_filled(values: pl.Series, name: str, why: str = "") -> None:
+    if values.null_count():
+        raise ValueError(f"{name}: row {first_row(values.is_null())} is empty{why}")
+
+
 def _number(text: str) -> float | None:
     plain = text.strip().lower()
     if plain in NOT_FINITE:
         return NOT_FINITE[plain]
-    found = SIZE.fullmatch(text)
-    if found is None:
-        return float(plain.replace(",", ".")) if COMMA.fullmatch(plain) else None
     if COMMA.fullmatch(plain):
         return float(plain.replace(",", "."))
+    found = SIZE.fullmatch(text)
+    if found is None:
+        return None
     return float(found[1].replace(",", "").replace("_", "")) * UNITS[found[2].lower()]

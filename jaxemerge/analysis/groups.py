@@ -1,4 +1,4 @@
-"""Which cells may share one law or one curve? Those that differ in nothing but scale."""
+"""Which cells may share one law or one curve? Those that differ only in scale."""
 
 from __future__ import annotations
 

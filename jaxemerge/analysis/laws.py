@@ -60,7 +60,7 @@ class ScalingLaws(NamedTuple):
     Attributes:
         metric: the loss.
         runs: parameters, tokens, flops (6 N D), budget (C as the frame has it, else 6 N D), loss, accuracy
-            (null where there is none), init_seed, data_seed.
+            (null if there are none), init_seed, data_seed.
         parametric: approach 3, loss = E + A / N^alpha + B / D^beta.
         isoflop: approach 2, a parabola per budget.
         envelope: approach 1, of the losses along the training.

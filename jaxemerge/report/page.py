@@ -25,7 +25,7 @@ class Figure:
         name: of its files, and its anchor in the page.
         heading: what it answers.
         words: one paragraph: how to read it and what it shows.
-        spec: Vega-Lite specification as JSON; empty where there is nothing to draw.
+        spec: Vega-Lite specification as JSON; empty if there is nothing to draw.
         table: the numbers found, offered as CSV beside the chart; None where there is none.
     """
 

@@ -202,7 +202,7 @@ class Display:
 
 
 class NotebookLive:
-    """What a picture shows, in the output of a notebook's cell; written anew a few times a second."""
+    """Progress in the output of a notebook cell, updated a few times a second."""
 
     def __init__(self, picture: Callable[[], Any]) -> None:
         """Shows nothing yet; ``picture`` returns something that rich can print."""

@@ -111,7 +111,7 @@ def described(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _described_files(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """The data files that chunks were trained on; nothing where there are none."""
+    """The data files that chunks were trained on, if any."""
     files = {pair: None for record in records for pair in record.get("files", {}).items()}
     if not files:
         return []

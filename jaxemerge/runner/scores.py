@@ -141,7 +141,7 @@ def _own(task: Task, model: Model, metrics: tuple[OwnMetric, ...], params: Param
 
 
 def check_metrics(experiment: Experiment) -> tuple[str, ...]:
-    """One sentence per way in which own metrics cannot be used; empty where there is none."""
+    """The faults of the user's metrics, a sentence each; empty if they can be used."""
     task, model = experiment.language()
     params, found = init_shapes(experiment), list[str]()
     taken = [*TAKEN, *(each.name for each in METRICS), BITS_PER_BYTE, "pass_rate"]

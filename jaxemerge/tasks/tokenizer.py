@@ -114,5 +114,5 @@ def _check_covered(tokenizer: Any, text: str, path: str) -> None:
 def _drops(tokenizer: Any, character: str) -> bool:
     try:
         return not tokenizer.encode(character, add_special_tokens=False).ids
-    except Exception:  # a tokenizer of words does not know every letter by itself
+    except Exception:  # a word-level tokenizer may not know single letters
         return False
