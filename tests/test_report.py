@@ -6,15 +6,17 @@ import json
 import re
 import shutil
 import subprocess
+from functools import partial
 
 import polars as pl
 import pytest
 
-from jaxemerge.analysis import emergence, summarise
+from jaxemerge.analysis import emergence, findings, read_results, success_fit, summarise
 from jaxemerge.report import write_report
 from jaxemerge.report.contents import contents
 from jaxemerge.report.metrics import _verdict_words
 from jaxemerge.report.page import as_csv
+from jaxemerge.report.scale import distances_between_cells, success_against_scale_fitted
 from jaxemerge.text import printable
 from synthetic import population_frame
 
@@ -324,6 +326,45 @@ def test_the_report_takes_the_chance_it_is_told(frame, tmp_path, monkeypatch):
     monkeypatch.setattr("jaxemerge.report.write.SCALE", 0.25)
     page = write_report(rising(frame, 0.4, 0.4, 1.0), tmp_path, title="coin", chance=0.4)
     assert f"{WEI} emerges: it is at chance (0.4) up to a scale of 2" in text_of(page)
+
+
+FALLS = [
+    ("noise", [0.1, 0.3, 1, 3, 10], [8, 8, 5, 1, 0], "is success lost", ["half way down at noise 1."]),
+    ("noise", [0, 0.3, 1, 3, 10], [8, 8, 5, 1, 0], "is success lost", ["outside the fits: noise 0"]),
+    (
+        "digits",
+        [2, 3, 4, 5, 6],
+        [8, 8, 8, 0, 0],
+        "is success lost",
+        ["half way down at digits 4.47 [4.02, 4.97]", "At no scale"],
+    ),
+    (
+        "layers",
+        [0, 1, 2, 4, 8],
+        [0, 0, 2, 5, 8],
+        "does success come",
+        ["half way up", "outside the fits: layers"],
+    ),
+    ("weight_decay", [0, 1e-3, 0.1, 1, 10], [4, 3, 5, 4, 4], "", ["not determined", "decay 0."]),
+]
+
+
+@pytest.mark.parametrize("case", FALLS, ids=lambda case: f"{case[0]} {case[1][0]}")
+def test_the_direction_of_success_is_found_and_said(case, monkeypatch):
+    monkeypatch.setattr("jaxemerge.report.scale.success_fit", partial(success_fit, resamples=9))
+    scale, places, successes, title, words = case
+    rows = {
+        scale: [float(place) for place in places for _ in range(8)],
+        "seed": list(range(8)) * 5,
+        "value": [(0.7 if s < k else 0.05) + s / 100 for k in successes for s in range(8)],
+    }
+    frame = read_results(pl.DataFrame(rows), {"scale": scale})
+    found = findings.focus(frame, "value", 0.2)
+    [curve] = success_against_scale_fitted(frame, found, 0.2)
+    [distances] = distances_between_cells(frame, found)
+    text = curve.words + distances.words
+    assert title in curve.heading
+    assert all(said in text for said in words), text
 
 
 def test_crossed_seeds_say_which_of_them_decides(tmp_path, monkeypatch):

@@ -43,11 +43,12 @@ class SuccessFit(NamedTuple):
 
     Attributes:
         column: what scale is, as `scale_column` says.
-        cells: rows of `summarise`, with the column isotonic: P(success) if it may not fall with scale.
-        curve: logistic curve from 0, with a ceiling; it is 1 where there are two scales only, as a curve has
-            no more parameters than scales.
+        cells: rows of `summarise`, with the column isotonic: the most likely monotone P(success).
+        curve: logistic curve in ln(scale) that rises or falls between 0 and a ceiling; the ceiling is 1 where
+            there are two scales only, as a curve has no more parameters than scales.
         step: test of a single step against a logistic curve, the lower level fitted in both.
         law: power law of the mean of the successes.
+        left_out: labels of the cells at scales of 0 and below, which only the monotone shares include.
         depth_and_width: logistic regression on ln(depth) and ln(width) about their means and their product,
             with Firth's penalty, where both vary; else None.
     """
@@ -57,7 +58,18 @@ class SuccessFit(NamedTuple):
     curve: SuccessCurve
     step: StepTest
     law: SuccessMean
+    left_out: tuple[str, ...]
     depth_and_width: LogisticRegression | None
+
+    @property
+    def falls(self) -> bool:
+        """Whether the curve falls with scale."""
+        return bool(self.curve.coefficients[1] < 0)
+
+    @property
+    def logarithmic(self) -> pl.DataFrame:
+        """The cells at positive scales, behind the curve, the step and the power law."""
+        return self.cells.filter(pl.col("scale") > 0)
 
     def table(self) -> pl.DataFrame:
         """fit, parameter, value, low, high: every fitted number with its interval; null where unknown."""
@@ -77,7 +89,7 @@ class SuccessFit(NamedTuple):
 
     def lines(self) -> pl.DataFrame:
         """fit, scale, value: P(success) of the curve, of the best step and of the monotone fit."""
-        known = self.cells["scale"].to_numpy()
+        known = self.logarithmic["scale"].to_numpy()
         places = np.geomspace(known.min(), known.max(), PLACES)
         parts = {"logistic curve": (places, self.curve.probability(places))}
         middle = np.sqrt(self.step.step.low * self.step.step.high)
@@ -87,8 +99,8 @@ class SuccessFit(NamedTuple):
                 np.array([known.min(), middle, middle, known.max()]),
                 np.array([self.step.before, self.step.before, after, after]),
             )
-        rising = self.cells.unique("scale", maintain_order=True)
-        parts["rising shares"] = (rising["scale"].to_numpy(), rising["isotonic"].to_numpy())
+        monotone = self.cells.unique("scale", maintain_order=True)
+        parts["monotone shares"] = (monotone["scale"].to_numpy(), monotone["isotonic"].to_numpy())
         drawn = [
             pl.DataFrame({"fit": [name] * len(x), "scale": x, "value": y}) for name, (x, y) in parts.items()
         ]
@@ -115,58 +127,67 @@ def success_fit(
 ) -> SuccessFit:
     """Fits P(success) and the mean of the successes against scale, on one test.
 
+    Cells at scales of 0 and below have no logarithm: only the monotone shares include them.
+
     Args:
         frame: results.
         metric: a metric in [0, 1].
         threshold: success is a score of at least this; in (0, 1].
         split, length: the test; may be left out where there is one only.
-        resamples: behind the test of a step, and the intervals of rising shares.
+        resamples: behind the test of a step, and the intervals of monotone shares.
         key: int or JAX key.
 
     Raises:
-        ValueError: if the choice leaves no test or several, a scale is not positive, all scales are one,
-            or as `summarise`.
+        ValueError: if the choice leaves no test or several, fewer than two scales are positive, or as
+            `summarise`.
     """
     scores = one_test(final_scores(frame, metric), metric, split, length)
-    scales = scores["scale"].to_numpy()
-    if not np.all(scales > 0):
+    positive = scores.filter(pl.col("scale") > 0)
+    if positive["scale"].n_unique() < 2:
+        given = ", ".join(f"{scale:g}" for scale in scores["scale"].unique().sort())
         raise ValueError(
-            f"{scale_column(frame)}={scales.min():g}: a curve in ln(scale) needs positive scales"
+            f"{scale_column(frame)} is {given}: a curve in its logarithm needs two positive scales"
         )
-    if np.ptp(scales) == 0:
-        raise ValueError(f"all cells have {scale_column(frame)}={scales[0]:g}: a curve needs two scales")
     drawn = scores.drop("label", "test", "rank", "scale")
     cells = summarise(drawn, metric, threshold, key=key)
-    seeds = cells["seeds"].to_numpy()
-    successes = np.round(cells["success"].to_numpy() * seeds)
-    counted = (cells["scale"].to_numpy(), successes, seeds)
-    rising = isotonic_success(*counted, resamples=resamples, key=key)
-    populations = scores.group_by("cell", "scale", maintain_order=True).agg("value")
-    isotonic = np.interp(counted[0], rising.scale, np.asarray(rising.success.value))
+    counted = _counted(cells)
+    monotone = isotonic_success(*counted, resamples=resamples, key=key)
+    isotonic = np.interp(counted[0], monotone.scale, np.asarray(monotone.success.value))
+    logarithmic = _counted(cells.filter(pl.col("scale") > 0))
+    populations = positive.group_by("cell", "scale", maintain_order=True).agg("value")
     return SuccessFit(
         column=scale_column(frame),
         cells=cells.with_columns(isotonic=pl.Series(isotonic)),
-        curve=fit_success_curve(*counted, ceiling=None if len(set(counted[0])) > 2 else 1.0),
-        step=step_test(*counted, resamples=resamples, key=key),
+        curve=fit_success_curve(*logarithmic, ceiling=None if len(set(logarithmic[0])) > 2 else 1.0),
+        step=step_test(*logarithmic, resamples=resamples, key=key),
         law=fit_success_mean(
             populations["scale"].to_numpy(),
             [np.array(values) for values in populations["value"].to_list()],
             threshold,
         ),
-        depth_and_width=_joint(cells, successes),
+        left_out=tuple(cells.filter(pl.col("scale") <= 0)["label"]),
+        depth_and_width=_joint(cells),
     )
 
 
-def _joint(cells: pl.DataFrame, successes: np.ndarray) -> LogisticRegression | None:
+def _counted(cells: pl.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Scale, successes and seeds of every cell."""
+    seeds = cells["seeds"].to_numpy()
+    return cells["scale"].to_numpy(), np.round(cells["success"].to_numpy() * seeds), seeds
+
+
+def _joint(cells: pl.DataFrame) -> LogisticRegression | None:
     """Logits of success against depth and width, where the cells vary both independently."""
     if cells["depth"].null_count() or cells["width"].null_count():
         return None
+    cells = cells.filter(pl.col("depth") > 0, pl.col("width") > 0)
+    _, successes, seeds = _counted(cells)
     logs = np.log(cells.select("depth", "width").to_numpy().astype(np.float64))
     away = logs - logs.mean(axis=0)
     design = np.column_stack([away, away.prod(axis=1)])
     if np.linalg.matrix_rank(np.column_stack([np.ones(len(logs)), design])) < 4:
         return None
-    return fit_logistic(design, successes, cells["seeds"].to_numpy())
+    return fit_logistic(design, successes, seeds)
 
 
 def _both(found: LogisticRegression) -> list[tuple[str, Estimate]]:
@@ -272,16 +293,19 @@ def two_sided_scale(
 ) -> Onset:
     """The scale at which the final scores of one test turn two-sided (`stats.two_sided_onset`).
 
+    Cells at scales of 0 and below are left out.
+
     Args:
         frame: results.
         metric: a score.
         split, length: the test; may be left out where there is one only.
 
     Raises:
-        ValueError: as `distances`, or if the cells' scales are not positive and all different.
+        ValueError: as `distances`, or if the positive scales of the cells are not all different.
     """
     _, scales, populations = _populations(frame, metric, split, length)
-    return two_sided_onset(scales, populations)
+    first = sum(scale <= 0 for scale in scales)
+    return two_sided_onset(scales[first:], populations[first:])
 
 
 def _populations(

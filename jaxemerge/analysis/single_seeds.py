@@ -180,7 +180,8 @@ def rank_curves(
     A seed's curve is made of its final scores in all cells, in order of scale; seeds that were not run in
     every cell have none. Where the metric is a proportion of n items, both numbers have the floor 1/n of what
     the test can resolve: without it, B is infinite for every curve that mostly stays at 0, and ranks none of
-    them. A curve without a value (flat, no trials) comes last; equals come in order of their seeds.
+    them. A curve without a value (flat, no trials) comes last; equals come in order of their seeds. Where
+    most curves fall with scale, the most negative numbers come first.
 
     Args:
         frame: results whose cells follow each other along the scale (`forms_a_curve`).
@@ -233,8 +234,9 @@ def _rankings(curves: pl.DataFrame, cells: int) -> pl.DataFrame:
 
 
 def _best(numbers: pl.DataFrame, ranking: str, top: int) -> pl.DataFrame:
+    falls = (numbers["linearity"].fill_nan(None).median() or 0) < 0  # type: ignore[operator]
     ordered = numbers.sort(
-        pl.col(ranking).fill_nan(None), descending=True, nulls_last=True, maintain_order=True
+        pl.col(ranking).fill_nan(None), descending=not falls, nulls_last=True, maintain_order=True
     )
     place = (pl.int_range(pl.len()) + 1).alias("place")
     return ordered.head(top).with_columns(place, ranking=pl.lit(ranking))

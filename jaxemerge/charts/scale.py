@@ -108,7 +108,7 @@ def _tooltip() -> list[Any]:
     return ["label:N", "test:N", "seeds:Q", *numbers]
 
 
-LINES = {"logistic curve": INK, "best step": ZERO_COLOUR, "rising shares": FAINT}
+LINES = {"logistic curve": INK, "best step": ZERO_COLOUR, "monotone shares": FAINT}
 SIZE: dict[str, Any] = {"width": PAGE // 2 - 90, "height": 250}
 DASHES = ([1, 0], [6, 3], [2, 2])
 
@@ -116,8 +116,8 @@ DASHES = ([1, 0], [6, 3], [2, 2])
 def success_curve(found: SuccessFit) -> alt.HConcatChart:
     """Two panels against scale: the shares of successful seeds and the mean scores of these seeds.
 
-    Dots are cells with their 95 % intervals; on the left the logistic curve, the best step and the shares
-    that may not fall, and on the axis of the curve's midpoint its interval; on the right the power law.
+    Dots are cells with their 95 % intervals; on the left the logistic curve, the best step and the best
+    monotone shares, and on the axis of the curve's midpoint its interval; on the right the power law.
 
     Args:
         found: of `jaxemerge.analysis.success_fit`.
@@ -175,7 +175,7 @@ def _lines(found: SuccessFit, x: alt.X) -> alt.Chart:
 def _midpoint(found: SuccessFit, x: alt.X) -> list[alt.Chart]:
     """The midpoint's interval as far as the cells go, half way up; nothing where it is not known."""
     middle, interval = found.curve.midpoint.value, found.curve.midpoint.interval
-    known = found.cells["scale"]
+    known = found.logarithmic["scale"]
     first, last = float(known.min()), float(known.max())  # type: ignore[arg-type]
     if not first <= middle <= last:
         return []

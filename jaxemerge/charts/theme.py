@@ -112,8 +112,12 @@ def decades(lowest: float) -> list[float]:
 
 
 def scale_axis(scales: list[float], column: str, field: str = "scale") -> alt.X:
-    """The axis of a column of scales that `field` holds: in doublings over two or more, else linear."""
-    doubling = bool(scales) and scales[0] > 0 and scales[-1] >= LOG_SPAN * scales[0]
+    """The axis of a column of scales that `field` holds: in doublings over two or more, else linear.
+
+    With a scale of 0 doublings begin at the smallest positive one (a symmetric logarithm).
+    """
+    positive = [scale for scale in scales if scale > 0]
+    doubling = bool(positive) and scales[0] >= 0 and scales[-1] >= LOG_SPAN * positive[0]
     # A tick at every cell while there is room for the numbers.
     shown = (
         {"values": scales if len(scales) <= 9 else scales[::2]} if len(scales) <= MANY else {"tickCount": 8}
@@ -122,6 +126,8 @@ def scale_axis(scales: list[float], column: str, field: str = "scale") -> alt.X:
     ticks = alt.Axis(**shown, labelExpr=PREFIXED if whole else "datum.value", grid=False)
     base = 2 if len(scales) <= MANY else 10
     kind: dict[str, Any] = {"type": "log", "base": base} if doubling else {"zero": False}
+    if doubling and not scales[0]:
+        kind = {"type": "symlog", "constant": positive[0]}
     if scales and scales[0] < scales[-1]:
         kind["domain"] = [scales[0], scales[-1]]  # also where there is nothing to draw
     scale = alt.Scale(**kind, padding=12, nice=False)

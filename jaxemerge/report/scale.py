@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from jaxemerge import charts
@@ -41,15 +40,16 @@ def success_against_scale_fitted(
         threshold: what counts as success.
     """
     scales = cell_labels(ends)["scale"]
-    if scales.null_count() or scales.n_unique() < 2 or not scales.min() > 0:  # type: ignore[operator]
+    if scales.null_count() or scales.filter(scales > 0).n_unique() < 2:
         return
     fit = success_fit(ends, found["metric"], threshold, split=found["split"], length=found["length"])
+    goes = "is success lost, and is it lost" if fit.falls else "does success come, and does it come"
     yield figure(
         "success_curve",
-        f"At what scale does success come, and does it come at once? At {found['test']}",
+        f"At what scale {goes} at once? At {found['test']}",
         "Dots are cells with 95% intervals. The curve is logistic in the logarithm of "
-        "scale, from 0 to a ceiling; the bar through the diamond is the 95% profile interval of its "
-        "midpoint. Dashes are the best single step, dots the best shares that never fall. "
+        "scale, between 0 and a ceiling; the bar through the diamond is the 95% profile interval of its "
+        "midpoint. Dashes are the best single step, dots the best monotone shares. "
         + " ".join(sentences(fit)),
         charts.success_curve(fit),
         fit.table(),
@@ -59,20 +59,21 @@ def success_against_scale_fitted(
 def sentences(fit: SuccessFit) -> list[str]:
     """What was found: the midpoint and ceiling, curve or step, the power law, depth against width."""
     title = scale_title(fit.column).partition(" (")[0]
-    found = [_midpoint(fit, title), _step(fit), _law(fit, title)]
+    found = [_midpoint(fit, title), *_direction(fit, title), _step(fit), _law(fit, title)]
+    if fit.left_out:
+        found.append(f"Without a logarithm, and outside the fits: {', '.join(fit.left_out)}.")
     if fit.depth_and_width is not None:
         found.append(_depth_and_width(fit))
     return found
 
 
 def _midpoint(fit: SuccessFit, title: str) -> str:
-    middle = fit.curve.midpoint
+    middle, way = fit.curve.midpoint, "down" if fit.falls else "up"
     if math.isnan(middle.value):
-        return f"The shares do not determine at which {title} P(success) is half way up."
+        return f"The shares do not determine at which {title} P(success) is halfway between its levels."
     if not 0 < middle.value < math.inf:
         end = "above" if middle.value else "below"
-        return f"P(success) is half way up somewhere {end} the scales of these cells."
-    way = "down" if _falls(fit) else "up"
+        return f"P(success) is half way {way} somewhere {end} the scales of these cells."
     return f"P(success) is half way {way} at {title} {in_words(middle, _number)}; {_ceiling(fit)}."
 
 
@@ -82,16 +83,21 @@ def _ceiling(fit: SuccessFit) -> str:
     if ceiling.interval.low == ceiling.interval.high:
         return "its ceiling is taken to be 100%, as two scales do not determine one"
     said = f"its ceiling is {in_words(ceiling, percent)}"
-    largest = float(fit.cells["scale"].max())  # type: ignore[arg-type]
+    scales = fit.logarithmic["scale"].to_numpy()
+    outside = middle.low < scales.min() if fit.falls else middle.high > scales.max()
     if ceiling.interval.high >= 1:
-        beyond = ", and half of it may lie beyond these scales" if middle.high > largest else ""
+        beyond = ", and half of it may lie beyond these scales" if outside else ""
         return f"{said}, so that a ceiling of 100% fits as well{beyond}"
-    return f"{said}, if the curve is logistic: what larger scales do was not seen"
+    unseen = "smaller" if fit.falls else "larger"
+    return f"{said}, if the curve is logistic: what {unseen} scales do was not seen"
 
 
-def _falls(fit: SuccessFit) -> bool:
-    ends = fit.curve.probability(np.sort(fit.cells["scale"].to_numpy()))
-    return bool(ends[-1] < ends[0])
+def _direction(fit: SuccessFit, title: str) -> list[str]:
+    """A sentence where the seeds do not show whether success rises or falls."""
+    slope = fit.curve.slope.interval
+    if slope.low <= 0 <= slope.high:
+        return [f"Whether it rises or falls with {title} is not determined."]
+    return []
 
 
 def _step(fit: SuccessFit) -> str:
@@ -169,16 +175,16 @@ def _distance_words(near: pl.DataFrame, ends: pl.DataFrame, found: dict[str, Any
     )
     if not forms_a_curve(cell_labels(ends)):
         return words
-    scales = sorted(cell_labels(ends)["scale"])
-    if scales[0] <= 0:
-        return words
-    turns = two_sided_scale(ends, **findings.test_of(found)).onset.value
-    if turns == 0:
-        return f"{words} At the smallest scale a tenth of the seeds or more are on either side already."
-    if turns == float("inf"):
+    sided = two_sided_scale(ends, **findings.test_of(found))
+    turns, falls = float(sided.onset.value), sided.direction == "falls"
+    already, never = (math.inf, 0.0) if falls else (0.0, math.inf)
+    if turns == already:
+        end = "largest" if falls else "smallest"
+        return f"{words} At the {end} scale a tenth of the seeds or more are on either side already."
+    if turns == never:
         return f"{words} At no scale is a tenth of the seeds on either side."
-    title = scale_title(scale_column(ends))
-    return f"{words} A tenth of the seeds are on either side from {title} = {turns:.3g} on."
+    title, down = scale_title(scale_column(ends)), " down" if falls else ""
+    return f"{words} A tenth of the seeds are on either side from {title} = {turns:.3g}{down} on."
 
 
 # Thresholds whose P(success) is put into words.

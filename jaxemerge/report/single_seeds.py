@@ -37,9 +37,9 @@ def single_seeds(ends: pl.DataFrame, found: dict[str, Any]) -> Iterator[Figure]:
     yield figure(
         "rank",
         f"What does scaling look like seed by seed? {name} at {found['test']}",
-        "Each line is one seed across scale. Breakthroughness B divides the rise by the median step between "
-        "neighbouring scales, linearity L by the root mean square step; neither step counts as smaller than "
-        "one item. " + _rank_words(curves),
+        "Each line is one seed across scale. Breakthroughness B divides the rise or fall by the median step "
+        "between neighbouring scales, linearity L by the root mean square step; neither step counts as "
+        "smaller than one item. " + _rank_words(curves),
         charts.rank_curves(curves, scale_column(ends), found["metric"]),
         curves,
     )
@@ -52,11 +52,12 @@ def _rank_words(curves: pl.DataFrame) -> str:
     sudden, steady = first["breakthroughness"], first["linearity"]
     sets = [set(part.select(seed).rows()) for part in curves.partition_by("ranking")]
     both, cells = len(sets[0] & sets[1]), curves.n_unique("cell")
+    straight = (cells - 1) * (-1 if steady["linearity"] < 0 else 1)
     sudden_one, steady_one = findings.seed_name(sudden), findings.seed_name(steady)
     return (
         f"The most sudden, {sudden_one}, has B = {sudden['breakthroughness']:.3g}, and the steadiest, "
         f"{steady_one}, has L = {steady['linearity']:.3g}; a straight line over {cells} scales has "
-        f"{cells - 1} of both. {both} of the {len(sets[0])} shown on one side {_are(both)} on the other too."
+        f"{straight} of both. {both} of the {len(sets[0])} shown on one side {_are(both)} on the other too."
     )
 
 

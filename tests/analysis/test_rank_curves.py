@@ -39,6 +39,15 @@ def test_ranks_the_planted_curves():
     assert jump["label"].to_list() == ["depth 1", "depth 2", "depth 4", "depth 8"]
 
 
+def test_of_falling_curves_the_one_that_falls_most_suddenly_leads():
+    mirrored = planted().with_columns(
+        value=pl.when(pl.col("metric") == "exact_match").then(1 - pl.col("value")).otherwise("value")
+    )
+    curves = rank_curves(mirrored, top=3, length=30)
+    assert leaders(curves, "breakthroughness")[0] == 1
+    assert leaders(curves, "linearity")[:2] == [0, 1]
+
+
 def test_numbers_by_hand():
     curves = rank_curves(planted(), length=30).unique("init_seed").sort("init_seed")
     assert curves["init_seed"].to_list() == [0, 1, 2, 3]  # fewer seeds than asked for: all of them

@@ -64,7 +64,7 @@ def test_lines_go_through_the_fit(fit):
     assert half == pytest.approx(fit.curve.ceiling.value / 2, abs=0.01) or fit.curve.midpoint.value < 1
     step = lines.filter(fit="best step")["value"].to_list()
     assert step == [fit.step.before] * 2 + [fit.step.after] * 2
-    assert lines.filter(fit="rising shares")["value"].to_list() == fit.cells["isotonic"].to_list()
+    assert lines.filter(fit="monotone shares")["value"].to_list() == fit.cells["isotonic"].to_list()
     means = fit.means()
     assert np.diff(np.log(means["value"])) / np.diff(np.log(means["scale"])) == pytest.approx(
         fit.law.exponent.value
@@ -94,7 +94,26 @@ def test_all_alike(frame, level, words):
     assert fit.step.p_value == 1
     assert np.isnan(fit.law.exponent.value) == (words == "no success")
     assert fit.means().is_empty() == (words == "no success")
-    assert fit.lines().filter(fit="rising shares")["value"].to_list() == [level] * 3
+    assert fit.lines().filter(fit="monotone shares")["value"].to_list() == [level] * 3
+
+
+def test_a_cell_at_scale_0_is_outside_the_logarithmic_fits(frame, fit):
+    """The weakest cell again as one of depth 0: drawn, in the monotone shares, and in no other fit."""
+    none = frame.filter(pl.col("depth") == 1).with_columns(
+        depth=pl.lit(0, pl.Int32), cell=pl.lit("none"), width=pl.lit(64, pl.Int32)
+    )
+    both = success_fit(pl.concat([none, frame]), threshold=THRESHOLD, length=30, resamples=29)
+    assert both.cells["scale"].to_list() == [0, 1, 2, 4]
+    assert both.left_out == ("depth 0",)
+    assert fit.left_out == ()
+    assert (both.curve.midpoint, both.step, both.law.exponent) == (
+        fit.curve.midpoint,
+        fit.step,
+        fit.law.exponent,
+    )
+    lines = both.lines()
+    assert lines.filter(fit="logistic curve")["scale"].min() == 1
+    assert lines.filter(fit="monotone shares")["scale"].to_list() == [0, 1, 2, 4]
 
 
 def test_one_seed_per_cell():
@@ -106,8 +125,8 @@ def test_one_seed_per_cell():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f: f.filter(pl.col("depth") == 2), "all cells have depth=2: a curve needs two scales"),
-        (lambda f: f.with_columns(depth=pl.col("depth") - 1), "depth=0: a curve in ln"),
+        (lambda f: f.filter(pl.col("depth") == 2), "depth is 2: a curve in its logarithm needs two positive"),
+        (lambda f: f.with_columns(depth=-pl.col("depth")), "depth is -4, -2, -1: a curve in its logarithm"),
         (lambda f: f.with_columns(metric=pl.lit("bleu")), "metric='exact_match' is not in the frame"),
     ],
 )

@@ -176,7 +176,7 @@ class _Search:
     def curve(self) -> _Curve:
         """Power near the size at which a rising curve through all sizes crosses the target."""
         sizes, found, studies = self.counts()
-        rising = isotonic_success(sizes, found, studies, resamples=1).success.value
+        rising = isotonic_success(sizes, found, studies, direction="rises", resamples=1).success.value
         rough = float(onset(sizes, rising, self.power))
         rough = sizes[-1] if math.isinf(rough) else max(rough, sizes[0])
         apart = np.abs(np.log(sizes / rough))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +11,7 @@ from scipy.special import expit, xlog1py, xlogy
 from ..estimates.maximum_likelihood import Bounds, Search, best_of_starts, maximise
 
 Array = NDArray[np.float64]
+Direction = Literal["either", "rises", "falls"]
 
 STEEPEST = 40.0  # logits between two neighbouring scales: from here on a curve is a step
 SEARCH = Search(iterations=300, gain=1e-9, stiffest=1e10, ridge=1e-14)
@@ -30,7 +31,19 @@ def check_counts(scale: ArrayLike, successes: ArrayLike, trials: ArrayLike) -> C
     """Cells with seeds, in the order given.
 
     Raises:
-        ValueError: if shapes do not fit, scales are not positive, or some 0 <= successes <= trials does not
+        ValueError: as `cells_with_seeds`, or if scales are not positive.
+    """
+    if np.ndim(scale) and not np.all(np.asarray(scale, np.float64) > 0):
+        raise ValueError(f"scale={np.asarray(scale, np.float64).tolist()} must be positive numbers")
+    scales, k, n = cells_with_seeds(scale, successes, trials)
+    return Counts(np.log(scales if scales.ndim == 2 else scales[:, None]), k, n)
+
+
+def cells_with_seeds(scale: ArrayLike, successes: ArrayLike, trials: ArrayLike) -> tuple[Array, Array, Array]:
+    """Scale, successes and trials of the cells with seeds, in the order given.
+
+    Raises:
+        ValueError: if shapes do not fit, scales are not finite, or some 0 <= successes <= trials does not
             hold.
     """
     scales, k, n = (np.asarray(a, np.float64) for a in (scale, successes, trials))
@@ -40,13 +53,12 @@ def check_counts(scale: ArrayLike, successes: ArrayLike, trials: ArrayLike) -> C
         raise ValueError(
             f"successes {k.shape} and trials {n.shape} must be one each for {len(scales)} scales"
         )
-    if not np.all(np.isfinite(scales) & (scales > 0)):
-        raise ValueError(f"scale={scales.tolist()} must be positive numbers")
+    if not np.all(np.isfinite(scales)):
+        raise ValueError(f"scale={scales.tolist()} must be finite numbers")
     if not np.all((k >= 0) & (k <= n) & np.isfinite(n)):
         raise ValueError(f"successes={k.tolist()} of trials={n.tolist()}: 0 <= k <= n must hold")
     some = n > 0
-    logs = np.log(scales if scales.ndim == 2 else scales[:, None])
-    return Counts(logs[some], k[some], n[some])
+    return scales[some], k[some], n[some]
 
 
 class Curves(NamedTuple):
@@ -166,8 +178,22 @@ class Problem(NamedTuple):
         return best_of_starts(maximised, starts)
 
 
-def pose(counts: Counts, floor: float | None, ceiling: float | None, interaction: bool = True) -> Problem:
-    """The problem of fitting a curve to counts.
+def check_direction(direction: str, measures: int = 1) -> None:
+    """Rejects anything but "either", "rises" and "falls", and the latter two for two measures of scale."""
+    if direction not in ("either", "rises", "falls"):
+        raise ValueError(f"direction={direction!r} must be 'either', 'rises' or 'falls'")
+    if direction != "either" and measures > 1:
+        raise ValueError(f"direction={direction!r} needs one measure of scale: two have a slope each")
+
+
+def pose(
+    counts: Counts,
+    floor: float | None,
+    ceiling: float | None,
+    interaction: bool = True,
+    direction: Direction = "either",
+) -> Problem:
+    """The problem of fitting a curve to counts; two measures of scale have slopes of either sign.
 
     Raises:
         ValueError: if an asymptote is not a probability, or the floor is above the ceiling.
@@ -184,12 +210,28 @@ def pose(counts: Counts, floor: float | None, ceiling: float | None, interaction
     columns = [np.unique(np.round(design[:, j], 9)) for j in range(1, design.shape[1])]
     steepest = np.array([STEEPEST / np.diff(c).min() if len(c) > 1 else STEEPEST for c in columns])
     reach = float(np.sum(steepest * np.abs(design[:, 1:]).max(axis=0))) * (1 + 2 * FAR) + STEEPEST
-    flattest = np.zeros(1) if z.shape[1] == 1 else -steepest
-    lower = np.array([-reach, *flattest, low[0], max(high[0], low[0])])
-    upper = np.array([reach, *steepest, min(low[1], high[1]), high[1]])
+    slopes = (-steepest * (direction != "rises"), steepest * (direction != "falls"))
+    lower = np.array([-reach, *slopes[0], low[0], max(high[0], low[0])])
+    upper = np.array([reach, *slopes[1], min(low[1], high[1]), high[1]])
     k, n = counts.successes, counts.trials
-    starts = _starts(z, steepest, k / n) if z.shape[1] == 1 else _flat_starts(design.shape[1], k / n)
+    if z.shape[1] == 2:
+        starts = _flat_starts(design.shape[1], k / n)
+    else:
+        starts = np.concatenate([_starts(z, end[0], k / n) for end in slopes if end[0]])
     return Problem(z, centre, unit, design[None], k[None], n[None], lower, upper, starts)
+
+
+def range_of(problem: Problem, theta: Array, j: int) -> tuple[Array, float, tuple[float, float]]:
+    """The grid of one parameter, its value, and what the ends of the grid stand for."""
+    low, high = problem.lower[j], problem.upper[j]
+    if low == high:
+        return np.array([low]), float(low), (low, high)
+    if j >= len(theta) - 2:
+        return np.union1d(np.linspace(low, high, 21), theta[j]), float(theta[j]), (low, high)
+    sizes = np.geomspace(1 / 3000, 1, 24)
+    grid = np.concatenate([low * sizes, [0.0], high * sizes])
+    ends = (-np.inf if low < 0 else 0.0, np.inf if high > 0 else 0.0)
+    return np.union1d(grid, theta[j]), float(theta[j]), ends
 
 
 def design_of(z: Array, interaction: bool) -> Array:
@@ -198,15 +240,16 @@ def design_of(z: Array, interaction: bool) -> Array:
     return np.concatenate([np.ones((*z.shape[:-1], 1)), z, *product], axis=-1)
 
 
-def _starts(z: Array, steepest: Array, share: Array) -> Array:
+def _starts(z: Array, steepest: float, share: Array) -> Array:
     """Midpoints at and between the scales, three slopes, and ceilings at 1 and at the largest share seen."""
+    sign = np.sign(steepest)
     places = np.unique(z)
     middles = np.concatenate([places, (places[1:] + places[:-1]) / 2])
     middles = middles[np.unique(np.linspace(0, len(middles) - 1, 15).astype(int))]
     rows = [
         (-slope * middle, slope, share.min(), top)
         for middle in middles
-        for slope in (1.5, 6.0, steepest[0])
+        for slope in (1.5 * sign, 6.0 * sign, steepest)
         for top in (max(share.max(), 0.05), 1.0)
     ]
     return np.array(rows)

@@ -1,9 +1,9 @@
-"""How does P(success) grow with scale if no curve is assumed, and does it grow in one step?"""
+"""How does P(success) change with scale if no curve is assumed, and does it change in one step?"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,22 +15,26 @@ from jaxemerge.brief import brief
 from ..estimates.arguments import check_at_least, check_confidence
 from ..estimates.interval import UNKNOWN, Estimate, Interval
 from ..estimates.resampling import generator, percentile_interval
-from .logistic import Counts, Problem, check_counts, pose
+from .logistic import Counts, Direction, Problem, cells_with_seeds, check_counts, check_direction, pose
+
+Array = NDArray[np.float64]
 
 
 @brief
 @dataclass(frozen=True)
 class IsotonicSuccess:
-    """P(success) as any function that does not fall with scale.
+    """P(success) as any monotone function of scale.
 
     Attributes:
         scale: [U] distinct scales that have seeds, ascending.
         success: P(success) at each, float64 [U] arrays.
-        log_likelihood: of the counts, binomial coefficients left out; the largest of any rising curve.
+        direction: the more likely one; "rises" where both fit equally well.
+        log_likelihood: of the counts, binomial coefficients left out; the largest of any monotone curve.
     """
 
     scale: NDArray[np.float64]
     success: Estimate
+    direction: Literal["rises", "falls"]
     log_likelihood: float
 
 
@@ -39,20 +43,23 @@ def isotonic_success(
     successes: ArrayLike,
     trials: ArrayLike,
     *,
+    direction: Direction = "either",
     confidence: float = 0.95,
     resamples: int = 1000,
     key: Any = 0,
 ) -> IsotonicSuccess:
-    """Maximum-likelihood P(success) among all functions that do not fall with scale.
+    """Maximum-likelihood P(success) among all monotone functions of scale.
 
-    Adjacent cells whose shares fall are pooled until none do. Cells of equal scale are one cell. Intervals
-    are pointwise percentiles over resampled seeds, approximate where scales are pooled. At shares of 0 and 1
-    they have zero width; use `success_interval` of the cell there.
+    Adjacent cells whose shares go the wrong way are pooled until none do; of both directions the more likely
+    one counts, in every resample again. Cells of equal scale are one cell. Intervals are pointwise
+    percentiles over resampled seeds, approximate where scales are pooled. At shares of 0 and 1 they have zero
+    width; use `success_interval` of the cell there.
 
     Args:
-        scale: [N] positive.
+        scale: [N] finite, 0 and below included: only their order matters.
         successes: [N] successful seeds.
         trials: [N] seeds; cells with 0 are left out.
+        direction: of P(success), where it is known.
         confidence: probability in (0, 1).
         resamples: number of bootstrap resamples.
         key: int or JAX key.
@@ -68,23 +75,27 @@ def isotonic_success(
     if np.ndim(scale) != 1:
         raise ValueError(f"scale of shape {np.shape(scale)} must be [N]: growth needs one measure of scale")
     check_at_least(1, resamples=resamples)
-    counts = check_counts(scale, successes, trials)
-    logs, cell = np.unique(counts.logs[:, 0], return_inverse=True)
-    k, n = (np.bincount(cell, a).astype(np.float64) for a in (counts.successes, counts.trials))
-    if len(logs) == 0:
-        return IsotonicSuccess(logs, Estimate(logs, Interval(logs, logs)), 0.0)
-    p = _pooled(k / n, n)
-    drawn = generator(key).binomial(n.astype(int), k / n, size=(resamples, len(n)))
-    interval = percentile_interval(np.array([_pooled(row / n, n) for row in drawn]), confidence)
-    log_likelihood = np.sum(xlogy(k, p) + xlog1py(n - k, -p))
-    return IsotonicSuccess(np.exp(logs), Estimate(p, interval), float(log_likelihood))
+    check_direction(direction)
+    scales, *counts = cells_with_seeds(scale, successes, trials)
+    places, cell = np.unique(scales, return_inverse=True)
+    if len(places) == 0:
+        return IsotonicSuccess(places, Estimate(places, Interval(places, places)), "rises", 0.0)
+    k, n = (np.bincount(cell, a).astype(np.float64) for a in counts)
+    p, found, log_likelihood = _monotone(k, n, direction)
+    drawn = generator(key).binomial(n.astype(int), k / n, size=(resamples, len(n))).astype(np.float64)
+    resampled = np.array([_monotone(row, n, direction)[0] for row in drawn])
+    interval = percentile_interval(resampled, confidence)
+    return IsotonicSuccess(places, Estimate(p, interval), found, log_likelihood)
 
 
-def _pooled(share: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.clip(isotonic_regression(share, weights=weight).x, 0.0, 1.0)
-
-
-Array = NDArray[np.float64]
+def _monotone(k: Array, n: Array, direction: Direction) -> tuple[Array, Literal["rises", "falls"], float]:
+    """The most likely monotone shares, their direction and log-likelihood."""
+    ways: tuple[Literal["rises", "falls"], ...] = ("rises", "falls")
+    fits = []
+    for way in ways if direction == "either" else (direction,):
+        p = np.clip(isotonic_regression(k / n, weights=n, increasing=way == "rises").x, 0.0, 1.0)
+        fits.append((p, way, float(np.sum(xlogy(k, p) + xlog1py(n - k, -p)))))
+    return max(fits, key=lambda fit: fit[2])
 
 
 @brief
@@ -96,8 +107,8 @@ class StepTest:
         statistic: twice the gain in log-likelihood of the curve over the step, >= 0.
         p_value: small where the change is gradual; NaN without seeds.
         step: scales between which the best step lies; NaN if there is none.
-        before: P(success) below the step.
-        after: P(success) above it.
+        before: P(success) at smaller scales.
+        after: P(success) at larger ones.
         resamples: number of simulated data sets behind the p-value.
     """
 
@@ -116,15 +127,16 @@ def step_test(
     *,
     floor: float | None = None,
     ceiling: float | None = None,
+    direction: Direction = "either",
     resamples: int = 500,
     key: Any = 0,
 ) -> StepTest:
     """Is the change of P(success) with scale continuous? Likelihood ratio of a logistic curve over a step.
 
-    Null: P = before up to some scale and P = after >= before beyond it. Alternative: the logistic curve of
-    `fit_success_curve` with the same asymptotes. A step is a curve of infinite slope, on the edge of the
-    alternative, so that no chi-square law holds; the p-value comes from data simulated from the fitted step
-    (parametric bootstrap), both models fitted again each time.
+    Null: P = before up to some scale and P = after beyond it. Alternative: the logistic curve of
+    `fit_success_curve` with the same asymptotes and direction. A step is a curve of infinite slope, on the
+    edge of the alternative, so that no chi-square law holds; the p-value comes from data simulated from the
+    fitted step (parametric bootstrap), both models fitted again each time.
 
     Only scales inside the transition can distinguish the two. Without one, p is large whether the truth is
     sharp or smooth: it then reflects the grid of scales.
@@ -137,14 +149,15 @@ def step_test(
         scale: [N] positive.
         successes: [N] successful seeds.
         trials: [N] seeds.
-        floor: P below; None to fit it.
-        ceiling: P above; None to fit it.
+        floor: the lower level of P; None to fit it.
+        ceiling: the upper level; None to fit it.
+        direction: of P(success), where it is known.
         resamples: number of simulated data sets; the smallest p-value is 1/(resamples + 1).
         key: int or JAX key.
 
     Returns:
-        StepTest; statistic inf where given asymptotes make every step impossible. Data that do not rise have
-        no step: statistic 0, p-value 1. NaN without seeds.
+        StepTest; statistic inf where given asymptotes make every step impossible. Data that do not change, or
+        not in the direction given, have no step: statistic 0, p-value 1. NaN without seeds.
 
     Raises:
         ValueError: as `fit_success_curve`, or if there are two measures of scale.
@@ -155,16 +168,17 @@ def step_test(
     if np.ndim(scale) != 1:
         raise ValueError(f"scale of shape {np.shape(scale)} must be [N]: a step has one measure of scale")
     check_at_least(1, resamples=resamples)
+    check_direction(direction)
     counts = check_counts(scale, successes, trials)
     order = np.argsort(counts.logs[:, 0], kind="stable")
     logs, k, n = counts.logs[order, 0], counts.successes[order], counts.trials[order]
     if len(n) == 0:
         nan = float("nan")
         return StepTest(nan, nan, UNKNOWN, nan, nan, resamples)
-    problem = pose(Counts(logs[:, None], k, n), floor, ceiling)
+    problem = pose(Counts(logs[:, None], k, n), floor, ceiling, direction=direction)
     cuts = np.flatnonzero(np.diff(logs) > 0) + 1
     cuts = np.append(cuts, len(n))  # the last one is the fit without a step: all scales lie below it
-    log_likelihoods, before, after = _steps(k[None], n, cuts, floor, ceiling)
+    log_likelihoods, before, after = _steps(k[None], n, cuts, floor, ceiling, direction)
     no_step = log_likelihoods[0, -1] >= log_likelihoods[0].max() - 1e-9
     best = len(cuts) - 1 if no_step else int(log_likelihoods[0].argmax())
     cut, low, high = int(cuts[best]), float(before[0, best]), float(after[0, best])
@@ -172,7 +186,7 @@ def step_test(
 
     p = np.where(np.arange(len(n)) < cut, low, high)
     drawn = generator(key).binomial(n.astype(int), p, size=(resamples, len(n))).astype(np.float64)
-    chance = _gain(problem, drawn, _steps(drawn, n, cuts, floor, ceiling)[0])
+    chance = _gain(problem, drawn, _steps(drawn, n, cuts, floor, ceiling, direction)[0])
     # Gains this small are rounding: they count as ties.
     p_value = (1 + np.sum(chance >= observed - 1e-6)) / (1 + resamples)
     ends = np.exp(logs[cut - 1 : cut + 1]) if cut < len(n) else (np.nan, np.nan)
@@ -182,9 +196,32 @@ def step_test(
 
 
 def _steps(
+    successes: Array,
+    trials: Array,
+    cuts: NDArray[np.int64],
+    floor: float | None,
+    ceiling: float | None,
+    direction: Direction,
+) -> tuple[Array, Array, Array]:
+    """Log-likelihood and the two probabilities [R, C] of the best step at each cut."""
+    rising = _rising_steps(successes, trials, cuts, floor, ceiling)
+    if direction == "rises":
+        return rising
+    # Where success falls, failure rises, from 1 - ceiling to 1 - floor.
+    levels = [None if level is None else 1 - level for level in (ceiling, floor)]
+    log_likelihood, *failure = _rising_steps(trials - successes, trials, cuts, *levels)
+    falling = (log_likelihood, 1 - failure[0], 1 - failure[1])
+    if direction == "falls":
+        return falling
+    better = falling[0] > rising[0] + 1e-9  # less is rounding
+    one, two, three = (np.where(better, fall, rise) for fall, rise in zip(falling, rising, strict=True))
+    return one, two, three
+
+
+def _rising_steps(
     successes: Array, trials: Array, cuts: NDArray[np.int64], floor: float | None, ceiling: float | None
 ) -> tuple[Array, Array, Array]:
-    """Log-likelihood and the two probabilities [R, C] of the best step at each cut, with before <= after."""
+    """As `_steps`, with before <= after."""
     below_k = np.cumsum(successes, axis=-1)[:, cuts - 1]
     below_n = np.cumsum(trials)[cuts - 1]
     above_k, above_n = successes.sum(axis=-1, keepdims=True) - below_k, trials.sum() - below_n

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +13,8 @@ from jaxemerge.brief import brief
 
 from ..estimates.arguments import as_outcomes, check_confidence, one_per_scale
 from ..estimates.interval import UNKNOWN, Estimate, Interval, success_interval
+from .logistic import Direction
+from .monotone import isotonic_success
 
 Array = NDArray[np.float64]
 
@@ -26,15 +29,20 @@ class Onset:
         strength: [N] strength of the property at each scale.
         level: what the strength has to reach.
         onset: the scale where it first does; 0 if at the smallest scale already, inf if at none.
+        direction: "rises" if "first" is meant from small to large scales, "falls" if from large to small:
+            then inf means at the largest scale already, and 0 at none.
     """
 
     scale: NDArray[np.float64]
     strength: NDArray[np.float64]
     level: float
     onset: Estimate
+    direction: str
 
 
-def onset(scale: ArrayLike, strength: ArrayLike, level: float) -> NDArray[np.float64]:
+def onset(
+    scale: ArrayLike, strength: ArrayLike, level: float, *, direction: Literal["rises", "falls"] = "rises"
+) -> NDArray[np.float64]:
     """The scale at which a curve first reaches a level.
 
     Between the last scale below the level and the first one at or above it, the curve is interpolated
@@ -47,21 +55,28 @@ def onset(scale: ArrayLike, strength: ArrayLike, level: float) -> NDArray[np.flo
             antimode. Booleans and `level=1` give the first scale that is True (halfway cases do not arise).
             NaN marks a scale without information, which is skipped.
         level: what the strength has to reach.
+        direction: "falls" searches from the largest scale downwards.
 
     Returns:
         [...] scale; 0 if the smallest informative scale is at the level already (the onset lies below), inf
-        if none reaches it (the onset, if any, lies above).
+        if none reaches it (the onset, if any, lies above). With "falls", inf if the largest is, 0 if none.
 
     Raises:
-        ValueError: if `scale` is not positive and ascending, does not fit `strength`, or `level` is NaN.
+        ValueError: if `scale` is not positive and ascending, does not fit `strength`, `level` is NaN, or the
+            direction is none.
     """
+    if direction not in ("rises", "falls"):
+        raise ValueError(f"direction={direction!r} must be 'rises' or 'falls'")
     scale_N, curve = _ascending(scale), np.asarray(strength, np.float64)
     if curve.ndim == 0 or curve.shape[-1] != len(scale_N):
         raise ValueError(f"strength of shape {curve.shape} does not fit {len(scale_N)} scales")
     if np.isnan(level):
         raise ValueError("level=nan must be a number")
-    rows = [_first_crossing(np.log(scale_N), row, level) for row in curve.reshape(-1, len(scale_N))]
-    return np.exp(np.array(rows, np.float64)).reshape(curve.shape[:-1])
+    logs, sign = np.log(scale_N), 1.0
+    if direction == "falls":
+        logs, curve, sign = -logs[::-1], curve[..., ::-1], -1.0
+    rows = [_first_crossing(logs, row, level) for row in curve.reshape(-1, len(scale_N))]
+    return np.exp(sign * np.array(rows, np.float64)).reshape(curve.shape[:-1])
 
 
 def two_sidedness(values: ArrayLike, near_zero: float = 0.1, high: float = 0.3) -> NDArray[np.float64]:
@@ -98,6 +113,7 @@ def two_sided_onset(
     *,
     near_zero: float = 0.1,
     high: float = 0.3,
+    direction: Direction = "either",
     confidence: float = 0.95,
 ) -> Onset:
     """The scale from which on runs of one population end on both sides, with an interval over seeds.
@@ -118,6 +134,7 @@ def two_sided_onset(
         level: strength to reach.
         near_zero: a run below this has failed.
         high: a run above this has not.
+        direction: of success; by default the more likely one of the share above `high`.
         confidence: probability in (0, 1).
 
     Returns:
@@ -130,18 +147,19 @@ def two_sided_onset(
     scale_N = _ascending(scale)
     samples = [as_outcomes(sample, failure=-1.0) for sample in one_per_scale(scale_N, populations)]
     found = np.array([two_sidedness(sample, near_zero, high) for sample in samples])
-    value = float(onset(scale_N, found, level))
-    if not any(map(len, samples)):
-        return Onset(scale_N, found, level, Estimate(value, UNKNOWN))
     seeds = np.array([len(sample) for sample in samples])
     sides = ([np.sum(s < near_zero) for s in samples], [np.sum(s > high) for s in samples])
+    way = isotonic_success(scale_N, sides[1], seeds, direction=direction, resamples=1).direction
+    value = float(onset(scale_N, found, level, direction=way))
+    if not seeds.any():
+        return Onset(scale_N, found, level, Estimate(value, UNKNOWN), way)
     ends = [success_interval(side, seeds, confidence) for side in sides]
     most, least = (
         np.where(seeds > 0, np.minimum(*(getattr(end, name) for end in ends)), np.nan)
         for name in ("high", "low")
     )
-    interval = Interval(float(onset(scale_N, most, level)), float(onset(scale_N, least, level)))
-    return Onset(scale_N, found, level, Estimate(value, interval))
+    bounds = sorted(float(onset(scale_N, side, level, direction=way)) for side in (most, least))
+    return Onset(scale_N, found, level, Estimate(value, Interval(*bounds)), way)
 
 
 def _first_crossing(log_scale: NDArray[np.float64], curve: NDArray[np.float64], level: float) -> float:

@@ -16,7 +16,19 @@ from ..estimates.arguments import check_at_least, check_confidence
 from ..estimates.interval import UNKNOWN, Estimate, Interval
 from ..estimates.maximum_likelihood import level_set
 from ..estimates.resampling import generator, order_interval
-from .logistic import FAR, Counts, Curves, Problem, check_counts, design_of, pose, probability
+from .logistic import (
+    FAR,
+    Counts,
+    Curves,
+    Direction,
+    Problem,
+    check_counts,
+    check_direction,
+    design_of,
+    pose,
+    probability,
+    range_of,
+)
 
 Array = NDArray[np.float64]
 
@@ -33,10 +45,10 @@ class SuccessCurve:
     Attributes:
         midpoint: scale at which P is halfway between floor and ceiling; NaN with two measures of scale.
         slope: logits per unit of ln(scale), a float, or one for each of two measures of scale, each at the
-            geometric mean of the other; inf for a step.
+            geometric mean of the other; negative where success falls, inf or -inf for a step.
         interaction: logits per unit of ln(first) ln(second); NaN with one measure of scale or if left out.
-        floor: P far below the midpoint.
-        ceiling: P far above it; 1 - ceiling is the lapse rate.
+        floor: the lower level of P.
+        ceiling: the upper level; 1 - ceiling is the lapse rate.
         log_likelihood: of the counts, binomial coefficients left out.
         centre: [K] geometric means of the K measures of scale, over the cells.
         coefficients: [4], [5] or [6]: intercept, slopes and interaction in ln(scale / centre), then floor and
@@ -69,6 +81,7 @@ def fit_success_curve(
     floor: float | None = 0.0,
     ceiling: float | None = None,
     interaction: bool = True,
+    direction: Direction = "either",
     interval: Literal["profile", "bootstrap"] = "profile",
     confidence: float = 0.95,
     resamples: int = 1000,
@@ -76,14 +89,14 @@ def fit_success_curve(
 ) -> SuccessCurve:
     """Fits a logistic curve with lapses to the numbers of successful seeds per scale, by maximum likelihood.
 
-        P(s) = floor + (ceiling - floor) / (1 + exp(-slope (ln s - ln midpoint))),     slope >= 0,
+        P(s) = floor + (ceiling - floor) / (1 + exp(-slope (ln s - ln midpoint)))
 
     or, with two measures of scale such as depth and width at once, and x_k = ln(s_k / centre_k),
 
         logit = intercept + slope_1 x_1 + slope_2 x_2 + interaction x_1 x_2
 
-    in the place of slope (ln s - ln midpoint), with slopes of either sign. A curve that falls with its one
-    measure of scale is fitted against 1/scale. Seeds are independent, so the counts are binomial.
+    in the place of slope (ln s - ln midpoint). P rises with scale where the slope is positive, as with model
+    size, and falls where it is negative, as with label noise. Seeds are independent, so counts are binomial.
 
     Intervals: "profile" holds all values that a likelihood-ratio test at level 1 - confidence does not
     reject; it exists for every data set and may be unbounded. "bootstrap" resamples seeds within each cell
@@ -92,9 +105,8 @@ def fit_success_curve(
     What the data do not determine shows in the intervals, without a warning. All failures below a scale, all
     successes above: slope inf, midpoint the geometric middle of the gap, finite interval around it. Values
     that fit equally well (within 1e-4 of log-likelihood) and reach to infinity or to a bound: the middle of
-    them, which is inf where they have a finite end and NaN where they have none. So with all seeds failed
-    (or all successful) and a free ceiling, midpoint NaN in (0, inf); with ceiling=1 the midpoint is inf (0)
-    with one finite end.
+    them, which is inf where they have a finite end and NaN where they have none, as with all seeds failed.
+    If P is known to rise to 1, all failures give a midpoint of inf with a finite lower end.
 
     Measured (benchmarks/coverage_success_curve.py), 50 seeds at each of seven scales, ceiling .8 fitted, 95 %
     profile intervals, 500 data sets: midpoint covered in 94.6 %, slope in 95.4 %, ceiling in 94.8 %; with
@@ -105,9 +117,10 @@ def fit_success_curve(
         scale: [N] or [N, 2] positive: parameters, depth and width, ...; equal ones are allowed.
         successes: [N] successful seeds.
         trials: [N] seeds, diverged ones included; cells with 0 say nothing.
-        floor: P far below the midpoint; None to fit it.
-        ceiling: P far above it; None to fit it.
+        floor: the lower level of P; None to fit it.
+        ceiling: the upper level; None to fit it.
         interaction: whether two measures of scale may interact.
+        direction: of P with one measure of scale, where it is known: slopes are then >= 0 or <= 0.
         interval: how intervals are found.
         confidence: probability in (0, 1).
         resamples: number of bootstrap resamples.
@@ -129,10 +142,11 @@ def fit_success_curve(
         raise ValueError(f"interval={interval!r} must be 'profile' or 'bootstrap'")
     check_at_least(1, resamples=resamples)
     counts = check_counts(scale, successes, trials)
+    check_direction(direction, counts.logs.shape[1])
     if len(counts.trials) == 0:
         return _nothing(counts.logs.shape[1], interaction)
     _check_scales(counts, (floor is None) + (ceiling is None), interaction)
-    problem = pose(counts, floor, ceiling, interaction)
+    problem = pose(counts, floor, ceiling, interaction, direction)
     theta, estimates = _profiled(problem, chdtri(1, 1 - confidence) / 2)
     if interval == "bootstrap":
         intervals = _bootstrapped(problem, theta, confidence, resamples, generator(key))
@@ -157,7 +171,7 @@ def _profiled(problem: Problem, drop: float) -> tuple[Array, list[Estimate]]:
     """
     theta, maximum = problem.best()
     estimates = [
-        _estimate(_fixed_profile(problem, theta, j), *_range_of(problem, theta, j), maximum, drop)
+        _estimate(_fixed_profile(problem, theta, j), *range_of(problem, theta, j), maximum, drop)
         for j in range(1, len(theta))
     ]
     if problem.z.shape[1] == 2:
@@ -211,23 +225,11 @@ def _estimate(
     return Estimate(at, within(drop))
 
 
-def _range_of(problem: Problem, theta: Array, j: int) -> tuple[Array, float, tuple[float, float]]:
-    """The grid of one parameter, its value, and what the ends of the grid stand for."""
-    low, high = problem.lower[j], problem.upper[j]
-    if low == high:
-        return np.array([low]), float(low), (low, high)
-    if j >= len(theta) - 2:
-        return np.union1d(np.linspace(low, high, 21), theta[j]), float(theta[j]), (low, high)
-    upwards = np.geomspace(high / 3000, high, 24)
-    grid = np.concatenate([-upwards[::-1], [0.0], upwards]) if low < 0 else np.concatenate([[0.0], upwards])
-    return np.union1d(grid, theta[j]), float(theta[j]), (-np.inf if low < 0 else 0.0, np.inf)
-
-
 def _fixed_profile(problem: Problem, theta: Array, j: int) -> Callable[[Array], Array]:
     """Log-likelihood at values of parameter j, maximised over the others."""
     starts = np.concatenate([theta[None], problem.some_starts()])
     one_slope = j == 1 and problem.z.shape[1] == 1
-    middles = np.divide(-starts[:, 0], starts[:, 1], out=np.zeros(len(starts)), where=starts[:, 1] > 0)
+    middles = np.divide(-starts[:, 0], starts[:, 1], out=np.zeros(len(starts)), where=starts[:, 1] != 0)
 
     def profile(values: Array) -> Array:
         fits = len(values)
@@ -252,7 +254,7 @@ def _midpoints(problem: Problem, theta: Array) -> tuple[Array, float]:
     beyond = extent * np.geomspace(0.03, FAR, 10)
     inside = np.linspace(places[0], places[-1], 25)
     gaps = (places[1:] + places[:-1]) / 2
-    at = float(-theta[0] / theta[1]) if theta[1] > 0 else np.nan
+    at = float(-theta[0] / theta[1]) if theta[1] else np.nan
     grid = np.concatenate([places[0] - beyond, inside, gaps, places, places[-1] + beyond])
     kept = [at] if grid.min() < at < grid.max() else []
     return np.union1d(grid, kept), at
@@ -260,7 +262,11 @@ def _midpoints(problem: Problem, theta: Array) -> tuple[Array, float]:
 
 def _midpoint_profile(problem: Problem, theta: Array) -> Callable[[Array], tuple[Array, Array]]:
     """theta [G, P + 2] and log-likelihood [G] at midpoints, maximised over slope and asymptotes."""
-    slopes = [theta[1], 0.5, 3.0, problem.upper[1] / 3]
+    ends = (problem.lower[1], problem.upper[1])
+    slopes = [
+        theta[1],
+        *(each for end in ends if end for each in np.sign(end) * np.array([0.5, 3.0, abs(end) / 3])),
+    ]
     share = problem.successes / problem.trials
     tops = [(theta[2], theta[3]), (share.min(), 1.0)]
     starts = np.array([(0.0, slope, *pair) for slope in slopes for pair in tops])
@@ -287,8 +293,9 @@ def _bootstrapped(
     starts = np.broadcast_to(starts, (resamples, *starts.shape))
     found, _ = problem.maximise(starts, problem.lower, problem.upper, successes=drawn)
     slopes = found[:, 1:-2]
-    middles = np.divide(-found[:, 0], found[:, 1], out=np.full(resamples, np.inf), where=found[:, 1] > 0)
-    found[:, 1:-2] = np.where(np.abs(slopes) > problem.upper[1:-2] / 2.5, np.sign(slopes) * np.inf, slopes)
+    middles = np.divide(-found[:, 0], found[:, 1], out=np.full(resamples, np.inf), where=found[:, 1] != 0)
+    steep = np.maximum(problem.upper, -problem.lower)[1:-2] / 2.5
+    found[:, 1:-2] = np.where(np.abs(slopes) > steep, np.sign(slopes) * np.inf, slopes)
     intervals = [order_interval(column, confidence) for column in found[:, 1:].T]
     one = problem.z.shape[1] == 1
     return [order_interval(middles, confidence) if one else UNKNOWN, *intervals]

@@ -1,4 +1,4 @@
-"""Rising P(success), against the min-max formula and the likelihood of a logistic curve."""
+"""Monotone P(success), against the min-max formula and the likelihood of a logistic curve."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,25 @@ def test_no_rising_curve_is_more_likely():
     scale, counts, seeds = 2.0 ** np.arange(7), [1, 0, 9, 20, 33, 42, 39], np.full(7, 50)
     found = isotonic_success(scale, counts, seeds)
     assert found.log_likelihood > fit_success_curve(scale, counts, seeds, floor=None).log_likelihood
-    assert found.log_likelihood > isotonic_success(scale, counts[::-1], seeds).log_likelihood
+    assert found.direction == "rises"
+    fallen = isotonic_success(scale, counts, seeds, direction="falls")
+    assert found.log_likelihood > fallen.log_likelihood
+    assert fallen.success.value.tolist() == pytest.approx([sum(counts) / 350] * 7)
+
+
+def test_falling_shares_mirror_rising_ones():
+    scale, counts, seeds = 2.0 ** np.arange(7), np.array([1, 0, 9, 20, 33, 42, 39]), np.full(7, 50)
+    rising = isotonic_success(scale, counts, seeds)
+    falling = isotonic_success(scale, counts[::-1], seeds)
+    assert (rising.direction, falling.direction) == ("rises", "falls")
+    np.testing.assert_allclose(falling.success.value, rising.success.value[::-1])
+    assert falling.log_likelihood == pytest.approx(rising.log_likelihood)
+
+
+def test_only_the_order_of_scales_matters():
+    found = isotonic_success([0, -1, 3], [4, 1, 9], [10] * 3, resamples=10)
+    assert found.scale.tolist() == [-1, 0, 3]
+    assert found.success.value.tolist() == pytest.approx([0.1, 0.4, 0.9])
 
 
 def test_equal_scales_are_one_and_empty_cells_none():
@@ -59,6 +77,8 @@ def test_no_seeds():
         (np.ones((2, 2)), {}, r"scale of shape \(2, 2\) must be \[N\]: growth needs one measure"),
         ([1, 2], {"resamples": 0}, "resamples=0 must be at least 1"),
         ([1, 2], {"confidence": 2}, "confidence=2 must lie in"),
+        ([1, 2], {"direction": "down"}, "direction='down' must be 'either', 'rises' or 'falls'"),
+        ([1, np.inf], {}, r"scale=\[1.0, inf\] must be finite numbers"),
     ],
 )
 def test_refuses_what_it_cannot_fit(scale, options, message):

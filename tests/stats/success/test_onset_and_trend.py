@@ -249,3 +249,28 @@ def test_empty_populations_say_nothing():
 def test_refuses_what_it_cannot_measure(measure, message):
     with pytest.raises(ValueError, match=message):
         measure()
+
+
+def test_an_onset_from_above_mirrors_one_from_below():
+    scale, strength = np.array([1.0, 2.0, 4.0, 8.0]), np.array([[0.0, 0.1, 0.5, 1.0], [0.0, 0.0, 0.0, 0.2]])
+    up = onset(scale, strength, 0.3)
+    assert onset(1 / scale[::-1], strength[:, ::-1], 0.3, direction="falls") == pytest.approx(1 / up)
+    assert onset(scale, [0.0, 0.1, 0.5, 1.0], 0.3, direction="falls") == math.inf
+    assert onset(scale, [0.0] * 4, 0.3, direction="falls") == 0
+
+
+def test_two_sidedness_where_success_falls_begins_at_the_largest_scale():
+    rng = np.random.default_rng(4)
+    samples = [np.where(rng.uniform(size=16) < p, 0.9, 0.0) for p in (0.0, 0.0, 0.5, 1.0)]
+    up = two_sided_onset([1, 2, 4, 8], samples)
+    down = two_sided_onset([1, 2, 4, 8], samples[::-1])
+    assert (up.direction, down.direction) == ("rises", "falls")
+    assert down.onset.value == pytest.approx(8 / up.onset.value)
+    with np.errstate(divide="ignore"):
+        mirrored = 8 / np.array([up.onset.interval.high, up.onset.interval.low])
+    assert (down.onset.interval.low, down.onset.interval.high) == pytest.approx(tuple(mirrored))
+
+
+def test_refuses_a_direction_that_is_none():
+    with pytest.raises(ValueError, match="direction='either' must be 'rises' or 'falls'"):
+        onset([1, 2], [0, 1], 0.5, direction="either")

@@ -54,9 +54,31 @@ def test_known_asymptotes_are_kept():
     assert (raised.before, raised.after) == (0.1, 0.1)
 
 
-@pytest.mark.parametrize("successes", [[0] * 7, [50] * 7, [9] * 7, [41, 39, 33, 20, 9, 3, 1]])
-def test_no_rise_is_no_step(successes):
-    found = step_test(SCALE, successes, SEEDS, resamples=19)
+def test_a_step_down_mirrors_a_step_up():
+    up = step_test(SCALE, SMOOTH, SEEDS, resamples=19)
+    down = step_test(1 / SCALE, SMOOTH, SEEDS, resamples=19)
+    assert down.statistic == pytest.approx(up.statistic, abs=1e-5)
+    assert (down.before, down.after) == pytest.approx((up.after, up.before))
+    assert (1 / down.step.high, 1 / down.step.low) == pytest.approx((up.step.low, up.step.high))
+    known = [
+        step_test(scale, SMOOTH, SEEDS, floor=0.1, ceiling=0.9, resamples=19) for scale in (SCALE, 1 / SCALE)
+    ]
+    assert known[0].statistic == pytest.approx(known[1].statistic, abs=1e-5)
+    assert (known[1].before, known[1].after) == pytest.approx((0.9, 0.1))
+
+
+@pytest.mark.parametrize(
+    ("successes", "direction"),
+    [
+        ([0] * 7, "either"),
+        ([50] * 7, "either"),
+        ([9] * 7, "either"),
+        ([41, 39, 33, 20, 9, 3, 1], "rises"),
+        ([1, 3, 9, 20, 33, 39, 41], "falls"),
+    ],
+)
+def test_no_change_is_no_step(successes, direction):
+    found = step_test(SCALE, successes, SEEDS, direction=direction, resamples=19)
     assert found.statistic == pytest.approx(0, abs=1e-6)
     assert found.p_value == 1
     assert math.isnan(found.step.low)
@@ -89,6 +111,7 @@ def test_size_and_power():
         (np.ones((2, 2)), {}, r"scale of shape \(2, 2\) must be \[N\]: a step has one measure"),
         ([1, 2], {"resamples": 0}, "resamples=0 must be at least 1"),
         ([1, -2], {}, "must be positive numbers"),
+        ([1, 2], {"direction": "up"}, "direction='up' must be"),
         ([1, 2], {"floor": -0.1}, "floor=-0.1, ceiling=None: 0 <= floor <= ceiling <= 1 must hold"),
     ],
 )

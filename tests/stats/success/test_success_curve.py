@@ -124,11 +124,11 @@ def test_one_scale_inside_a_step_fixes_the_midpoint_not_the_slope():
     assert found.probability(8.0) == pytest.approx(0.4, abs=1e-3)
 
 
-@pytest.mark.parametrize("ceiling", [None, 1.0])
-def test_all_seeds_failed(ceiling):
-    found = fit_success_curve(SCALE, np.zeros(7), SEEDS, ceiling=ceiling)
+@pytest.mark.parametrize(("ceiling", "direction"), [(None, "either"), (1.0, "either"), (1.0, "rises")])
+def test_all_seeds_failed(ceiling, direction):
+    found = fit_success_curve(SCALE, np.zeros(7), SEEDS, ceiling=ceiling, direction=direction)
     assert found.midpoint.interval.high == math.inf
-    if ceiling is None:
+    if direction == "either":
         assert math.isnan(found.midpoint.value)
         assert found.midpoint.interval.low == 0
     else:
@@ -138,19 +138,75 @@ def test_all_seeds_failed(ceiling):
 
 
 def test_all_seeds_succeeded():
-    found = fit_success_curve(SCALE, SEEDS, SEEDS)
+    found = fit_success_curve(SCALE, SEEDS, SEEDS, direction="rises")
     assert (found.midpoint.value, found.midpoint.interval.low) == (0, 0)
     assert found.midpoint.interval.high < 1
     assert found.ceiling.interval.low > 0.98
+    fallen = fit_success_curve(SCALE, SEEDS, SEEDS, direction="falls")
+    assert (fallen.midpoint.value, fallen.midpoint.interval.high) == (math.inf, math.inf)
+    assert fallen.midpoint.interval.low > 64
 
 
-def test_a_curve_that_falls_has_no_midpoint():
-    found = fit_success_curve(SCALE, COUNTS[::-1], SEEDS)
+def ends_of(estimate):
+    return estimate.value, estimate.interval.low, estimate.interval.high
+
+
+def test_success_that_falls_with_noise():
+    noise, successes = [0.1, 0.3, 1, 3, 10], [16, 15, 9, 2, 0]
+    found = fit_success_curve(noise, successes, [16] * 5, ceiling=1.0)
+    assert found.midpoint.value == pytest.approx(1.13, abs=0.005)
+    assert ends_of(found.slope) == pytest.approx((-2.18, -3.40, -1.38), abs=0.005)
+    # A ceiling below 1, which allows for the failure at 0.3, goes with a steeper curve.
+    found = fit_success_curve(noise, successes, [16] * 5)
+    assert found.midpoint.value == pytest.approx(1.13, abs=0.005)
+    assert ends_of(found.slope) == pytest.approx((-2.18, -3.71, -1.38), abs=0.01)
+    assert found.probability([1e-9, 1e9]) == pytest.approx([found.ceiling.value, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("counts", "options"),
+    [
+        (COUNTS, {}),
+        (COUNTS, {"ceiling": 1.0}),
+        (COUNTS, {"direction": "rises"}),
+        (np.where(SCALE > 5, 50, 0), {}),
+        (COUNTS + 6, {"floor": None}),
+        (COUNTS, {"interval": "bootstrap", "resamples": 40}),
+    ],
+)
+def test_a_falling_curve_is_the_rising_one_against_the_inverse_of_scale(counts, options):
+    rising = fit_success_curve(SCALE, counts, SEEDS, **options)
+    other = {"direction": "falls"} if "direction" in options else {}
+    falling = fit_success_curve(1 / SCALE, counts, SEEDS, **(options | other))
+    assert falling.log_likelihood == pytest.approx(rising.log_likelihood, abs=1e-6)
+    value, low, high = ends_of(rising.midpoint)
+    assert ends_of(falling.midpoint) == pytest.approx((1 / value, 1 / high, 1 / low), rel=2e-3)
+    value, low, high = ends_of(rising.slope)
+    assert ends_of(falling.slope) == pytest.approx((-value, -high, -low), rel=2e-3)
+    assert ends_of(falling.ceiling) == pytest.approx(ends_of(rising.ceiling), abs=2e-3)
+
+
+def test_a_direction_that_is_wrong_has_no_midpoint():
+    found = fit_success_curve(SCALE, COUNTS[::-1], SEEDS, direction="rises")
     assert math.isnan(found.midpoint.value)
     assert (found.midpoint.interval.low, found.midpoint.interval.high) == (0, math.inf)
-    falling = fit_success_curve(1 / SCALE, COUNTS[::-1], SEEDS)
-    rising = fit_success_curve(SCALE, COUNTS, SEEDS)
-    assert falling.log_likelihood == pytest.approx(rising.log_likelihood)
+    assert found.slope.interval.low == 0
+
+
+def test_a_flat_curve_may_rise_or_fall():
+    found = fit_success_curve(SCALE, [24, 26, 25, 24, 26, 25, 24], SEEDS, ceiling=1.0)
+    assert found.slope.interval.low < 0 < found.slope.interval.high
+
+
+@pytest.mark.slow
+def test_intervals_of_a_weak_slope_cover_whichever_sign_it_has():
+    hits = []
+    for number in range(60):
+        slope = 0.1 if number % 2 else -0.1
+        p = expit(slope * np.log(SCALE / 8))
+        found = fit_success_curve(SCALE, np.random.default_rng(number).binomial(50, p), SEEDS, ceiling=1.0)
+        hits.append(found.slope.interval.low <= slope <= found.slope.interval.high)
+    assert 0.88 <= np.mean(hits) <= 0.995
 
 
 def test_one_scale_and_no_seed():
@@ -210,6 +266,8 @@ def test_intervals_cover_the_truth():
         (([1, 2], [0, 1], [1, 1]), {"floor": 0.5, "ceiling": 0.4}, "floor=0.5, ceiling=0.4: 0 <= floor"),
         (([1, 2], [0, 1], [1, 1]), {"interval": "wald"}, "interval='wald' must be 'profile' or 'bootstrap'"),
         (([1, 2], [0, 1], [1, 1]), {"resamples": 0}, "resamples=0 must be at least 1"),
+        (([1, 2], [0, 1], [1, 1]), {"direction": "up"}, "direction='up' must be 'either', 'rises' or"),
+        ((np.ones((2, 2)), [0, 1], [1, 1]), {"direction": "falls"}, "direction='falls' needs one measure"),
         (([1, 2], [0, 1], [1, 1]), {"confidence": 95}, r"confidence=95 must lie in \(0, 1\)"),
     ],
 )
