@@ -13,7 +13,10 @@ column that `scale_column` finds. Intervals are 95 % over seeds, from the statis
     sources         files of other programs as rows
     harness         files of lm-evaluation-harness
     trackers        tables of W&B, TensorBoard and Hugging Face
-    results         columns, cells and their labels, tests, final scores, the main metric
+    identity        which rows are one model, one run, one test
+    results         columns, cells and their labels, tests
+    kinds           shares, losses and others; the main metric; what a failed run scores
+    ends            final rows and scores, runs that end early
     distribution    summaries, histograms, densities and final values of every cell and test
     mixtures        components and atoms behind the scores, and the losses of the same seeds
     single_seeds    correlations over seeds, variance by source, curves of single seeds
@@ -45,6 +48,12 @@ from .emergence import Emergence as Emergence
 from .emergence import emergence as emergence
 from .emergence import emergence_scores as emergence_scores
 from .emergence import induced as induced
+from .ends import final as final
+from .ends import final_scores as final_scores
+from .ends import unfinished as unfinished
+from .kinds import is_share as is_share
+from .kinds import main_metric as main_metric
+from .kinds import never_right as never_right
 from .laws import ScalingLaws as ScalingLaws
 from .laws import has_laws as has_laws
 from .laws import law_groups as law_groups
@@ -65,12 +74,7 @@ from .passes import has_task_scaling as has_task_scaling
 from .passes import task_scaling as task_scaling
 from .read import read_results as read_results
 from .results import cell_labels as cell_labels
-from .results import final as final
-from .results import final_scores as final_scores
 from .results import forms_a_curve as forms_a_curve
-from .results import is_share as is_share
-from .results import main_metric as main_metric
-from .results import never_right as never_right
 from .results import printable_names as printable_names
 from .results import scale_column as scale_column
 from .results import scale_title as scale_title

@@ -12,7 +12,8 @@ from jaxemerge.brief import brief
 from jaxemerge.stats import Summaries, mean_interval, summaries
 from jaxemerge.stats.estimates.arguments import check_at_least
 
-from .results import MEMBER, cell_labels, final, final_scores, rows_of, with_test_label
+from .ends import final, final_scores
+from .results import MEMBER, cell_labels, rows_of, with_test_label
 
 ESTIMATES = ("mode", "mean", "success", "success_mean", "above_half", "below_tenth")
 SEED = MEMBER[1:]

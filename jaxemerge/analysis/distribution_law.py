@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from jaxemerge.brief import brief
 from jaxemerge.stats import DistributionLaw, PredictedDistribution, fit_distribution_law
 
-from .results import final, rows_of
+from .ends import final
+from .results import rows_of
 
 Floats = NDArray[np.float64]
 

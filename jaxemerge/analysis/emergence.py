@@ -15,8 +15,10 @@ from jaxemerge.stats import emergence_score, generator, mean_interval, success_i
 from jaxemerge.stats.estimates.arguments import check_at_least
 from jaxemerge.stats.estimates.resampling import permutation_p_value
 
-from .metrics import known_scores, less_is_better, metrics_of
-from .results import final, final_scores, is_share, one_test, rows_of
+from .ends import final, final_scores
+from .kinds import is_share, less_is_better
+from .metrics import known_scores, metrics_of
+from .results import one_test, rows_of
 
 
 @brief

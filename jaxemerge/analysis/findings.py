@@ -11,6 +11,7 @@ import polars as pl
 from jaxemerge.stats import Estimate
 
 from .distribution import primary_test, two_sided
+from .ends import unfinished
 from .results import MEMBER, cell_labels, require
 from .training import Survival, curve_quantiles
 
@@ -49,7 +50,7 @@ def _loss(value: float | None) -> str:
 
 
 def population_sentences(frame: pl.DataFrame) -> list[str]:
-    """What was trained, and how many runs diverged.
+    """What was trained, how many runs diverged, and which ended before the others of their cell.
 
     Raises:
         ValueError: if columns are missing.
@@ -67,7 +68,17 @@ def population_sentences(frame: pl.DataFrame) -> list[str]:
     # Results read from elsewhere may say nothing of steps: they are all at 0 then.
     last = max(frame["step"])
     done = f"trained for {_count(last, 'step')}" if last else "scored"
-    return [f"{seeds} {cells} {verb} {done}.", lost]
+    return [f"{seeds} {cells} {verb} {done}.", lost, *too_short(frame)]
+
+
+def too_short(frame: pl.DataFrame) -> list[str]:
+    """The runs that ended before the others of their cell, and how they are counted; empty if none did."""
+    rows = unfinished(frame).rows(named=True)
+    if not rows:
+        return []
+    ended = f"{_count(len(rows), 'run')} ended before the last step of {'its' if len(rows) == 1 else 'their'}"
+    named = [f"{seed_name(row)} of {row['label']} at step {row['step']:,} of {row['of']:,}" for row in rows]
+    return [f"{ended} cell and {'is' if len(rows) == 1 else 'are'} not in final scores: {_first(named)}."]
 
 
 def divergences(frame: pl.DataFrame) -> str:
@@ -77,9 +88,14 @@ def divergences(frame: pl.DataFrame) -> str:
     rows = named.sort("rank", *MEMBER[1:]).rows(named=True)
     if not rows:
         return ""
-    listed = [f"{seed_name(row)} of {row['label']} at step {row['step']:,}" for row in rows[:FEW_CELLS]]
-    more = f"; and {len(rows) - FEW_CELLS} more" if len(rows) > FEW_CELLS else ""
-    return f" First seen: {'; '.join(listed)}{more}."
+    places = [f"{seed_name(row)} of {row['label']} at step {row['step']:,}" for row in rows]
+    return f" First seen: {_first(places)}."
+
+
+def _first(items: list[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f"; and {len(items) - FEW_CELLS} more" if len(items) > FEW_CELLS else ""
+    return "; ".join(items[:FEW_CELLS]) + more
 
 
 def seed_name(row: dict[str, Any]) -> str:

@@ -25,8 +25,10 @@ from jaxemerge.stats import (
     fit_ladder,
 )
 
+from .ends import final
 from .groups import divided, dividing_columns
-from .results import MEMBER, final, is_loss, require
+from .kinds import is_loss, is_share
+from .results import MEMBER, require
 
 FLOPS_PER_PARAMETER_AND_TOKEN = 6.0
 # Least number of combinations of N and D for a law.
@@ -296,14 +298,10 @@ def _usable(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
 
 def _accuracies(frame: pl.DataFrame) -> pl.DataFrame | None:
     """Final accuracies of the runs: of the first share of items that is not the same for all."""
-    shares = (
-        frame.filter(pl.col("trials").is_not_null())
-        if frame["trials"].count()
-        else frame.filter(
-            ~pl.col("metric").map_elements(is_loss, pl.Boolean), pl.col("value").is_between(0, 1)
-        )
-    )
-    ends = final(shares)
+    names = frame["metric"].unique(maintain_order=True)
+    shares = frame.filter(pl.col("metric").is_in([name for name in names if is_share(frame, name)]))
+    known = shares.filter(pl.col("trials").is_not_null()) if shares["trials"].count() else shares
+    ends = final(known)
     moving = ends.group_by("metric", "split", "length", maintain_order=True).agg(pl.col("value").n_unique())
     for metric, split, length, distinct in moving.rows():
         if distinct > 3:

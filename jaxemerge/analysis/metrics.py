@@ -11,7 +11,9 @@ from jaxemerge.evaluation.metrics import Items, Metric
 from jaxemerge.stats import mean_interval
 from jaxemerge.stats.estimates.arguments import check_confidence
 
-from .results import MEMBER, SCHEMA, final, final_scores, is_loss, is_share, one_test, require, rows_of
+from .ends import final_scores
+from .kinds import is_share
+from .results import SCHEMA, one_test, require
 
 
 def metric_means(
@@ -67,20 +69,9 @@ def metrics_of(frame: pl.DataFrame, split: str | None = None, length: int | None
     return first + [m for m in there if m not in first]
 
 
-def less_is_better(metric: str) -> bool:
-    """Whether a metric is a loss, or counts errors, by its name."""
-    return is_loss(metric) or "edit" in metric.lower()
-
-
 def known_scores(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
-    """`final_scores`, but without diverged runs where lower is better: these have no value."""
-    scores = final_scores(frame, metric)
-    if not less_is_better(metric):
-        return scores
-    keys = [*MEMBER, "split", "length"]
-    ends = final(rows_of(frame, metric))
-    lost = ends.filter(pl.col("value").is_null() | pl.col("value").is_nan()).select(keys)
-    return scores.join(lost, on=keys, how="anti", nulls_equal=True, maintain_order="left")
+    """`final_scores`, but without diverged runs of metrics other than shares: these have no value."""
+    return final_scores(frame, metric).filter(pl.col("value").is_finite())
 
 
 _NAMED = tuple(name for name in SCHEMA if name not in ("metric", "value", "trials"))

@@ -14,7 +14,8 @@ from jaxemerge.stats import Mixture, bimodality_coefficient, correlation, fit_mi
 from jaxemerge.stats.estimates.arguments import check_at_least
 
 from .distribution import BETWEEN, ONE, ZERO
-from .results import cell_labels, final, final_scores, one_test, rows_of
+from .ends import final, final_scores
+from .results import cell_labels, one_test, rows_of
 
 GROUP = ("cell", "label", "scale", "test", "split", "length")
 LISTS = ("atoms", "atom_weights", "weights", "means", "modes", "antimodes")

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from .columns import MODEL, SEED, Plan, planned, telling_apart
+from .ends import COUNTED_AS, counted_as
 from .entries import counts, first_row, listed, names, numbers, ordinals
-from .results import MEMBER, SCHEMA, TYPES, is_loss, printable_names
+from .identity import with_cells, with_seeds, with_tests
+from .kinds import is_loss
+from .results import MEMBER, SCHEMA, TYPES, printable_names
 from .sources import source_rows
 from .trackers import tracked
 
-# What makes one cell another.
-IDENTITY = (MODEL, "family", "depth", "width", "parameters")
 WHOLE = {"depth": 1, "width": 1, "parameters": 1, "step": 0, "tokens": 0, "length": 0, "trials": 1}
 # A share given with three decimals is a count of its items if it is one to this.
 ROUNDED = 5e-4
@@ -31,6 +32,7 @@ def read_results(
     wide: str | None = None,
     seed_from_name: str | None = None,
     proportion: bool | None = None,
+    unfinished: str = "omitted",
     study: str = "",
 ) -> pl.DataFrame:
     """Results of any origin as a frame of the results schema.
@@ -65,6 +67,8 @@ def read_results(
         wide: columns with the scores of one seed each, as a pattern: "seed_*".
         seed_from_name: regular expression whose group is the seed in a file's name.
         proportion: True demands scores in [0, 1] also without `trials`.
+        unfinished: how runs that end before the others of their cell are counted: "omitted" from final scores
+            (learning curves have them), "failed", or "last" for their last scores.
         study: name of the results; by default that of the file.
 
     Returns:
@@ -89,6 +93,7 @@ def read_results(
         wide=wide,
         seed_from_name=seed_from_name,
         proportion=proportion,
+        unfinished=unfinished,
         study=study,
     ).rows
 
@@ -114,6 +119,7 @@ def reading(
     wide: str | None = None,
     seed_from_name: str | None = None,
     proportion: bool | None = None,
+    unfinished: str = "omitted",
     study: str = "",
 ) -> Reading:
     """`read_results`, with notes on what the table does not say itself.
@@ -122,6 +128,8 @@ def reading(
         ValueError: as `read_results`.
         OSError: if a file cannot be read.
     """
+    if unfinished not in COUNTED_AS:
+        raise ValueError(f"unfinished={unfinished!r} must be one of {', '.join(map(repr, COUNTED_AS))}")
     whole, name = _table(source, seed_from_name)
     if whole.is_empty():
         raise ValueError("the frame has no rows: there is nothing to read")
@@ -131,11 +139,12 @@ def reading(
     plan = planned(whole, named, by, ignore, study or name)
     long, given, empty = _one_value_column(whole, dict(plan.given))
     rows = _typed(long, given)
-    rows = _with_tests(rows).with_columns(study=pl.lit(study or name))
-    rows = _diverged(_with_seeds(_with_cells(rows)))
+    rows = with_tests(rows).with_columns(study=pl.lit(study or name))
+    rows = _diverged(with_seeds(with_cells(rows)))
     _refuse_twice(rows, long, plan)
     extra = [column for column in rows.columns if column not in SCHEMA]
     rows = printable_names(_whole_counts(_in_range(rows, proportion)).select(*SCHEMA, *extra))
+    rows = counted_as(rows, unfinished)
     return Reading(rows, (*plan.notes, *empty))
 
 
@@ -268,71 +277,6 @@ def _diverged(rows: pl.DataFrame) -> pl.DataFrame:
     """A run without a value of one metric has failed on it; one without any value has diverged."""
     lost = pl.col("value").is_null().all().over(*MEMBER, "step")
     return rows.with_columns(diverged=(pl.col("flagged") | lost)).drop("flagged")
-
-
-def _with_tests(rows: pl.DataFrame) -> pl.DataFrame:
-    """The tasks of one model are tests of it: each is a split."""
-    several = rows["task"].drop_nulls().n_unique() > 1
-    split = pl.col("split")
-    if several:
-        split = pl.concat_str("task", "split", separator=", ", ignore_nulls=True)
-    return rows.with_columns(split=split.fill_null("test"), task=pl.col("task").fill_null("unnamed"))
-
-
-def _with_cells(rows: pl.DataFrame) -> pl.DataFrame:
-    """A name for what is the same model, made of what varies."""
-    kept = [c for c in rows.columns if c not in SCHEMA and c not in (SEED, "has_seed", "flagged", MODEL)]
-    identity = [c for c in (*IDENTITY, *kept) if c in rows.columns]
-    if rows["step"].n_unique() == 1:
-        identity += [c for c in ("tokens", "flops") if rows[c].n_unique() > 1]
-    told = [c for c in identity if rows[c].n_unique() > 1 or c == MODEL]
-    told = told or [c for c in identity if c != "family" and rows[c].count()]
-    if not told:
-        return rows.with_columns(cell=pl.lit("all runs"))
-    cell = pl.concat_str(*(_piece(rows[c]) for c in told), separator=", ", ignore_nulls=True)
-    return rows.with_columns(cell=pl.when(cell == "").then(pl.lit("all runs")).otherwise(cell))
-
-
-def _piece(column: pl.Series) -> pl.Expr:
-    """Name and value of one column, as briefly as keeps its values distinct."""
-    name = "" if column.name == MODEL else column.name.replace("_", " ") + " "
-    values = column.drop_nulls().unique().to_list()
-    texts = {v: f"{name}{text}" for v, text in zip(values, _brief(values), strict=True)}
-    return pl.lit(column.replace_strict(texts, default=None, return_dtype=pl.String))
-
-
-def _brief(values: list[Any]) -> list[str]:
-    """Distinct values as distinct texts.
-
-    Floats have three digits, or as many more as it takes; whole numbers below 1e12 have all of theirs.
-    """
-    if not values or not isinstance(values[0], float):
-        return [str(v) for v in values]
-    for digits in range(3, 18):
-        texts = [
-            f"{v:.12g}" if v == round(v, 0) and abs(v) < 1e12 else f"{v:.{digits}g}".replace("e+", "e")
-            for v in values
-        ]
-        if len(set(texts)) == len(values):
-            break
-    return texts
-
-
-def _with_seeds(rows: pl.DataFrame) -> pl.DataFrame:
-    """init_seed and data_seed: those given, or a number for every run."""
-    if SEED in rows.columns:
-        data = pl.col("data_seed").fill_null(pl.col(SEED))
-        return rows.with_columns(init_seed=pl.col(SEED).cast(pl.Int64), data_seed=data).drop(SEED, "has_seed")
-    test = ["split", "length", "metric"]
-    place = pl.int_range(pl.len()).over("cell", "step", *test)
-    numbered = rows.with_columns(init_seed=place, data_seed=place).drop("has_seed")
-    repeated = numbered["init_seed"].max() != 0
-    if repeated and (rows["step"].n_unique() > 1 or rows.select(test).n_unique() > 1):
-        raise ValueError(
-            f"several runs of {numbered.filter(pl.col('init_seed') > 0)['cell'][0]}: name the column that "
-            "tells them apart as seed"
-        )
-    return numbered
 
 
 def _refuse_twice(rows: pl.DataFrame, long: pl.DataFrame, plan: Plan) -> None:

@@ -19,15 +19,6 @@ CELL = ("cell", "depth", "width", "parameters")
 RESULT = ("step", "split", "length", "metric", "value", "trials", "diverged")
 
 
-# Parts of the names of metrics that are small where a model is good, and know no upper end.
-LOSSES = ("loss", "nll", "perplexity", "ppl", "bits", "byte", "entropy", "brier", "grad_norm")
-
-
-def is_loss(metric: str) -> bool:
-    """Whether the name of a metric is that of a loss."""
-    return any(part in metric.lower() for part in LOSSES)
-
-
 def require(frame: pl.DataFrame, *columns: str) -> None:
     """Rejects a frame that lacks some of the columns.
 
@@ -249,80 +240,6 @@ def _number(value: float) -> str:
         return f"{value:.4g}"
     mantissa, exponent = f"{value:.3e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
-
-
-def final(frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows at each member's last step, per metric and split; cells may differ in length.
-
-    Raises:
-        ValueError: if columns are missing, or a member has two values of one metric, split and length (two
-            studies that share a cell would count its seeds twice).
-    """
-    require(frame, *CELL, *MEMBER, *RESULT)
-    last = frame.filter(pl.col("step") == pl.col("step").max().over(*MEMBER, "metric", "split"))
-    keys = [*MEMBER, "metric", "split", "length"]
-    twice = last.height - last.n_unique(keys) if last.height else 0
-    if twice:
-        raise ValueError(f"{twice} final results are there twice (same {', '.join(keys)}); keep one study")
-    return last
-
-
-def final_scores(frame: pl.DataFrame, metric: str = "exact_match") -> pl.DataFrame:
-    """Final scores of one metric, labelled and in order: by scale of the cell, then by test, then by seed.
-
-    The NaN of a diverged seed becomes 0: a failure that counts.
-
-    Returns:
-        The rows of `final` for this metric, with the columns label, test, rank and scale added.
-
-    Raises:
-        ValueError: as `final`, or if the metric is not there.
-    """
-    scores = final(rows_of(frame, metric)).with_columns(pl.col("value").fill_nan(0.0).fill_null(0.0))
-    named = with_test_label(scores).join(
-        cell_labels(frame).select("cell", "label", "rank", "scale"), on="cell"
-    )
-    return named.sort("rank", "split", "length", "init_seed", "data_seed")
-
-
-MAIN = "exact_match"
-# Measured along with the scores, and never the main metric.
-COMPANIONS = ("train_loss", "grad_norm", "answer_nll", "token_accuracy")
-
-
-def is_share(frame: pl.DataFrame, metric: str) -> bool:
-    """Whether a metric is a share in [0, 1]: it has trials, or lies there and is not named like a loss.
-
-    Raises:
-        ValueError: if columns or the metric are missing.
-    """
-    rows = rows_of(frame, metric)
-    if rows["trials"].count():
-        return True
-    return not is_loss(metric) and bool(rows["value"].fill_nan(None).drop_nulls().is_between(0, 1).all())
-
-
-def never_right(frame: pl.DataFrame, metric: str) -> bool:
-    """Whether every run that did not diverge scores 0 throughout, such as on exact match of random text."""
-    rows = rows_of(frame, metric).filter(~pl.col("diverged"), pl.col("step") > 0)
-    return rows.height > 0 and bool((rows["value"].fill_null(0.0) == 0).all())
-
-
-def main_metric(frame: pl.DataFrame) -> str | None:
-    """`exact_match`, else the first share in [0, 1], else the first metric; None where there are none.
-
-    Companions of the scores (training loss, gradient norm, ...) do not count.
-
-    Raises:
-        ValueError: if columns are missing.
-    """
-    require(frame, "metric", "value", "trials")
-    names = frame["metric"].unique(maintain_order=True).to_list()
-    if MAIN in names:
-        return MAIN
-    others = [name for name in names if name not in COMPANIONS]
-    shares = [name for name in others if is_share(frame, name)]
-    return next(iter(shares or others), None)
 
 
 def printable_names(frame: pl.DataFrame) -> pl.DataFrame:

@@ -31,7 +31,8 @@ from jaxemerge.stats import (
 )
 
 from .distribution import summarise
-from .results import final_scores, one_test, scale_column
+from .ends import final_scores
+from .results import one_test, scale_column
 
 # Places at which a fitted line is drawn, evenly spaced in ln(scale).
 PLACES = 121

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from jaxemerge.stats import breakthroughness, correlation, holm, linearity, split_variance
 from jaxemerge.stats.estimates.arguments import check_at_least
 
-from .results import MEMBER, cell_labels, final, final_scores, forms_a_curve, one_test, rows_of
+from .ends import final, final_scores
+from .kinds import less_is_better
+from .results import MEMBER, cell_labels, forms_a_curve, one_test, rows_of
 
 SEED = MEMBER[1:]
 PAIRS: dict[str, Any] = {"first": pl.String, "second": pl.String, "seeds": pl.Int64}
@@ -146,8 +148,10 @@ def _pairs(rows: pl.DataFrame, name: str, key: Any) -> pl.DataFrame:
     """Correlations between all pairs of outcomes, which differ in the column `name`."""
     value = pl.when(pl.col("diverged") | ~pl.col("value").is_finite()).then(None).otherwise(pl.col("value"))
     outcomes = rows.with_columns(value=value)
-    worst = pl.col("value").max().over(name).fill_null(0.0) + 1.0
-    loses = pl.when(pl.col("trials").is_null()).then(worst).otherwise(0.0)
+    falls = [metric for metric in rows["metric"].unique() if less_is_better(metric)]
+    above, below = (pl.col("value").max().over(name) + 1, pl.col("value").min().over(name) - 1)
+    unlike = pl.when(pl.col("metric").is_in(falls)).then(above).otherwise(below).fill_null(0.0)
+    loses = pl.when(pl.col("trials").is_null()).then(unlike).otherwise(0.0)
     names = outcomes[name].unique(maintain_order=True).to_list()
     wide = (
         outcomes.with_columns(pl.col("value").fill_null(loses))
@@ -177,11 +181,11 @@ def rank_curves(
 ) -> pl.DataFrame:
     """The scale curves of the seeds with the highest breakthroughness and with the highest linearity.
 
-    A seed's curve is made of its final scores in all cells, in order of scale; seeds that were not run in
-    every cell have none. Where the metric is a proportion of n items, both numbers have the floor 1/n of what
-    the test can resolve: without it, B is infinite for every curve that mostly stays at 0, and ranks none of
-    them. A curve without a value (flat, no trials) comes last; equals come in order of their seeds. Where
-    most curves fall with scale, the most negative numbers come first.
+    A seed's curve is made of its final scores in all cells, in order of scale; seeds that lack one have none.
+    Where the metric is a proportion of n items, both numbers have the floor 1/n of what the test can resolve:
+    without it, B is infinite for every curve that mostly stays at 0, and ranks none of them. A curve without
+    a value (flat, no trials) comes last; equals come in order of their seeds. Where most curves fall with
+    scale, the most negative numbers come first.
 
     Args:
         frame: results whose cells follow each other along the scale (`forms_a_curve`).
@@ -207,7 +211,7 @@ def rank_curves(
     if not forms_a_curve(labels):
         found = ", ".join(labels["label"].to_list())
         raise ValueError(f"cells {found} form no curve; three or more in order of one scale are needed")
-    chosen = one_test(scores, metric, split, length)
+    chosen = one_test(scores, metric, split, length).filter(pl.col("value").is_finite())
     curves = chosen.filter(pl.len().over(*SEED) == labels.height).sort(*SEED, "rank")
     if curves.is_empty():
         return _ranked(

@@ -20,7 +20,8 @@ from jaxemerge.stats import (
 )
 from jaxemerge.stats.estimates.arguments import check_at_least
 
-from .results import MEMBER, cell_labels, is_share, one_test, rows_of
+from .kinds import worst
+from .results import MEMBER, cell_labels, one_test, rows_of
 
 QUANTILES = {"low": 0.1, "median": 0.5, "high": 0.9}
 
@@ -30,8 +31,8 @@ def learning_curves(
 ) -> pl.DataFrame:
     """One row per seed and evaluation step of one metric on one test.
 
-    The missing value of a failed seed becomes the worst possible one: 0 where the metric is a share
-    (`is_share`), else infinite.
+    The missing value of a failed seed becomes the worst possible one (`worst`): 0 where the metric is a
+    share, else infinite.
 
     Args:
         frame: results.
@@ -46,8 +47,7 @@ def learning_curves(
         ValueError: if columns or the metric are missing, or the choice leaves no test or several.
     """
     measured = one_test(rows_of(frame, metric), metric, split, length)
-    worst = 0.0 if is_share(frame, metric) else float("inf")
-    value = pl.col("value").fill_nan(None).fill_null(worst)
+    value = pl.col("value").fill_nan(None).fill_null(worst(frame, metric))
     labels = cell_labels(frame).select("cell", "label", "rank")
     return (
         measured.with_columns(value=value)

@@ -7,9 +7,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from jaxemerge.analysis import curve_quantiles, representative_curves
+from jaxemerge.analysis import curve_quantiles, is_share, representative_curves
 from jaxemerge.analysis import learning_curves as curves_of
-from jaxemerge.analysis.results import is_loss
 from jaxemerge.analysis.training import FALLS
 
 from .theme import INK, PAGE, PREFIXED, ZERO_COLOUR, by_order, in_order, inline, metric_title, themed
@@ -54,7 +53,7 @@ def learning_curves(
         base.mark_line()
         .encode(
             x=step_axis(curves["step"]),
-            y=_value_axis(curves, metric),
+            y=_value_axis(curves, metric, is_share(frame, metric)),
             detail="line:N",
             color=alt.Color("kind:N", scale=_by_kind(COLOURS, drawn), title=None),
             strokeWidth=alt.StrokeWidth("kind:N", scale=_by_kind(WIDTHS, drawn), title=None),
@@ -111,10 +110,10 @@ def step_axis(steps: pl.Series) -> alt.X:
     )
 
 
-def _value_axis(curves: pl.DataFrame, metric: str) -> alt.Y:
+def _value_axis(curves: pl.DataFrame, metric: str, share: bool) -> alt.Y:
     title = metric_title(metric)
     shown = curves["value"].filter(curves["value"].is_finite())
-    if metric in ("exact_match", "token_accuracy") or (not is_loss(metric) and shown.is_between(0, 1).all()):
+    if share:
         return alt.Y("value:Q", title=title, scale=alt.Scale(domain=[0, 1]))
     values = shown.to_list() or [0.0, 1.0]
     low, high = min(values), max(values)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from jaxemerge.cli.foreign import add_analyze
 from jaxemerge.cli.parser import (
     Parser,
     assignment,
@@ -43,21 +44,6 @@ RENAMED = {
     "--gpus": "--job-gpus",
     "--cpus": "--job-cpus",
     "--parallel": "--jobs",
-}
-
-# What columns of a file may mean; jaxemerge.analysis.read_results says more.
-COLUMNS = {
-    "value": "scores; several columns with commas between them, one per metric",
-    "scale": "what was varied, such as the size of the model",
-    "seed": "tells the runs of one scale apart",
-    "trials": "number of items behind a score: a column, or a number",
-    "parameters": "model size N, for scaling laws",
-    "tokens": "training tokens D, for scaling laws",
-    "flops": "training compute C, for scaling laws",
-    "step": "training step, where runs were scored several times",
-    "model": "names of the models",
-    "task": "names of the tests",
-    "metric": "names of the metrics, where each row has one score",
 }
 
 
@@ -111,29 +97,6 @@ def _export(parser: Parser, front: Front) -> None:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write, one folder per cell")
     parser.add_argument("--cells", metavar="WHICH", help=_CELLS)
     parser.add_argument("--seeds", metavar="WHICH", help=_SEEDS)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    """Names with commas between them."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _analyze(parser: Parser, front: Front) -> None:
-    parser.add_argument("folder", nargs="?", type=Path, metavar="FILE", help=argparse.SUPPRESS)
-    group = parser.add_argument_group("columns of the file (default: those that bear these names)")
-    for name, words in COLUMNS.items():
-        group.add_argument(f"--{name}", metavar="COLUMN", help=words)
-    add = parser.add_argument_group("rows of the file").add_argument
-    several = "columns of settings varied besides the scale, with commas between them"
-    add("--by", type=_names, default=(), metavar="COLUMNS", help=several)
-    add("--ignore", type=_names, default=(), metavar="COLUMNS", help="columns that mean nothing")
-    add("--wide", metavar="PATTERN", help="columns with the scores of one seed each, such as 'seed_*'")
-    add("--seed-from-name", metavar="REGEX", help="seed in the names of files, such as 'seed(\\d+)'")
-    add = parser.add_argument_group("report").add_argument
-    add("--score", metavar="METRIC", help="metric to report (default: the first share)")
-    success = f"score that counts as a success (default: {SUCCESS})"
-    add("--threshold", type=share, metavar="SHARE", help=success)
-    add("--out", type=Path, metavar="DIR", help="where to write (default: results/, with FILE's name)")
 
 
 _THRESHOLD = f"score that counts as a success (default: the folder's, study's or {SUCCESS})"
@@ -327,8 +290,8 @@ COMMANDS = {
         "Writes the same report about results of other programs: CSV, Parquet, JSON lines, or the folder of\n"
         "results of lm-evaluation-harness. Each row of a file is one score of one run. Example:\n\n"
         "  {name} analyze runs.csv --scale size --seed run --value acc --trials 500",
-        _analyze,
-        "report.analyze",
+        add_analyze,
+        "analyze.analyze",
     ),
 }
 

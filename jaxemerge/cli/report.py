@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -20,13 +19,10 @@ from jaxemerge.analysis import (
     summarise,
 )
 from jaxemerge.analysis.findings import divergences
-from jaxemerge.analysis.read import reading
 from jaxemerge.analysis.results import MEMBER
 from jaxemerge.charts.theme import metric_name, metric_title
 from jaxemerge.cli.cells import parse_seeds, selected_names
-from jaxemerge.cli.options import COLUMNS
-from jaxemerge.cli.parser import suggestion
-from jaxemerge.cli.studies import SUCCESS, Front
+from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import number, say, share, table
 from jaxemerge.exports import write_members
 from jaxemerge.report import write_report
@@ -35,7 +31,6 @@ from jaxemerge.runner.provenance import described
 from jaxemerge.runner.records import StoreError
 from jaxemerge.runner.store import Store
 
-ROWS = ("by", "ignore", "wide", "seed_from_name")  # options on the rows of a file
 MOST_ROWS = 40  # of a table on the terminal
 
 
@@ -93,52 +88,6 @@ def findings(study: Any, store: Store, results: pl.DataFrame, passes: pl.DataFra
     rows = passes if getattr(study, "SAMPLES", False) else results
     own = [{cell.cell for cell in study.cells(quick=quick)} for quick in (True, False)]
     return study.findings(study.kept(rows)) if store.cells.keys() in own else []
-
-
-def analyze(options: argparse.Namespace, front: Front, console: Console) -> int:
-    """Writes the report of a file of results, prints its summary and returns the exit code.
-
-    Raises:
-        ValueError: there is no such file, column or metric.
-    """
-    if (options.folder / "study.json").is_file():
-        raise ValueError(f"{options.folder} is a results folder: use {front.name} report {options.folder}")
-    results, notes = reading(
-        options.folder, _columns(options), **{name: getattr(options, name) for name in ROWS}
-    )
-    metrics = results["metric"].unique(maintain_order=True).to_list()
-    if options.score is not None and options.score not in metrics:
-        hint = suggestion(options.score, metrics)
-        raise ValueError(f"--score {options.score}: must be one of {', '.join(metrics)}{hint}")
-    metric = options.score or main_metric(results)
-    folder = options.out or Path("results") / options.folder.stem
-    said = ", ".join(f"{meaning} is {column}" for meaning, column in _columns(options).items())
-    threshold = SUCCESS if options.threshold is None else options.threshold
-    path = write_report(
-        results,
-        folder,
-        title=options.folder.stem,
-        threshold=threshold,
-        metric=metric,
-        details=[("file", str(options.folder)), ("columns", said or "as named in the file")]
-        + [("note", note) for note in notes],
-    )
-    print_scores(console, results, metric, threshold)
-    print_diverged(console, results)
-    for note in notes:
-        say(console, f"Note: {note}.")
-    say(console, f"Report: {path}")
-    return 0
-
-
-def _columns(options: argparse.Namespace) -> dict[str, Any]:
-    """Meaning -> column, as it was given."""
-    given = {name: getattr(options, name) for name in COLUMNS if getattr(options, name) is not None}
-    if "," in given.get("value", ""):
-        given["value"] = given["value"].split(",")
-    if given.get("trials", "").isdecimal():
-        given["trials"] = int(given["trials"])
-    return given
 
 
 def export(options: argparse.Namespace, front: Front, console: Console) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from jaxemerge.analysis import final, findings, is_share, loss_metric, main_metric, never_right, summarise
-from jaxemerge.analysis.results import is_loss
+from jaxemerge.analysis.kinds import is_loss
 from jaxemerge.charts.theme import metric_name
 
 from .distribution import distributions, lead, values

@@ -179,7 +179,11 @@ class Problem(NamedTuple):
 
 
 def check_direction(direction: str, measures: int = 1) -> None:
-    """Rejects anything but "either", "rises" and "falls", and the latter two for two measures of scale."""
+    """Rejects anything but "either", "rises" and "falls", and the latter two for two measures of scale.
+
+    Raises:
+        ValueError: naming the direction.
+    """
     if direction not in ("either", "rises", "falls"):
         raise ValueError(f"direction={direction!r} must be 'either', 'rises' or 'falls'")
     if direction != "either" and measures > 1:
