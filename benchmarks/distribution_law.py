@@ -2,6 +2,7 @@
 
     python benchmarks/distribution_law.py speed                    15 cells x 250 seeds x 8 tests
     python benchmarks/distribution_law.py coverage --studies 200   slopes' intervals, small studies
+    python benchmarks/distribution_law.py coverage --posterior     those of the sampled posterior
     python benchmarks/distribution_law.py tests --studies 200      size and power of nested tests
     python benchmarks/distribution_law.py kept                     held-out scores on the kept results
 
@@ -23,7 +24,12 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from jaxemerge.stats import DistributionLaw, fit_distribution_law, success_interval
+from jaxemerge.stats import (
+    DistributionLaw,
+    fit_distribution_law,
+    sample_distribution_law,
+    success_interval,
+)
 from jaxemerge.stats.laws.distribution.held_out import held_out_scores
 from jaxemerge.stats.laws.distribution.nested import nested_test, step_alternative, two_sided_range
 
@@ -99,7 +105,10 @@ def coverage(options: argparse.Namespace) -> None:
     for number in range(options.studies):
         rng = np.random.default_rng((1, number))
         scores, design = study(rng, SMALL, options.seeds, TESTS, ITEMS, cell_spread=options.misfit)
-        law = fit_distribution_law(scores, ITEMS, design, TESTS, bootstraps=options.bootstraps, key=number)
+        bootstraps = 0 if options.posterior else options.bootstraps
+        law = fit_distribution_law(scores, ITEMS, design, TESTS, bootstraps=bootstraps, key=number)
+        if options.posterior:
+            law = sample_distribution_law(law, draws=250, warmup=250, key=number).law
         for name, true in PLANTED.items():
             found = getattr(law, name)
             held[name].append((found.interval.low <= true) & (true <= found.interval.high))
@@ -213,6 +222,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--studies", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=24, help="of each cell")
     parser.add_argument("--bootstraps", type=int, default=100)
+    parser.add_argument("--posterior", action="store_true", help="sample it, instead of resampling seeds")
     parser.add_argument("--misfit", type=float, default=0.0, help="planted spread of the cells' logits")
     parser.add_argument("--tests", type=int, default=0, help="simulated studies of each nested test")
     parser.add_argument("--only", nargs="*", help="kept studies")

@@ -46,6 +46,8 @@ from .laws.distribution.nested import StepAlternative as StepAlternative
 from .laws.distribution.nested import nested_test as nested_test
 from .laws.distribution.nested import step_alternative as step_alternative
 from .laws.distribution.nested import two_sided_range as two_sided_range
+from .laws.distribution.posterior import SampledLaw as SampledLaw
+from .laws.distribution.posterior import sample_distribution_law as sample_distribution_law
 from .laws.distribution.prediction import PredictedDistribution as PredictedDistribution
 from .laws.envelope import Envelope as Envelope
 from .laws.envelope import TrainingCurve as TrainingCurve
