@@ -17,10 +17,12 @@ column that `scale_column` finds. Intervals are 95 % over seeds, from the statis
     results         columns, cells and their labels, tests
     kinds           shares, losses and others; the main metric; what a failed run scores
     ends            final rows and scores, runs that end early
+    comparisons     values without bounds: differences of cells, trends, targets
     distribution    summaries, histograms, densities and final values of every cell and test
     mixtures        components and atoms behind the scores, and the losses of the same seeds
     single_seeds    correlations over seeds, variance by source, curves of single seeds
     scale           P(success) and mean of successes against scale, distances between cells
+    events          times of events that are a column of a table
     training        learning curves, time of breakthrough, survival curves
     metrics         means under every metric, rescoring, per-token model, resolution of a test
     emergence       emergence by definition, emergence scores, metrics made sharper

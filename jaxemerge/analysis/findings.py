@@ -12,6 +12,7 @@ from jaxemerge.stats import Estimate
 
 from .distribution import primary_test, two_sided
 from .ends import unfinished
+from .kinds import limited
 from .results import MEMBER, cell_labels, require
 from .training import Survival, curve_quantiles
 
@@ -38,6 +39,17 @@ def three_digits(value: float) -> str:
     return f"{value:.3g}"
 
 
+def supported(value: float, low: float | None, high: float | None) -> tuple[str, ...]:
+    """A mean and its interval with as many digits as that supports: two of half its width.
+
+    Without an interval the value alone, with six digits.
+    """
+    if low is None or high is None or not 0 < high - low < math.inf:
+        return (f"{value:.6g}",)
+    decimals = min(max(1 - math.floor(math.log10((high - low) / 2)), 0), 12)
+    return tuple(f"{number:.{decimals}f}" for number in (value, low, high))
+
+
 def in_words(estimate: Estimate, show: Callable[[float], str] = three_digits) -> str:
     """A value with its interval: "0.43 [0.2, 0.61]"; the value only where the interval is not known."""
     value, low, high = (float(v) for v in (estimate.value, estimate.interval.low, estimate.interval.high))
@@ -45,7 +57,7 @@ def in_words(estimate: Estimate, show: Callable[[float], str] = three_digits) ->
 
 
 def _loss(value: float | None) -> str:
-    """Three digits: the losses of one cell's seeds often agree in the first two."""
+    """Three digits."""
     return "infinite" if value is None or not math.isfinite(value) else f"{value:#.3g}"
 
 
@@ -146,12 +158,13 @@ def both_ends_sentence(found: dict[str, Any]) -> str:
     )
 
 
-def success_sentence(table: pl.DataFrame, test: str) -> str:
+def success_sentence(table: pl.DataFrame, test: str, metric: str = "") -> str:
     """P(success) with its interval across scale on one test.
 
     Args:
         table: what `summarise` returns.
         test: one of its tests.
+        metric: of the table; one that says whether a limit is met is named in the place of the threshold.
     """
     listed = [
         f"{percent(row['success'])} [{percent(row['success_low'])}, {percent(row['success_high'])}] "
@@ -159,7 +172,8 @@ def success_sentence(table: pl.DataFrame, test: str) -> str:
         for row in _across(table, test)
     ]
     threshold = f"{table['threshold'][0]:g}"
-    return f"At {test} the share of seeds that score {threshold} or more, P(success), is {clause(listed)}."
+    who = f"with {metric.replace('_', ' ')}" if limited(metric) else f"that score {threshold} or more"
+    return f"At {test} the share of seeds {who}, P(success), is {clause(listed)}."
 
 
 def split_sentence(sides: pl.DataFrame) -> str:
@@ -221,18 +235,18 @@ def arrival_sentence(curves: pl.DataFrame, label: str, threshold: float) -> str:
     )
 
 
-def breakthrough_sentence(found: Survival) -> str:
+def breakthrough_sentence(found: Survival, done: str = "broke through", what: str = "breakthroughs") -> str:
     """Median steps to the breakthrough by cell, and whether the cells differ; `found` is `survival`'s."""
     listed = [
         f"{row['broken']} of {_count(row['seeds'], 'seed')} of {row['label']}{_median(row)}"
         for row in few(found.medians.rows(named=True))
     ]
-    words = f"{clause(listed)} broke through."
+    words = f"{clause(listed)} {done}."
     if math.isfinite(found.p_value):
         words += f" That all cells do so at one rate has a log-rank p-value of {score(found.p_value)}."
     if found.doubling is not None and not math.isnan(found.doubling.value):
         words += (
-            f" Twice the scale multiplies the rate of breakthroughs by {in_words(found.doubling, score)} "
+            f" Twice the scale multiplies the rate of {what} by {in_words(found.doubling, score)} "
             "(Cox regression)."
         )
     return words
@@ -263,10 +277,17 @@ def loss_sentence(curves: pl.DataFrame) -> str:
     """Median and 10-90 % range of the last value by cell; `curves` is what `learning_curves` returns."""
     last = curve_quantiles(curves).filter(pl.col("step") == pl.col("step").max().over("cell"))
     listed = [
-        f"{_loss(row['median'])} [{_loss(row['low'])}, {_loss(row['high'])}] for {row['label']}"
+        f"{_quantiles(row['median'], row['low'], row['high'])} for {row['label']}"
         for row in few(last.rows(named=True))
     ]
     return f"At the last step the median seed and the middle 80% of the seeds are at {clause(listed)}."
+
+
+def _quantiles(median: float | None, low: float | None, high: float | None) -> str:
+    """A median with a range, with the digits that distinguish them."""
+    found = supported(median, low, high) if median is not None else ()
+    value, *ends = found if len(found) == 3 else map(_loss, (median, low, high))
+    return f"{value} [{', '.join(ends)}]"
 
 
 def _across(table: pl.DataFrame, test: str) -> list[dict[str, Any]]:

@@ -14,6 +14,9 @@ LOSSES = ("loss", "nll", "perplexity", "ppl", "bits", "byte", "entropy", "brier"
 ERRORS = {"error", "errors", "mse", "rmse", "mae", "wer", "cer", "edit", "edits", "regret"}
 TIMES = {"time", "seconds", "minutes", "hours", "latency", "ms"}
 
+# In the name of a metric that says whether another one meets a limit.
+AT_MOST = " at most "
+
 MAIN = "exact_match"
 # Measured along with the scores, and never the main metric.
 COMPANIONS = ("train_loss", "grad_norm", "answer_nll", "token_accuracy")
@@ -21,12 +24,18 @@ COMPANIONS = ("train_loss", "grad_norm", "answer_nll", "token_accuracy")
 
 def is_loss(metric: str) -> bool:
     """Whether the name of a metric is that of a loss."""
-    return any(part in metric.lower() for part in LOSSES)
+    return AT_MOST not in metric and any(part in metric.lower() for part in LOSSES)
 
 
 def less_is_better(metric: str) -> bool:
     """Whether a metric is a loss, or counts errors or time, by its name."""
-    return is_loss(metric) or not (ERRORS | TIMES).isdisjoint(re.findall("[a-z]+", metric.lower()))
+    words = re.findall("[a-z]+", metric.lower())
+    return is_loss(metric) or (AT_MOST not in metric and not (ERRORS | TIMES).isdisjoint(words))
+
+
+def limited(metric: str) -> str | None:
+    """The metric whose limit a metric says is met; None for others."""
+    return metric.partition(AT_MOST)[0] if AT_MOST in metric else None
 
 
 def is_share(frame: pl.DataFrame, metric: str) -> bool:

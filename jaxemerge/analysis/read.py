@@ -130,7 +130,7 @@ def reading(
     """
     if unfinished not in COUNTED_AS:
         raise ValueError(f"unfinished={unfinished!r} must be one of {', '.join(map(repr, COUNTED_AS))}")
-    whole, name = _table(source, seed_from_name)
+    whole, name = table_of(source, seed_from_name)
     if whole.is_empty():
         raise ValueError("the frame has no rows: there is nothing to read")
     whole, named = tracked(whole), dict(columns or {})
@@ -148,8 +148,13 @@ def reading(
     return Reading(rows, (*plan.notes, *empty))
 
 
-def _table(source: Any, seed_from_name: str | None) -> tuple[pl.DataFrame, str]:
-    """The rows of any source, and a name for it."""
+def table_of(source: Any, seed_from_name: str | None) -> tuple[pl.DataFrame, str]:
+    """The rows of any source, and a name for it.
+
+    Raises:
+        ValueError: the source is no table, or as `source_rows`.
+        OSError: a file cannot be read.
+    """
     if isinstance(source, pl.DataFrame):
         return source, "results"
     if isinstance(source, pl.LazyFrame):

@@ -93,7 +93,7 @@ def _packed(lines: pl.DataFrame) -> alt.InlineData:
     )
 
 
-def step_axis(steps: pl.Series) -> alt.X:
+def step_axis(steps: pl.Series, title: str = "training step") -> alt.X:
     """Log above the first step, linear from 0 to it, so that step 0 has a place."""
     positive = sorted(set(steps.unique()) - {0}) or [1]
     first, last = positive[0], positive[-1]
@@ -104,7 +104,7 @@ def step_axis(steps: pl.Series) -> alt.X:
     scale = alt.Scale(type="symlog", constant=first, domain=[0, last], nice=False)
     return alt.X(
         "step:Q",
-        title="training step",
+        title=title,
         scale=scale,
         axis=alt.Axis(values=ticks, labelExpr=PREFIXED, grid=False),
     )
@@ -125,7 +125,9 @@ def _value_axis(curves: pl.DataFrame, metric: str, share: bool) -> alt.Y:
     return alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
 
 
-def survival_curves(curves: pl.DataFrame, falls: pl.DataFrame) -> alt.VConcatChart:
+def survival_curves(
+    curves: pl.DataFrame, falls: pl.DataFrame, event: str = "breakthrough", time: str = "training step"
+) -> alt.VConcatChart:
     """The share of seeds that have not broken through, against step: a stair with its band for every cell.
 
     Below, a tick for every seed at its first relapse, and where it lost the ability for good.
@@ -133,13 +135,15 @@ def survival_curves(curves: pl.DataFrame, falls: pl.DataFrame) -> alt.VConcatCha
     Args:
         curves: of `jaxemerge.analysis.Survival`.
         falls: likewise.
+        event: that seeds are without.
+        time: title of its axis.
     """
     labels = in_order(curves, "label")
     colour = by_order("label:N", labels, "cell")
-    x = step_axis(curves["step"])
+    x = step_axis(curves["step"], time)
     base = alt.Chart(inline(curves)).encode(x=x, color=colour)
     share = alt.Scale(domain=[0, 1])
-    title = "share of seeds without breakthrough"
+    title = f"share of seeds without {event}"
     band = base.mark_area(opacity=0.12, interpolate="step-after").encode(
         y=alt.Y("low:Q", scale=share, title=title, axis=alt.Axis(format="%")), y2="high:Q"
     )

@@ -6,19 +6,26 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from rich.console import Console
 
-from jaxemerge.analysis import main_metric
-from jaxemerge.analysis.findings import too_short
+from jaxemerge.analysis import is_share, main_metric
+from jaxemerge.analysis.comparisons import at_most, below_target, trend_sentence, value_differences
+from jaxemerge.analysis.events import event_times
+from jaxemerge.analysis.findings import supported, too_short
+from jaxemerge.analysis.kinds import less_is_better
 from jaxemerge.analysis.read import reading
 from jaxemerge.cli.foreign import COLUMNS
 from jaxemerge.cli.parser import suggestion
-from jaxemerge.cli.report import print_diverged, print_scores
+from jaxemerge.cli.report import print_diverged, print_scores, print_values
 from jaxemerge.cli.studies import SUCCESS, Front
 from jaxemerge.cli.terminal import say
 from jaxemerge.report import write_report
+from jaxemerge.report.training import event_curves
+from jaxemerge.report.write import write_page
 
 ROWS = ("by", "ignore", "wide", "seed_from_name", "unfinished")  # options on the rows of a file
+MOST_PAIRS = 12  # of cells on the terminal
 
 
 def analyze(options: argparse.Namespace, front: Front, console: Console) -> int:
@@ -29,6 +36,8 @@ def analyze(options: argparse.Namespace, front: Front, console: Console) -> int:
     """
     if (options.folder / "study.json").is_file():
         raise ValueError(f"{options.folder} is a results folder: use {front.name} report {options.folder}")
+    if options.event is not None:
+        return _events(options, console)
     results, notes = reading(
         options.folder, _columns(options), **{name: getattr(options, name) for name in ROWS}
     )
@@ -38,9 +47,13 @@ def analyze(options: argparse.Namespace, front: Front, console: Console) -> int:
         hint = suggestion(options.score, metrics)
         raise ValueError(f"--score {options.score}: must be one of {', '.join(metrics)}{hint}")
     metric = options.score or main_metric(results)
+    value = None if metric is None or is_share(results, metric) else metric
+    if options.at_most is not None and metric is not None:
+        results, metric, value = _with_limit(results, metric, options)
     folder = options.out or Path("results") / options.folder.stem
     said = ", ".join(f"{meaning} is {column}" for meaning, column in _columns(options).items())
     threshold = SUCCESS if options.threshold is None else options.threshold
+    threshold = 1.0 if options.at_most is not None else threshold  # of 0 and 1, whether the limit is met
     path = write_report(
         results,
         folder,
@@ -51,11 +64,70 @@ def analyze(options: argparse.Namespace, front: Front, console: Console) -> int:
         + [("note", note) for note in notes],
     )
     print_scores(console, results, metric, threshold)
+    if value is not None:
+        if metric != value:
+            print_values(console, results, value)
+        print_comparisons(console, results, value, options.at_most)
     print_diverged(console, results)
     for note in notes:
         say(console, f"Note: {note.removesuffix('.')}.")
     say(console, f"Report: {path}")
     return 0
+
+
+def _events(options: argparse.Namespace, console: Console) -> int:
+    """Writes the report of a column of event times, and prints its summary."""
+    if options.value is not None or options.at_most is not None:
+        raise ValueError("--event: times are analysed alone, without --value and --at-most")
+    given = _columns(options)
+    rows = {name: getattr(options, name) for name in ("by", "ignore", "seed_from_name")}
+    found = event_times(options.folder, options.event, given, **rows)
+    said, drawn = event_curves(found.times, options.event)
+    folder = options.out or Path("results") / options.folder.stem
+    details = [("file", str(options.folder)), *(("note", note) for note in found.notes)]
+    path = write_page(folder, ([said], [drawn], pl.DataFrame()), title=options.folder.stem, details=details)
+    say(console, said)
+    for note in found.notes:
+        say(console, f"Note: {note}.")
+    say(console, f"Report: {path}")
+    return 0
+
+
+def _with_limit(
+    results: pl.DataFrame, metric: str, options: argparse.Namespace
+) -> tuple[pl.DataFrame, str, str]:
+    """The results with a metric of whether the limit is met, its name, and the metric that is limited."""
+    names = results["metric"].unique(maintain_order=True).to_list()
+    others = [name for name in names if not is_share(results, name)]
+    value = str(options.score or next(iter(others), metric))
+    return *at_most(results, value, options.at_most), value
+
+
+def print_comparisons(console: Console, results: pl.DataFrame, metric: str, target: float | None) -> None:
+    """Differences between cells, the trend with scale, and tests of the means against a target."""
+    if target is not None:
+        for row in below_target(results, metric, target).rows(named=True):
+            if row["p_value"] is not None:
+                way = "at most" if less_is_better(metric) else "at least"
+                say(
+                    console,
+                    f"{row['label']}, {row['test']}: is the mean {way} {target:g}? Mean {row['mean']:.6g}, "
+                    f"95 % limit {row['bound']:.6g}, p = {row['p_value']:.2g} (Student, one-sided).",
+                )
+    pairs = value_differences(results, metric)
+    for row in pairs.head(MOST_PAIRS).rows(named=True):
+        number, *ends = supported(row["difference"], row["low"], row["high"])
+        if ends:
+            say(
+                console,
+                f"{row['test']}: {row['second']} less {row['first']} is {number}, 95 % {' to '.join(ends)}, "
+                f"p = {row['p_adjusted']:.2g} (Welch, Holm for {pairs.height}).",
+            )
+    if pairs.height > MOST_PAIRS:
+        say(console, f"... and {pairs.height - MOST_PAIRS} more pairs, in tables/differences.csv")
+    trend = trend_sentence(results, metric)
+    if trend:
+        say(console, trend)
 
 
 def _columns(options: argparse.Namespace) -> dict[str, Any]:

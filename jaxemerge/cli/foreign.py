@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jaxemerge.cli.parser import Parser, one_of, share
+from jaxemerge.cli.parser import Parser, one_of, real, share
 from jaxemerge.cli.studies import SUCCESS, Front
 
 # What columns of a file may mean; jaxemerge.analysis.read_results says more.
@@ -46,8 +46,12 @@ def add_analyze(parser: Parser, front: Front) -> None:
     add("--seed-from-name", metavar="REGEX", help="seed in the names of files, such as 'seed(\\d+)'")
     counted = "runs shorter than others of their cell: omitted (default), failed, or last"
     add("--unfinished", metavar="HOW", type=one_of(*COUNTED_AS), default=COUNTED_AS[0], help=counted)
+    times = "a column of event times, one per run, instead of scores; empty is censored at the run's step"
+    add("--event", metavar="COLUMN", help=times)
     add = parser.add_argument_group("report").add_argument
     add("--score", metavar="METRIC", help="metric to report (default: the first share)")
     success = f"score that counts as a success (default: {SUCCESS})"
     add("--threshold", type=share, metavar="SHARE", help=success)
+    limit = "success is a value of at most X, such as a loss of 3.28; also tests the means"
+    add("--at-most", type=real, metavar="X", help=limit)
     add("--out", type=Path, metavar="DIR", help="where to write (default: results/, with FILE's name)")

@@ -117,6 +117,17 @@ def inside(text: str) -> float:
     return float(text)
 
 
+def real(text: str) -> float:
+    """Reads a finite number.
+
+    Raises:
+        ArgumentTypeError: the text is none.
+    """
+    if not math.isfinite(_number(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number")
+    return float(text)
+
+
 def positive(text: str) -> float:
     """Reads a positive number.
 

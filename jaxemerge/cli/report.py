@@ -18,7 +18,8 @@ from jaxemerge.analysis import (
     never_right,
     summarise,
 )
-from jaxemerge.analysis.findings import divergences
+from jaxemerge.analysis.findings import divergences, supported
+from jaxemerge.analysis.kinds import limited
 from jaxemerge.analysis.results import MEMBER
 from jaxemerge.charts.theme import metric_name, metric_title
 from jaxemerge.cli.cells import parse_seeds, selected_names
@@ -185,7 +186,7 @@ def print_summary(
         "cell",
         "length" if lengths else "test",
         "seeds",
-        f"P(>= {threshold:g})",
+        f"P({metric})" if limited(metric) else f"P(>= {threshold:g})",
         "95 %",
         "mean of successes",
         "mean",
@@ -221,10 +222,9 @@ def print_values(
         "cell", "test", "runs", "mean", "95 %", "least", "most", *(["best possible"] if best else []), left=2
     )
     for row in found.head(MOST_ROWS).iter_rows(named=True):
-        mean, low, high, least, most = (
-            number(row[name]) for name in ("mean", "low", "high", "least", "most")
-        )
-        interval = f"{low} to {high}" if low != "-" else "-"
+        mean, *ends = ("-",) if row["mean"] is None else supported(row["mean"], row["low"], row["high"])
+        interval = " to ".join(ends) if ends else "-"
+        least, most = (number(row[name]) for name in ("least", "most"))
         floor = [number(best[row["cell"]])] if best else []
         made.add_row(row["cell"], row["test"], str(row["runs"]), mean, interval, least, most, *floor)
     title = metric_title(metric)

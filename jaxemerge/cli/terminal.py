@@ -24,8 +24,8 @@ def say(console: Console, text: str) -> None:
 
 
 def number(value: float | None) -> str:
-    """A number with four digits; a dash where there is none."""
-    return "-" if value is None else f"{value:.4g}"
+    """A number with six digits; a dash where there is none."""
+    return "-" if value is None else f"{value:.6g}"
 
 
 def share(value: float | None) -> str:

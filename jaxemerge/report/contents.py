@@ -5,9 +5,10 @@ from __future__ import annotations
 import polars as pl
 
 from jaxemerge.analysis import final, findings, is_share, loss_metric, main_metric, never_right, summarise
-from jaxemerge.analysis.kinds import is_loss
+from jaxemerge.analysis.kinds import is_loss, limited
 from jaxemerge.charts.theme import metric_name
 
+from .comparisons import along_training, differences
 from .distribution import distributions, lead, values
 from .distribution_law import left_out, whole_distribution
 from .laws import laws
@@ -43,15 +44,16 @@ def contents(
     if main is None or not share or ((of_loss or best_loss) and never_right(frame, main)):
         shown = loss_metric(frame) if share else main
         headline += _without_scores(frame, main, shown)
-        figures = [*values(frame, shown), *of_loss, *training_loss(frame)]
+        figures = [*_of_values(frame, shown), *of_loss, *training_loss(frame)]
         return headline, figures, pl.DataFrame()
     exact = frame.filter(pl.col("metric") == main)
     ends = final(exact)
     table = summarise(ends, main, threshold)
     found = findings.focus(ends, main, threshold, split=split, length=length)
-    headline += [findings.both_ends_sentence(found), findings.success_sentence(table, found["test"])]
+    headline += [findings.both_ends_sentence(found), findings.success_sentence(table, found["test"], main)]
     headline += filter(None, [left_out(ends, main)])
     figures = [
+        *_of_values(frame, limited(main)),
         *distributions(ends, table, found),
         components(ends, found),
         *single_seeds(ends, found),
@@ -69,6 +71,13 @@ def contents(
         *sources(ends, found),
     ]
     return headline, figures, table
+
+
+def _of_values(frame: pl.DataFrame, metric: str | None) -> list[Figure]:
+    """Final values of a metric without bounds, their differences between cells, and its curves."""
+    if metric is None:
+        return []
+    return [*values(frame, metric), *differences(frame, metric), *along_training(frame, metric)]
 
 
 def _without_scores(frame: pl.DataFrame, main: str | None, shown: str | None) -> list[str]:

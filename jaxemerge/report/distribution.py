@@ -92,12 +92,11 @@ def _words(table: pl.DataFrame) -> str:
     first = table.filter(pl.col("test") == table["test"][0], pl.col("mean").is_not_null())
     shown = findings.few(first.rows(named=True))
     lost = int(table["diverged"].sum())
-    failed = f" {lost} failed runs have no value." if lost else ""
+    failed = f" {lost} failed {'run has' if lost == 1 else 'runs have'} no value." if lost else ""
     listed = findings.clause([f"{_mean(row)} for {row['label']}" for row in shown])
     return f"At {table['test'][0]} the mean is {listed}.{failed}"
 
 
 def _mean(row: dict[str, Any]) -> str:
-    if row["low"] is None:
-        return f"{row['mean']:.4g}"
-    return f"{row['mean']:.4g} [{row['low']:.4g}, {row['high']:.4g}]"
+    mean, *ends = findings.supported(row["mean"], row["low"], row["high"])
+    return f"{mean} [{', '.join(ends)}]" if ends else mean

@@ -60,6 +60,18 @@ def breakthrough_times(exact: pl.DataFrame, found: dict[str, Any], threshold: fl
     )
 
 
+def event_curves(times: pl.DataFrame, event: str) -> tuple[str, Figure]:
+    """What is said and shown of event times that were given as a column."""
+    found = survival(times)
+    said = findings.breakthrough_sentence(found, f"had {event}", "events")
+    words = (
+        f"Share of runs without {event}, with 95% intervals (Kaplan-Meier). A run without it is counted "
+        f"until its end. {said}"
+    )
+    chart = charts.survival_curves(found.curves, found.falls, event, event.replace("_", " "))
+    return said, figure("survival", f"When does it happen? {event}", words, chart, found.medians)
+
+
 def relapse_sentence(found: Survival) -> str:
     """How many of the seeds that broke through fell below again, and how many for good."""
     broken, relapsed, lost = (int(found.medians[name].sum()) for name in ("broken", "relapsed", "lost"))

@@ -22,7 +22,7 @@ from jaxemerge.files import (
 from jaxemerge.text import printable
 
 from .contents import contents
-from .page import as_csv, as_link, page
+from .page import Figure, as_csv, as_link, page
 
 # A PNG has this many pixels per pixel of the page, so that it is sharp in a paper.
 SCALE = 2
@@ -76,6 +76,42 @@ def write_report(
         raise ValueError("the frame has no rows: there is nothing to report")
     frame, passes = printable_names(frame), None if passes is None else printable_names(passes)
     headline, figures, table = contents(frame, threshold, metric, passes, chance, best_loss, split, length)
+    return write_page(
+        Path(folder),
+        (headline, figures, table),
+        title=title,
+        details=details,
+        score=metric_name(metric or main_metric(frame) or "exact_match"),
+        threshold=threshold,
+    )
+
+
+def write_page(
+    folder: Path,
+    shown: tuple[list[str], list[Figure], pl.DataFrame],
+    *,
+    title: str,
+    details: Sequence[tuple[str, str]] = (),
+    score: str = "",
+    threshold: float = 0.2,
+) -> Path:
+    """Writes a page of headline sentences, figures and a summary table, as `write_report` does.
+
+    Args:
+        folder: made if it is not there.
+        shown: the sentences, the figures and the table, which may be empty.
+        title: of the page.
+        details: (label, text) pairs, shown above the charts.
+        score: name of the metric of the table.
+        threshold: of success.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+    headline, figures, table = shown
     tables = {figure.name: as_csv(figure.table) for figure in figures if figure.table is not None}
     if not table.is_empty():
         tables["summary"] = as_csv(table)
@@ -85,7 +121,7 @@ def write_report(
         details=[(label, printable(text)) for label, text in details],
         figures=figures,
         rows=table.rows(named=True),
-        score=metric_name(metric or main_metric(frame) or "exact_match"),
+        score=score,
         threshold=threshold,
         resolutions=_resolutions(table),
         downloads={name: as_link(csv) for name, csv in tables.items()},
@@ -95,8 +131,8 @@ def write_report(
         picture = vl_convert.vegalite_to_svg(figure.spec)
         contents_of[f"charts/{figure.name}.svg"] = picture.encode()
         contents_of[f"charts/{figure.name}.png"] = vl_convert.svg_to_png(picture, scale=SCALE)
-    _write(Path(folder), {**contents_of, "report.html": html.encode()})
-    return Path(folder) / "report.html"
+    _write(folder, {**contents_of, "report.html": html.encode()})
+    return folder / "report.html"
 
 
 def _write(folder: Path, contents_of: Mapping[str, bytes]) -> None:

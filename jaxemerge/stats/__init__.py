@@ -27,6 +27,10 @@ from .estimates.interval import Estimate as Estimate
 from .estimates.interval import Interval as Interval
 from .estimates.interval import success_interval as success_interval
 from .estimates.mean import mean_interval as mean_interval
+from .estimates.mean_tests import MeanDifference as MeanDifference
+from .estimates.mean_tests import MeanTest as MeanTest
+from .estimates.mean_tests import mean_at_most as mean_at_most
+from .estimates.mean_tests import mean_difference as mean_difference
 from .estimates.multiplicity import holm as holm
 from .estimates.resampling import PermutationTest as PermutationTest
 from .estimates.resampling import bootstrap as bootstrap

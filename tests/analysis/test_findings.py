@@ -106,7 +106,7 @@ def test_arrivals():
 def test_losses():
     losses = [[2.0, 1.0, 0.5], [None, 0.03, 0.02]]
     assert findings.loss_sentence(learning_curves(planted(losses, metric="train_loss"), "train_loss")) == (
-        "At the last step the median seed and the middle 80% of the seeds are at 1.00 [0.500, 2.00] "
+        "At the last step the median seed and the middle 80% of the seeds are at 1.00 [0.50, 2.00] "
         "for depth 1; and 0.0300 [0.0200, infinite] for depth 2."
     )
 

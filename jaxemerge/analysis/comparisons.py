@@ -1,0 +1,125 @@
+"""How do values without bounds, such as losses, differ between cells, move with scale, and meet a target?"""
+
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from jaxemerge.stats import TrendTest, holm, mean_at_most, mean_difference, trend_test
+
+from .distribution import final_values
+from .kinds import AT_MOST, less_is_better
+from .results import rows_of, scale_column
+
+PAIRS = 10  # of cells that are all compared; of more, neighbours in order of scale are
+
+
+def value_differences(frame: pl.DataFrame, metric: str, confidence: float = 0.95) -> pl.DataFrame:
+    """Differences between the means of cells, test by test.
+
+    All pairs where there are ten at most, else neighbours in order of scale.
+
+    Args:
+        frame: results.
+        metric: any metric; failed runs are left out of means.
+        confidence: probability in (0, 1).
+
+    Returns:
+        test, first, second (labels), difference (second less first), low, high (Welch's interval), p_value,
+        p_adjusted (Holm's, for all rows); null where too few seeds say nothing.
+
+    Raises:
+        ValueError: as `final_values`.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for (test,), runs in final_values(frame, metric).runs.group_by("test", maintain_order=True):
+        cells = [
+            (label, cell["value"].to_numpy())
+            for (label,), cell in runs.group_by("label", maintain_order=True)
+        ]
+        every = list(combinations(cells, 2))
+        for (first, a), (second, b) in every if len(every) <= PAIRS else pairwise(cells):
+            found = mean_difference(a, b, confidence)
+            ends = found.difference.interval
+            rows.append((test, first, second, found.difference.value, ends.low, ends.high, found.p_value))
+    names = ("test", "first", "second", "difference", "low", "high", "p_value")
+    schema = dict.fromkeys(names[:3], pl.String()) | dict.fromkeys(names[3:], pl.Float64())
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    return table.with_columns(p_adjusted=pl.Series(holm(table["p_value"].to_numpy()))).fill_nan(None)
+
+
+def value_trend(frame: pl.DataFrame, metric: str, key: Any = 0) -> TrendTest | None:
+    """The change of a metric per doubling of scale, on its first test; None without three positive scales.
+
+    Raises:
+        ValueError: as `final_values`.
+    """
+    runs = final_values(frame, metric).runs
+    if runs.is_empty():
+        return None
+    known = runs.filter(pl.col("test") == runs["test"][0], pl.col("scale") > 0)
+    if known["scale"].n_unique() < 3:
+        return None
+    return trend_test(np.log2(known["scale"].to_numpy()), known["value"].to_numpy(), key=key)
+
+
+def trend_sentence(frame: pl.DataFrame, metric: str) -> str:
+    """The change per doubling of scale with its interval, in words; empty without three positive scales."""
+    found = value_trend(frame, metric)
+    if found is None or np.isnan(found.slope.value):
+        return ""
+    value, ends = float(found.slope.value), found.slope.interval
+    known = "" if np.isnan(ends.low) else f" [{ends.low:+.2g}, {ends.high:+.2g}]"
+    return (
+        f"Twice the {scale_column(frame).replace('_', ' ')} changes it by {value:+.2g}{known} "
+        f"(permutation p = {found.p_value:.2g})."
+    )
+
+
+def below_target(frame: pl.DataFrame, metric: str, target: float) -> pl.DataFrame:
+    """Is the mean of each cell at most the target, or at least it where more is better? Student's tests.
+
+    Returns:
+        label, test, mean, bound (one-sided 95 % limit of the mean), p_value; null where one seed says
+        nothing. Runs that failed are left out.
+
+    Raises:
+        ValueError: as `final_values`.
+    """
+    sign = 1.0 if less_is_better(metric) else -1.0
+    rows = []
+    for (label, test), runs in final_values(frame, metric).runs.group_by(
+        "label", "test", maintain_order=True
+    ):
+        found = mean_at_most(sign * runs["value"].to_numpy(), sign * target)
+        rows.append((label, test, sign * found.mean, sign * found.bound, found.p_value))
+    names = {"label": pl.String, "test": pl.String} | dict.fromkeys(("mean", "bound", "p_value"), pl.Float64)
+    return pl.DataFrame(rows, schema=names, orient="row").fill_nan(None)
+
+
+def at_most(frame: pl.DataFrame, metric: str, limit: float) -> tuple[pl.DataFrame, str]:
+    """The frame with rows of one more metric, which is 1 where a value is at most the limit, and else 0.
+
+    Failed runs are above every limit. The share of runs at most at the limit is then P(success), with its
+    curves and times.
+
+    Args:
+        frame: results.
+        metric: any metric.
+        limit: the largest value that is a success.
+
+    Returns:
+        The frame, and the name of the new metric.
+
+    Raises:
+        ValueError: if the metric is not there.
+    """
+    name = f"{metric}{AT_MOST}{limit:.12g}"
+    met = (pl.col("value") <= limit).fill_null(False) & pl.col("value").is_not_nan().fill_null(False)
+    rows = rows_of(frame, metric).with_columns(
+        metric=pl.lit(name), value=met.cast(pl.Float64), trials=pl.lit(None, frame.schema["trials"])
+    )
+    return pl.concat([frame, rows.select(frame.columns)]), name
