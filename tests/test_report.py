@@ -66,7 +66,7 @@ def test_what_only_luck_gets_right_is_told_by_its_loss():
         name: [figure.name for figure in contents(rows, 0.2, None, best_loss=best)[1]]
         for name, rows, best in (("luck", never, 1.2), ("not", never, 0.0), ("unknown", never, None))
     }
-    assert seen["luck"] == ["values", "training_loss"]
+    assert seen["luck"] == ["values", "differences", "learning_curves", "training_loss"]
     assert "histograms" in seen["not"]
     assert seen["not"] == seen["unknown"]
     headline = contents(never, 0.2, None, best_loss=1.2)[0]
@@ -86,9 +86,10 @@ def test_a_task_that_is_scored_by_its_loss_leads_with_it():
     headline, figures, _ = contents(text, 0.2, None)
     ends = text.filter(metric="bits_per_byte", step=10, depth=1)["value"].mean()
     assert headline[2].startswith("Bits per byte of text at the end of training: at length 30 the mean is ")
-    assert f"{ends:.4g} [" in headline[2]
+    assert f"{ends:.2f} [" in headline[2]
     assert len(headline) == 3
-    assert [figure.name for figure in figures] == ["values", "training_loss"]
+    names = [figure.name for figure in figures]
+    assert names == ["values", "differences", "learning_curves", "training_loss"]
 
 
 def test_page_and_pictures_are_written(page):
