@@ -1,4 +1,4 @@
-"""Tables that trackers write: which of their columns are steps, runs and metrics?"""
+"""Tables that trackers and samplers write: which of their columns are steps, runs and metrics?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 
 import polars as pl
 
+from jaxemerge.stats import pass_at_k
+
+from .entries import counts, numbers
 from .harness import SEED_IN_NAME
 
 # W&B: "Group: wide - eval/loss", or "run-7 - loss"; "__MIN" and "__MAX" are the range of a group.
@@ -17,9 +20,24 @@ TRAINER = ({"step", "epoch", "eval_loss"}, {"step", "epoch", "loss", "learning_r
 NO_METRICS = ("epoch", "step", "learning_rate", "grad_norm", "seed", "file")
 NO_METRICS_END = ("_runtime", "_per_second", "_flos")
 
+# Columns of the problems of a test that is sampled, and the numbers of answers of pass@k.
+PROBLEMS = ("task_id", "problem", "problem_id")
+K = (1, 10, 100)
+# Columns of files of samples that are no settings.
+ANSWERS = ("completion", "result", "passed", "n", "c")
+
 
 def tracked(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of W&B, TensorBoard and Hugging Face as step, value, metric, model; others as they are."""
+    """Rows of W&B, TensorBoard, Hugging Face and human-eval as value, metric, ...; others as they are.
+
+    Raises:
+        ValueError: counts of passes are none.
+    """
+    if "value" not in rows.columns and any(problem in rows.columns for problem in PROBLEMS):
+        if "passed" in rows.columns:
+            return _passes(_counted(rows))
+        if {"n", "c"} <= set(rows.columns):
+            return _passes(rows)
     if set(TENSORBOARD) <= set(rows.columns):
         return rows.drop("Wall time").rename({"Step": "step", "Value": "value"})
     if "Step" in rows.columns and any(WANDB.fullmatch(name) for name in rows.columns):
@@ -54,3 +72,33 @@ def _trainer(rows: pl.DataFrame) -> pl.DataFrame:
     ]
     kept = [name for name in ("step", "seed", "file") if name in rows.columns]
     return rows.unpivot(metrics, index=kept, variable_name="metric", value_name="value").drop_nulls("value")
+
+
+def _counted(rows: pl.DataFrame) -> pl.DataFrame:
+    """Samples with whether they passed, as their numbers n and c per problem."""
+    passed = numbers(
+        rows["passed"].cast(pl.Int8) if rows["passed"].dtype == pl.Boolean else rows["passed"], "passed"
+    )
+    keys = _of_problems(rows)
+    ones = rows.select(*keys, passed.alias("passed"))
+    return ones.group_by(keys, maintain_order=True).agg(n=pl.len(), c=pl.col("passed").sum())
+
+
+def _of_problems(rows: pl.DataFrame) -> list[str]:
+    """The problem, and the runs whose samples they are."""
+    runs = ("seed", "model", "file", "step", "temperature")
+    return [name for name in (*PROBLEMS, *runs) if name in rows.columns]
+
+
+def _passes(rows: pl.DataFrame) -> pl.DataFrame:
+    """Mean pass@k over the problems of every run, for each k that the numbers of samples allow."""
+    runs = [name for name in rows.columns if name not in (*PROBLEMS, *ANSWERS)]
+    whole = rows.with_columns(counts(rows["n"], "n", 1), counts(rows["c"], "c"))
+    groups = whole.group_by(runs, maintain_order=True) if runs else [((), whole)]
+    found = []
+    for names, group in groups:
+        n, c = group["n"].to_numpy(), group["c"].to_numpy()
+        for k in (k for k in K if k <= n.min()):
+            value = float(pass_at_k(n, c, k).mean.value)
+            found.append({**dict(zip(runs, names, strict=True)), "metric": f"pass@{k}", "value": value})
+    return pl.DataFrame(found, infer_schema_length=None)

@@ -23,6 +23,8 @@ All public names are here; `help(fit_mixture)` has the formulas, ranges and refe
 from .design.seed_plan import SeedPlan as SeedPlan
 from .design.seed_plan import plan_seeds as plan_seeds
 from .design.two_rates import detectable_difference as detectable_difference
+from .estimates.aggregates import improvement_probability as improvement_probability
+from .estimates.aggregates import interquartile_mean as interquartile_mean
 from .estimates.interval import Estimate as Estimate
 from .estimates.interval import Interval as Interval
 from .estimates.interval import success_interval as success_interval
@@ -83,6 +85,9 @@ from .passes.answer_loss import predict_from_loss as predict_from_loss
 from .passes.growth import Growth as Growth
 from .passes.growth import GrowthModels as GrowthModels
 from .passes.growth import fit_growth_models as fit_growth_models
+from .passes.pass_at_k import PassAtK as PassAtK
+from .passes.pass_at_k import best_of as best_of
+from .passes.pass_at_k import pass_at_k as pass_at_k
 from .passes.pass_rate import PassRate as PassRate
 from .passes.pass_rate import pass_rate as pass_rate
 from .passes.task_scaling import TaskScaling as TaskScaling

@@ -20,6 +20,7 @@ from jaxemerge.analysis import (
 from jaxemerge.analysis.read import reading
 from jaxemerge.analysis.results import TYPES
 from jaxemerge.schema import SCHEMA
+from jaxemerge.stats import pass_at_k
 from synthetic import population_frame
 
 SIZES = {"70M": 70e6, "1.4B": 1.4e9, "410m": 410e6}
@@ -461,3 +462,44 @@ def test_tables_of_trackers(tmp_path):
     (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": history, "global_step": 5}))
     read = read_results(tmp_path / "trainer_state.json")
     assert read.select("step", "metric", "value").rows() == [(5, "loss", 2.0), (5, "eval_loss", 2.5)]
+
+
+HUMAN_EVAL = [("HumanEval/0", [1, 0, 0, 1]), ("HumanEval/1", [0, 0, 0, 0]), ("HumanEval/2", [1, 1, 1, 1])]
+
+
+def test_samples_of_human_eval_are_counted_and_estimated(tmp_path):
+    lines = [
+        json.dumps({"task_id": task, "completion": "pass", "result": "passed", "passed": bool(passed)})
+        for task, answers in HUMAN_EVAL
+        for passed in answers
+    ]
+    (tmp_path / "samples_results.jsonl").write_text("\n".join(lines))
+    read = read_results(tmp_path / "samples_results.jsonl")
+    assert read.select("metric", "value").rows() == [("pass@1", pytest.approx(0.5))]
+
+
+def test_counts_of_problems_give_pass_at_k_for_every_run(tmp_path):
+    rows = [
+        {"task_id": problem, "seed": seed, "n": 20, "c": c}
+        for seed, passes in enumerate([[0, 1, 20], [2, 0, 10]])
+        for problem, c in enumerate(passes)
+    ]
+    pl.DataFrame(rows).write_csv(tmp_path / "counts.csv")
+    read = read_results(tmp_path / "counts.csv")
+    expected = [pass_at_k([20] * 3, c, k).mean.value for c in ([0, 1, 20], [2, 0, 10]) for k in (1, 10)]
+    assert read.sort("init_seed")["value"].to_list() == pytest.approx(expected)
+    assert read["metric"].unique(maintain_order=True).to_list() == ["pass@1", "pass@10"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"c": 21}, "21 passes of 20 samples"),
+        ({"c": -1}, "c: -1 in row 1 must be a whole number of at least 0"),
+        ({"n": 0, "c": 0}, "n: 0 in row 1 must be a whole number of at least 1"),
+    ],
+)
+def test_refuses_counts_that_are_none(change, message):
+    row = {"task_id": "a", "n": 20, "c": 3} | change
+    with pytest.raises(ValueError, match=message):
+        read_results(pl.DataFrame([row]))
