@@ -29,6 +29,8 @@ def numbers(values: pl.Series, name: str) -> pl.Series:
         return numbers(values.cast(pl.String), name)
     if values.dtype != pl.String:
         raise ValueError(f"{name}: {values.dtype} is not a column of numbers")
+    if values.null_count() == len(values):
+        return values.cast(pl.Float64)
     known = {text: _number(text) for text in values.drop_nulls().unique()}
     bad = {text for text, number in known.items() if number is None}
     if bad:

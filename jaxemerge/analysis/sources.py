@@ -15,16 +15,26 @@ import polars as pl
 
 from .harness import harness_files, harness_rows
 
-BOM = b"\xef\xbb\xbf"
+BOM, UTF16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 
 
 def _text(data: bytes, separator: str | None = None) -> pl.DataFrame:
     """A table of text; without a separator, that of comma, semicolon and tab which its header has most of."""
     plain = data.removeprefix(BOM)
+    _check_text(plain)
     first = plain.partition(b"\n")[0].decode("utf-8", "replace")
     between = separator or max(",;\t", key=first.count)
     # All rows decide on a column's type: a size may be 70 in the first of them and 1.4B in the last.
     return pl.read_csv(plain, separator=between, infer_schema_length=None, decimal_comma=between == ";")
+
+
+def _check_text(data: bytes) -> None:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        row = data.count(b"\n", 0, error.start) + 1
+        kind = "UTF-16" if data[:2] in UTF16 else "not UTF-8"
+        raise ValueError(f"line {row} is {kind}: save the file as UTF-8") from None
 
 
 def _json(data: bytes) -> pl.DataFrame:
@@ -73,6 +83,7 @@ def source_rows(sources: Sequence[Path], seed_from_name: str | None = None) -> p
             name has no seed.
         OSError: if it cannot be read.
     """
+    _check_pattern(seed_from_name)
     for path in sources:
         if not path.exists():
             raise ValueError(f"{path}: no such file or folder")
@@ -92,6 +103,13 @@ def source_rows(sources: Sequence[Path], seed_from_name: str | None = None) -> p
 
 
 KNOWN = ", ".join(READERS)
+
+
+def _check_pattern(pattern: str | None) -> None:
+    try:
+        re.compile(pattern or "")
+    except re.error as error:
+        raise ValueError(f"seed_from_name: {pattern!r} is not a regular expression: {error}") from None
 
 
 def _files_of(path: Path) -> list[Path]:
