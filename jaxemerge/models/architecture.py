@@ -16,7 +16,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "norm": ("rms", "layer"),
     "mlp": ("gelu", "geglu", "swiglu"),
     "dtype": ("float32", "bfloat16"),
+    "positions": ("rotary", "none", "learned", "alibi", "fire"),
 }
+_BY_OFFSET = ("learned", "fire")  # kinds of positions that see more than distances
+FIRE_WIDTH = 32  # hidden layer of the network that turns distances into biases (Li et al. 2024)
 
 _DEEPEST = 10_000  # layers: a program is built layer by layer
 
@@ -43,9 +46,14 @@ class Architecture:
     rotary_base: float = 10_000.0
     init_std: float = 0.02
     dtype: Literal["float32", "bfloat16"] = "float32"
+    positions: Literal["rotary", "none", "learned", "alibi", "fire"] = "rotary"
+    max_positions: int = 512
+    random_offset: int = 0
+    within_example: bool = False
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("depth", "width", "heads"):
+        for name in ("depth", "width", "heads", "max_positions"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
             if getattr(self, name) >= 2**31:
@@ -69,6 +77,18 @@ class Architecture:
         for name in ("norm_epsilon", "rotary_base", "init_std"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)}: must be positive")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout={self.dropout}: must lie in [0, 1)")
+        self._check_offset()
+
+    def _check_offset(self) -> None:
+        if not 0 <= self.random_offset < 2**31:
+            raise ValueError(f"random_offset={self.random_offset}: must be 0 to {2**31 - 1}")
+        if self.random_offset and self.positions not in _BY_OFFSET:
+            raise ValueError(
+                f"random_offset={self.random_offset} has no effect with positions={self.positions!r}, which sees "
+                f"distances alone: use 0, or positions {' or '.join(_BY_OFFSET)}"
+            )
 
     @property
     def head_width(self) -> int:
@@ -78,7 +98,12 @@ class Architecture:
     @property
     def rotary_width(self) -> int:
         """How many of a head's K dimensions are rotated."""
-        return int(self.head_width * self.rotary_fraction)
+        return int(self.head_width * self.rotary_fraction) if self.positions == "rotary" else 0
+
+    @property
+    def biases_scores(self) -> bool:
+        """Whether something is added to attention scores before the softmax."""
+        return self.positions in ("alibi", "fire") or self.within_example
 
     @property
     def mlp_width(self) -> int:
@@ -95,22 +120,29 @@ class Architecture:
         """Weights of one block: matrices, biases and norms."""
         width, hidden = self.width, self.mlp_width
         biases = (3 * width + width + self._mlp_inputs + width) if self.bias else 0
-        return 4 * width**2 + width * self._mlp_inputs + hidden * width + biases + 2 * self._norm_parameters
+        norms = 2 * self._norm_parameters
+        return 4 * width**2 + width * self._mlp_inputs + hidden * width + biases + norms + self._fire_parameters
 
     def non_embedding_parameters(self, vocabulary: int = 0) -> int:
-        """All weights but the embedding and the output projection, whatever the vocabulary."""
+        """All weights but the embeddings of tokens and positions and the output projection.
+
+        References:
+            Kaplan et al. (2020), "Scaling laws for neural language models", section 2.1.
+        """
         del vocabulary
         return self.depth * self.block_parameters + self._norm_parameters
 
     def total_parameters(self, vocabulary: int) -> int:
         """All weights, embedding and output projection included (once if they are tied)."""
-        return self.non_embedding_parameters() + vocabulary * self.width * (1 if self.tied else 2)
+        rows = vocabulary * (1 if self.tied else 2) + self.max_positions * (self.positions == "learned")
+        return self.non_embedding_parameters() + rows * self.width
 
     def training_flops_per_token(self, vocabulary: int, context: int) -> float:
         """Floating-point operations to train on one token: every matrix product, forward and backward.
 
         Each weight of a matrix is multiplied and added once forward and twice backward (6 operations);
-        attention scores and mixtures cost 12 * context * D per block, the masked half included.
+        attention scores and mixtures cost 12 * context * D per block, the masked half included. The network
+        of ``fire`` is left out: see ``step_flops``.
 
         References:
             Chowdhery et al. (2022), "PaLM", appendix B.
@@ -118,6 +150,24 @@ class Architecture:
         width, hidden = self.width, self.mlp_width
         block = 4 * width**2 + width * self._mlp_inputs + hidden * width
         return 6.0 * (self.depth * block + vocabulary * width) + 12.0 * self.depth * context * width
+
+    def step_flops(self, vocabulary: int, batch: int, context: int) -> float:
+        """Floating-point operations of one training step.
+
+        Those of its tokens and, for ``fire``, of the network that turns distances into biases: 6 * 32 * heads
+        for each pair of positions and block. It is computed once per step where positions are the same in
+        all windows, else once per window.
+
+        Args:
+            vocabulary: number of token ids.
+            batch: context windows of the step.
+            context: tokens per window.
+        """
+        tokens = batch * context * self.training_flops_per_token(vocabulary, context)
+        if self.positions != "fire":
+            return tokens
+        pairs = self._biases_of_step(batch) * context**2
+        return tokens + 6.0 * self.depth * pairs * FIRE_WIDTH * self.heads
 
     def cache_bytes(self, length: int, dtype: Any = None) -> int:
         """Bytes of the keys and values of one text."""
@@ -129,7 +179,8 @@ class Architecture:
         Gradients; what the backward pass keeps, per block and position 9 widths, three MLP widths and one
         attention map; two MLP widths of scratch; and three float32 copies of the logits. The counts are
         those of the compiled programs for host cores, within 10 %; a GPU's compiler keeps less. For a GPU's
-        fused kernels see ``fused.step_bytes``.
+        fused kernels see ``fused.step_bytes``. Dropout keeps a byte per number that it may drop, ``fire`` three
+        hidden layers and a bias per pair of positions, ``within_example`` a bias per pair and window.
 
         Args:
             vocabulary: number of token ids.
@@ -140,12 +191,30 @@ class Architecture:
         gradients, size = 4 * self.total_parameters(vocabulary), self.compute_dtype.itemsize
         inputs = self._mlp_inputs
         block = 9 * self.width + 2 * inputs + self.mlp_width + self.heads * context * attention_maps
-        return gradients + batch * context * ((self.depth * block + 2 * inputs) * size + 12 * vocabulary)
+        usual = batch * context * ((self.depth * block + 2 * inputs) * size + 12 * vocabulary)
+        return gradients + usual + self._option_bytes(batch, context)
+
+    def _option_bytes(self, batch: int, context: int) -> int:
+        """What ``step_bytes`` says of dropout, ``fire`` and ``within_example``."""
+        masks = (2 * self.depth + 1) * batch * context * self.width * (self.dropout > 0)
+        pairs = context**2 * self._biases_of_step(batch) * (self.positions == "fire")
+        fire = 4 * self.depth * pairs * (3 * FIRE_WIDTH + self.heads)
+        apart = 4 * batch * context**2 * self.within_example
+        return masks + fire + apart
+
+    def _biases_of_step(self, batch: int) -> int:
+        """How often a step computes the biases of distances in each block."""
+        return batch if self.within_example or self.random_offset else 1
 
     @property
     def _mlp_inputs(self) -> int:
         """Outputs of the MLP's first layer, those of a gate included."""
         return self.mlp_width * (1 if self.mlp == "gelu" else 2)
+
+    @property
+    def _fire_parameters(self) -> int:
+        hidden = FIRE_WIDTH * (2 + self.heads) + self.heads
+        return hidden + 2 if self.positions == "fire" else 0
 
     @property
     def _norm_parameters(self) -> int:

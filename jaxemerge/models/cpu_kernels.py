@@ -150,9 +150,14 @@ split_qkv.defvjp(
 
 @jax.custom_vjp
 def causal_attention(
-    q_BHTK: Float[Array, "B H T K"], k_BHSK: Float[Array, "B H S K"], v_BHSK: Float[Array, "B H S K"]
+    q_BHTK: Float[Array, "B H T K"],
+    k_BHSK: Float[Array, "B H S K"],
+    v_BHSK: Float[Array, "B H S K"],
+    bias_BHTS: Float[Array, "B H T S"] | None = None,
 ) -> Float[Array, "B H T K"]:
-    """``softmax(q k^T, over the positions s <= t) v``; the caller scales q.
+    """``softmax(q k^T + bias, over the positions s <= t) v``; the caller scales q.
+
+    The bias may have one batch or one head for all. Where it is minus infinity a position is not seen.
 
     The scores are kept as [S, T]: maxima and sums over s then run over whole rows, which is vectorised.
     The weights stay unnormalised; dividing the K-wide results instead of the S-wide weights is less work.
@@ -161,27 +166,41 @@ def causal_attention(
         The backward pass in terms of row sums of (gradient * output): Dao et al. (2022), "FlashAttention",
         appendix B.
     """
-    return _attention_forward(q_BHTK, k_BHSK, v_BHSK)[0]
+    return _attention_forward(q_BHTK, k_BHSK, v_BHSK, bias_BHTS)[0]
 
 
-def _attention_forward(q: Array, k: Array, v: Array) -> tuple[Array, Any]:
+def _attention_forward(q: Array, k: Array, v: Array, bias_BHTS: Any) -> tuple[Array, Any]:
     length = q.shape[2]
     visible_ST = np.arange(length)[:, None] <= np.arange(length)
-    scores_BHST = jnp.where(visible_ST[None, None], _batched(k, q, 3, 3, jnp.float32), -jnp.inf)
+    scores_BHST = _batched(k, q, 3, 3, jnp.float32)
+    if bias_BHTS is not None:
+        scores_BHST += bias_BHTS.swapaxes(2, 3)
+    scores_BHST = jnp.where(visible_ST[None, None], scores_BHST, -jnp.inf)
     weights_BHST = jnp.exp(scores_BHST - scores_BHST.max(-2, keepdims=True)).astype(v.dtype)
     total_BHT1 = weights_BHST.sum(-2, dtype=jnp.float32)[..., None]
     mixed_BHTK = _batched(weights_BHST, v, 2, 2, jnp.float32) / total_BHT1
-    return mixed_BHTK.astype(v.dtype), (q, k, v, weights_BHST, total_BHT1, mixed_BHTK)
+    return mixed_BHTK.astype(v.dtype), (q, k, v, weights_BHST, total_BHT1, mixed_BHTK, bias_BHTS)
 
 
-def _attention_backward(residuals: Any, gradient_BHTK: Array) -> tuple[Array, Array, Array]:
-    q, k, v, weights_BHST, total_BHT1, mixed_BHTK = residuals
+def _attention_backward(residuals: Any, gradient_BHTK: Array) -> tuple[Array, Array, Array, Array | None]:
+    q, k, v, weights_BHST, total_BHT1, mixed_BHTK, bias_BHTS = residuals
     product_PK = (gradient_BHTK * mixed_BHTK).reshape(-1, q.shape[-1])
     along_BHT1 = jnp.dot(product_PK, jnp.ones((q.shape[-1], 1))).reshape(total_BHT1.shape) / total_BHT1
     g_BHTK = (gradient_BHTK / total_BHT1).astype(v.dtype)
     slope_BHST = _batched(v, g_BHTK, 3, 3, jnp.float32) - along_BHT1.swapaxes(2, 3)
-    s_BHST = (weights_BHST * slope_BHST).astype(q.dtype)
-    return _batched(s_BHST, k, 2, 2), _batched(s_BHST, q, 3, 2), _batched(weights_BHST, g_BHTK, 3, 2)
+    exact_BHST = weights_BHST * slope_BHST
+    s_BHST = exact_BHST.astype(q.dtype)
+    q_BHTK, k_BHSK = _batched(s_BHST, k, 2, 2), _batched(s_BHST, q, 3, 2)
+    v_BHSK = _batched(weights_BHST, g_BHTK, 3, 2)
+    return q_BHTK, k_BHSK, v_BHSK, _bias_gradient(exact_BHST, bias_BHTS)
+
+
+def _bias_gradient(scores_BHST: Array, bias_BHTS: Array | None) -> Array | None:
+    """That of the scores, summed over the windows and heads that share a bias."""
+    if bias_BHTS is None:
+        return None
+    shared = tuple(axis for axis in (0, 1) if bias_BHTS.shape[axis] == 1)
+    return jnp.sum(scores_BHST, axis=shared, keepdims=True).swapaxes(2, 3)
 
 
 causal_attention.defvjp(_attention_forward, _attention_backward)

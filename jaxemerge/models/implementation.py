@@ -82,7 +82,8 @@ def implementation(spec: Architecture, target: str) -> Implementation:
     """What computes ``spec`` on the platform ``target`` (``cpu``, ``gpu`` or ``tpu``).
 
     cuDNN's attention takes bfloat16 and head widths that are multiples of 8 up to 128. The fused kernels
-    take bfloat16 and GPT-NeoX-style blocks of a width that is a multiple of 64 up to 512. Everything else
+    take bfloat16 and GPT-NeoX-style blocks of a width that is a multiple of 64 up to 512. Neither takes a
+    bias of the scores (``alibi``, ``fire``, ``within_example``), the fused kernels no dropout. Everything else
     takes the plain path, and so does a GPU on which a kernel fails its check at the first use. Programs for
     a chip that is only described assume that its kernels work.
     """
@@ -96,11 +97,15 @@ def implementation(spec: Architecture, target: str) -> Implementation:
 
 
 def _cudnn_takes(spec: Architecture) -> bool:
+    if spec.biases_scores:
+        return False
     sizes = spec.head_width % _CUDNN_MULTIPLE == 0 and spec.head_width <= _CUDNN_WIDEST
     return sizes and attention_works(spec.heads, spec.head_width)
 
 
 def _fused_take(spec: Architecture) -> bool:
+    if spec.biases_scores or spec.dropout:
+        return False
     style = (spec.residual, spec.norm, spec.mlp, spec.bias) == ("parallel", "layer", "gelu", True)
     sizes = spec.width % _FUSED_MULTIPLE == 0 and spec.mlp_width % _FUSED_MULTIPLE == 0
     taken = style and sizes and spec.width <= _FUSED_WIDEST and spec.head_width in _FUSED_HEADS

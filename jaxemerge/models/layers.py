@@ -1,11 +1,10 @@
-"""The parts of a transformer block: norm, rotary positions, attention, MLP.
+"""The parts of a transformer block: norm, attention, MLP.
 
 Activations of a whole batch are [P, D] with P = B * L; only attention sees examples apart.
 """
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import jax
@@ -17,7 +16,8 @@ from jaxemerge.devices import on_cpu, platform
 from jaxemerge.models import cpu_kernels
 from jaxemerge.models.architecture import Architecture
 from jaxemerge.models.implementation import implementation
-from jaxemerge.types import Array, Float, Int
+from jaxemerge.models.positions import Fire, Windows, alibi_slopes, dropped, rotate, rotate_one
+from jaxemerge.types import Array, Float, Int, Key
 
 
 @jax.custom_vjp
@@ -115,67 +115,8 @@ def gelu(x: Array) -> Array:
     return x * (0.5 + 0.5 * jax.lax.erf(x * np.sqrt(0.5).astype(x.dtype)))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def rotate(x: Array, rotary_width: int, base: float, axis: int) -> Array:
-    """Rotary positions on the first ``rotary_width`` of each head's dimensions (the last axis).
-
-    Dimension i is paired with i + rotary_width / 2 and turned by position * base^(-2 i / rotary_width).
-
-    Args:
-        x: queries or keys [..., K], with the positions on ``axis``.
-        rotary_width: how many dimensions are turned, an even number.
-        base: the slowest rotation is about one turn in 2 pi * base positions.
-        axis: which axis is the position, counted from the end (negative).
-
-    References:
-        Su et al. (2021), "RoFormer", eq. 15; the pairing is that of GPT-NeoX.
-    """
-    return _turned(x, rotary_width, base, axis, 1.0)
-
-
-def _turned(x: Array, rotary_width: int, base: float, axis: int, direction: float) -> Array:
-    if rotary_width == 0:
-        return x
-    angle = _angles(x.shape[axis], rotary_width, base)
-    angle = angle.reshape([x.shape[axis], *[1] * (-axis - 2), rotary_width // 2])
-    return _turned_by(x, np.cos(angle), direction * np.sin(angle))
-
-
-def _angles(positions: int, rotary_width: int, base: float) -> Float[np.ndarray, "L half"]:
-    """By how much each pair of dimensions is turned at each position, in float64."""
-    half = rotary_width // 2
-    return np.outer(np.arange(positions), base ** (-np.arange(half) / half))
-
-
-def _turned_by(x: Array, cos: Any, sin: Any) -> Array:
-    """Pairs of the leading dimensions turned; cos and sin broadcast against x from the right."""
-    half = cos.shape[-1]
-    cos, sin = (part.reshape([1] * (x.ndim - part.ndim) + list(part.shape)) for part in (cos, sin))
-    cos, sin = cos.astype(x.dtype), sin.astype(x.dtype)
-    first, second, rest = jnp.split(x, [half, 2 * half], axis=-1)
-    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin, rest], axis=-1)
-
-
-def rotate_one(
-    x_BHK: Float[Array, "B H K"], position: Any, positions: int, rotary_width: int, base: float
-) -> Float[Array, "B H K"]:
-    """``rotate`` of queries or keys that all stand at one position, below ``positions``."""
-    if rotary_width == 0:
-        return x_BHK
-    angle = _angles(positions, rotary_width, base)
-    cos, sin = (jnp.asarray(table, x_BHK.dtype)[position] for table in (np.cos(angle), np.sin(angle)))
-    return _turned_by(x_BHK, cos, sin)
-
-
-# The gradient of a rotation is the rotation back; the derived one would pad and add slices.
-rotate.defvjp(
-    lambda x, rotary_width, base, axis: (_turned(x, rotary_width, base, axis, 1.0), None),
-    lambda rotary_width, base, axis, _, gradient: (_turned(gradient, rotary_width, base, axis, -1.0),),
-)
-
-
 class Attention(nnx.Module):
-    """Causal multi-head self-attention with rotary positions."""
+    """Causal multi-head self-attention; positions turn its queries and keys, or are added to its scores."""
 
     def __init__(self, spec: Architecture, *, rngs: nnx.Rngs) -> None:
         self.qkv = linear(spec, spec.width, 3 * spec.width, rngs=rngs)
@@ -183,39 +124,83 @@ class Attention(nnx.Module):
         self.heads = spec.heads
         self.rotary_width = spec.rotary_width
         self.rotary_base = spec.rotary_base
+        self.alibi = spec.positions == "alibi"
+        self.fire = Fire(spec, rngs=rngs) if spec.positions == "fire" else None
         self.implementation = implementation(spec, platform()).attention
 
-    def __call__(self, x_PD: Float[Array, "P D"], length: int) -> Float[Array, "P D"]:
-        return self.read(x_PD, length)[0]
+    def __call__(self, x_PD: Float[Array, "P D"], windows: Windows) -> Float[Array, "P D"]:
+        return self.read(x_PD, windows)[0]
 
-    def read(self, x_PD: Float[Array, "P D"], length: int) -> tuple[Float[Array, "P D"], Array, Array]:
+    def read(self, x_PD: Float[Array, "P D"], windows: Windows) -> tuple[Float[Array, "P D"], Array, Array]:
         """Attention within whole texts, and their keys (rotated) and values, each [B, H, L, K]."""
-        positions, width = x_PD.shape
-        qkv_BLCHK = self.qkv(x_PD).reshape(positions // length, length, 3, self.heads, width // self.heads)
         mix = self._on_cpu if self.implementation == "cpu" else self._on_accelerator
-        mixed_BLHK, k_BHLK, v_BHLK = mix(qkv_BLCHK)
-        return self.out(mixed_BLHK.reshape(positions, width)), k_BHLK, v_BHLK
+        mixed_BLHK, k_BHLK, v_BHLK = mix(self._split(x_PD, windows), self.bias(windows))
+        return self.out(mixed_BLHK.reshape(x_PD.shape)), k_BHLK, v_BHLK
 
-    def _on_cpu(self, qkv_BLCHK: Array) -> tuple[Array, Array, Array]:
+    def _split(self, x_PD: Float[Array, "P D"], windows: Windows) -> Float[Array, "B L 3 H K"]:
+        """Queries, keys and values of every position and head."""
+        positions, width = x_PD.shape
+        length = windows.length
+        return self.qkv(x_PD).reshape(positions // length, length, 3, self.heads, width // self.heads)
+
+    def _on_cpu(self, qkv_BLCHK: Array, bias_BHTS: Any) -> tuple[Array, Array, Array]:
         q, k, v = cpu_kernels.split_qkv(qkv_BLCHK)
         q, k = (rotate(x, self.rotary_width, self.rotary_base, -2) for x in (q, k))
         scale = np.asarray(1 / np.sqrt(q.shape[-1]), q.dtype)
-        return cpu_kernels.causal_attention(q * scale, k, v).transpose(0, 2, 1, 3), k, v
+        mixed_BHLK = cpu_kernels.causal_attention(q * scale, k, v, bias_BHTS)
+        return mixed_BHLK.transpose(0, 2, 1, 3), k, v
 
-    def _on_accelerator(self, qkv_BLCHK: Array) -> tuple[Array, Array, Array]:
+    def _on_accelerator(self, qkv_BLCHK: Array, bias_BHTS: Any) -> tuple[Array, Array, Array]:
         q, k, v = (qkv_BLCHK[:, :, i] for i in range(3))
         q, k = (rotate(x, self.rotary_width, self.rotary_base, -3) for x in (q, k))
-        return self.mix(q, k, v), k.swapaxes(1, 2), v.swapaxes(1, 2)
+        return self.mix(q, k, v, bias_BHTS), k.swapaxes(1, 2), v.swapaxes(1, 2)
 
     def mix(
         self,
         q_BLHK: Float[Array, "B L H K"],
         k_BLHK: Float[Array, "B L H K"],
         v_BLHK: Float[Array, "B L H K"],
+        bias_BHTS: Float[Array, "B H T S"] | None = None,
     ) -> Float[Array, "B L H K"]:
         """Values mixed by causal attention, on an accelerator."""
         code: Any = self.implementation
-        return jax.nn.dot_product_attention(q_BLHK, k_BLHK, v_BLHK, is_causal=True, implementation=code)
+        qkv, how = (q_BLHK, k_BLHK, v_BLHK), {"is_causal": True, "implementation": code}
+        if bias_BHTS is None:
+            return jax.nn.dot_product_attention(*qkv, **how)
+        return jax.nn.dot_product_attention(*qkv, jnp.asarray(bias_BHTS), **how)
+
+    def bias(self, windows: Windows) -> Float[Array, "B H T S"] | None:
+        """What is added to the score of a query at t and a key at s; None for nothing.
+
+        The axes B and H are 1 where it is the same in all windows or heads. Minus infinity keeps examples apart.
+        """
+        place_L = np.arange(windows.length, dtype=np.float32)
+        query_BT = place_L[None] if windows.positions is None else windows.positions
+        bias_BHTS = self._distance_bias(place_L[:, None] - place_L[None], query_BT)
+        if windows.segments is None:
+            return bias_BHTS
+        same_BTS = windows.segments[:, :, None] == windows.segments[:, None]
+        return jnp.where(same_BTS[:, None], 0.0 if bias_BHTS is None else bias_BHTS, -jnp.inf)
+
+    def _distance_bias(self, distance_TS: Any, query_BT: Any) -> Any:
+        if self.fire is not None:
+            return self.fire(distance_TS, query_BT)
+        if not self.alibi:
+            return None
+        slopes_H11 = alibi_slopes(self.heads).astype(np.float32)[:, None, None]
+        return (-slopes_H11 * distance_TS[None])[None]
+
+    def weights(self, x_PD: Float[Array, "P D"], windows: Windows) -> Float[Array, "B H L L"]:
+        """How much each query (third axis) attends to each key (last axis), in float32; rows sum to 1."""
+        q, k, _ = (part.swapaxes(1, 2) for part in jnp.moveaxis(self._split(x_PD, windows), 2, 0))
+        q, k = (rotate(x, self.rotary_width, self.rotary_base, -2) for x in (q, k))
+        scores_BHTS = jnp.einsum("bhtk,bhsk->bhts", q, k, preferred_element_type=jnp.float32)
+        scores_BHTS *= q.shape[-1] ** -0.5
+        bias_BHTS = self.bias(windows)
+        if bias_BHTS is not None:
+            scores_BHTS += bias_BHTS
+        visible_TS = np.tri(windows.length, dtype=bool)
+        return jax.nn.softmax(jnp.where(visible_TS[None, None], scores_BHTS, -jnp.inf), axis=-1)
 
     def extend(
         self,
@@ -236,7 +221,11 @@ class Attention(nnx.Module):
         )
         scale = np.asarray(1 / np.sqrt(q_BHK.shape[-1]), q_BHK.dtype)
         scores_BHL = _per_head(q_BHK * scale, keys_BHLK, 3)
-        visible_L = jnp.arange(length) <= position
+        place_L = jnp.arange(length)
+        bias_BHTS = self._distance_bias(position - place_L[None], jnp.full((1, 1), position))
+        if bias_BHTS is not None:
+            scores_BHL += bias_BHTS[:, :, 0]
+        visible_L = place_L <= position
         weights_BHL = jax.nn.softmax(jnp.where(visible_L[None, None], scores_BHL, -jnp.inf), axis=-1)
         mixed_BHK = _per_head(weights_BHL.astype(q_BHK.dtype), values_BHLK, 2)
         return self.out(mixed_BHK.astype(x_BD.dtype).reshape(n, -1)), keys_BHLK, values_BHLK
@@ -279,17 +268,29 @@ class Block(nnx.Module):
         self.mlp_norm = Norm(spec)
         self.mlp = MLP(spec, rngs=rngs)
         self.parallel = spec.residual == "parallel"
+        self.dropout = spec.dropout
         self.fused = implementation(spec, platform()).blocks == "fused"
 
-    def __call__(self, x_PD: Float[Array, "P D"], length: int) -> Float[Array, "P D"]:
+    def __call__(
+        self, x_PD: Float[Array, "P D"], windows: Windows, dropout_key: Key | None = None
+    ) -> Float[Array, "P D"]:
         if self.fused:
             from jaxemerge.models.fused import parallel_block
 
-            return parallel_block(self, x_PD, length)
-        return self.after(x_PD, self.attention(self.attention_norm(x_PD), length))
+            return parallel_block(self, x_PD, windows.length)
+        return self.after(x_PD, self.attention(self.attention_norm(x_PD), windows), dropout_key)
 
-    def after(self, x_PD: Float[Array, "P D"], attention_PD: Float[Array, "P D"]) -> Float[Array, "P D"]:
+    def after(
+        self,
+        x_PD: Float[Array, "P D"],
+        attention_PD: Float[Array, "P D"],
+        dropout_key: Key | None = None,
+    ) -> Float[Array, "P D"]:
         """The block's output, given its input and what its attention makes of that."""
-        attended_PD = x_PD + attention_PD
+        attention_key, mlp_key = (None, None) if dropout_key is None else jax.random.split(dropout_key)
+        attended_PD = x_PD + self._dropped(attention_PD, attention_key)
         mlp_input_PD = x_PD if self.parallel else attended_PD
-        return attended_PD + self.mlp(self.mlp_norm(mlp_input_PD))
+        return attended_PD + self._dropped(self.mlp(self.mlp_norm(mlp_input_PD)), mlp_key)
+
+    def _dropped(self, x_PD: Float[Array, "P D"], key: Key | None) -> Float[Array, "P D"]:
+        return x_PD if key is None else dropped(x_PD, self.dropout, key)

@@ -69,6 +69,63 @@ class Model(Protocol):
         """
         return negative_log_likelihood(self.apply(vocabulary, params, tokens, segments), targets)
 
+    def training_losses(
+        self,
+        vocabulary: int,
+        params: Params,
+        tokens: Int[Array, "B L"],
+        segments: Int[Array, "B L"],
+        targets: Int[Array, "B L"],
+        key: Key,
+    ) -> Float[Array, "B L"]:
+        """``losses`` as training sees them: a model with dropout, or other noise, draws it from ``key``.
+
+        By default there is none. Evaluation and generation call ``apply``, ``read`` and ``extend``, which take no key.
+
+        Args:
+            vocabulary, params, tokens, segments, targets: as in ``losses``.
+            key: a function of the member's data seed and the step, independent of the key of the batch.
+        """
+        del key
+        return self.losses(vocabulary, params, tokens, segments, targets)
+
+    def hidden(
+        self,
+        params: Params,
+        tokens: Int[Array, "B L"],
+        *,
+        attention: bool = False,
+        segments: Int[Array, "B L"] | None = None,
+    ) -> Hidden:
+        """What stands between the parts of the model, for one member; see ``Population.hidden`` for all.
+
+        Args:
+            params: weights of one seed.
+            tokens: B texts.
+            attention: whether to return attention weights.
+            segments: which example each token belongs to; None where each text is one example.
+
+        Raises:
+            ValueError: the model does not say.
+        """
+        del params, tokens, attention, segments
+        raise ValueError(f"{type(self).__name__} has no hidden states: give it a method hidden(params, tokens)")
+
+    def unembed(self, params: Params, residual: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
+        """Logits of the next token from a state of the residual stream: final norm and output projection.
+
+        Of the last state these are the model's predictions; of an earlier one, the "logit lens".
+
+        Args:
+            params: weights of one seed.
+            residual: states of the residual stream, as ``hidden`` returns them.
+
+        Raises:
+            ValueError: the model does not say.
+        """
+        del params, residual
+        raise ValueError(f"{type(self).__name__} has no head: give it a method unembed(params, residual)")
+
     @property
     def label(self) -> str:
         """Name of the model in those of cells: its class, and depth and width where it has these fields."""
@@ -96,6 +153,10 @@ class Model(Protocol):
         shapes = self._shapes(vocabulary)
         gradient = jax.value_and_grad(self._total(vocabulary, 1, context))
         return max(tracing.products(gradient, shapes), 2.0 * tracing.size(shapes)) / context
+
+    def step_flops(self, vocabulary: int, batch: int, context: int) -> float:
+        """Floating-point operations of one training step, by default those of its tokens."""
+        return self.training_flops_per_token(vocabulary, context) * batch * context
 
     def activation_bytes(self, vocabulary: int, batch: int, context: int) -> int:
         """Estimated bytes that a step of one seed needs on top of its weights and moments."""
@@ -157,6 +218,20 @@ class Model(Protocol):
             return jnp.sum(jnp.exp(self.apply(vocabulary, params, tokens, tokens)))
 
         return total
+
+
+class Hidden(NamedTuple):
+    """What stands between the parts of a model, for B texts of L tokens; in a population all have a leading axis S.
+
+    Attributes:
+        residual: float32 [layers + 1, B, L, D], the residual stream: the embedding, then the sum after every
+            block, before the final norm.
+        attention: float32 [layers, B, H, L, L], how much each position (fourth axis) attends to each (last
+            axis); rows sum to 1. None where it was not asked for.
+    """
+
+    residual: Float[Array, "*S layers+1 B L D"]
+    attention: Float[Array, "*S layers B H L L"] | None
 
 
 class Prefix(NamedTuple):

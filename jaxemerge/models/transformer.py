@@ -18,8 +18,11 @@ from jaxemerge.devices import platform
 from jaxemerge.models.architecture import Architecture
 from jaxemerge.models.implementation import Code, code_in_use, implementation
 from jaxemerge.models.layers import Block, Norm, embedding, negative_log_likelihood, project
-from jaxemerge.models.model import Model
+from jaxemerge.models.model import Hidden, Model
+from jaxemerge.models.positions import Windows, dropped, windows_of
 from jaxemerge.types import Array, Float, Int, Key, Params
+
+_POSITIONS = 2**32 - 1  # stream of the initial weights that belong to positions
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Transformer(Architecture, Model):
         residual: ``sequential`` adds attention, then the MLP of the sum; ``parallel`` adds both to
             the same input (GPT-J, GPT-NeoX).
         norm: RMSNorm or LayerNorm.
-        rotary_fraction: share of each head's width that is rotated by position (Su et al. 2021).
+        rotary_fraction: share of each head's width that is rotated by position (Su et al. 2021), where
+            ``positions`` is rotary.
         mlp: GELU, or GELU / SiLU gated by a second projection (Shazeer 2020).
         mlp_ratio: MLP width F as a multiple of D.
         tied: whether the output projection is the transposed embedding.
@@ -42,6 +46,18 @@ class Transformer(Architecture, Model):
         rotary_base: the slowest rotation is about one turn in 2 pi * base positions.
         init_std: standard deviation of the normal distribution all matrices are drawn from.
         dtype: precision of the computation; weights are always float32.
+        positions: how attention knows where tokens stand. ``rotary`` turns queries and keys; ``none`` leaves
+            it to the causal mask (Kazemnejad et al. 2023); ``learned`` adds a row of a table to each
+            token's embedding; ``alibi`` lowers scores in proportion to the distance (Press et al. 2022);
+            ``fire`` adds a learned function of the distance to scores (Li et al. 2024).
+        max_positions: rows of the table of ``learned``, and so the longest text; the initial threshold
+            of ``fire``.
+        random_offset: in training, the positions of each window start at a random number of 0 to this
+            (Zhou et al. 2024, "What algorithms can transformers learn?"); for ``learned`` and ``fire``.
+        within_example: whether attention stays within an example of a training window, and positions start
+            again with each. By default attention crosses examples, as the windows are packed.
+        dropout: share of numbers that training drops, of the embeddings and of what attention and the MLP add to
+            the residual stream (Vaswani et al. 2017, section 5.4).
 
     Raises:
         ValueError: a field is out of range; the message says its value and what is allowed.
@@ -59,9 +75,8 @@ class Transformer(Architecture, Model):
     def apply(
         self, vocabulary: int, params: Params, tokens: Int[Array, "B L"], segments: Int[Array, "B L"]
     ) -> Float[Array, "B L V"]:
-        """Float32 logits of the next token; attention crosses examples, whatever ``segments`` say."""
-        del segments
-        return apply(self, vocabulary, params, tokens)
+        """Float32 logits of the next token; ``segments`` matter where attention stays within examples."""
+        return decoder(self, vocabulary, params)(tokens, segments)
 
     def losses(
         self,
@@ -72,8 +87,37 @@ class Transformer(Architecture, Model):
         targets: Int[Array, "B L"],
     ) -> Float[Array, "B L"]:
         """Nats of each target; where kernels are fused, without logits in memory."""
-        del segments
-        return decoder(self, vocabulary, params).losses(tokens, targets)
+        return decoder(self, vocabulary, params).losses(tokens, targets, segments)
+
+    def training_losses(
+        self,
+        vocabulary: int,
+        params: Params,
+        tokens: Int[Array, "B L"],
+        segments: Int[Array, "B L"],
+        targets: Int[Array, "B L"],
+        key: Key,
+    ) -> Float[Array, "B L"]:
+        """Nats of each target, with dropout and random offsets of positions where there are any."""
+        noise = key if self.dropout or self.random_offset else None
+        return decoder(self, vocabulary, params).losses(tokens, targets, segments, noise)
+
+    def hidden(
+        self,
+        params: Params,
+        tokens: Int[Array, "B L"],
+        *,
+        attention: bool = False,
+        segments: Int[Array, "B L"] | None = None,
+    ) -> Hidden:
+        """The residual stream, and attention weights on request; see ``Model.hidden``."""
+        return decoder(self, len(params["embedding"]), params).hidden(tokens, segments, attention)
+
+    def unembed(self, params: Params, residual: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
+        """Logits of the next token that a state of the residual stream stands for; see ``Model.unembed``."""
+        x_PD = residual.reshape(-1, self.width).astype(self.compute_dtype)
+        logits_PV = decoder(self, len(params["embedding"]), params).predict(x_PD)
+        return logits_PV.reshape(*residual.shape[:-1], -1)
 
     def read(
         self, vocabulary: int, params: Params, tokens: Int[Array, "B L"], dtype: Any = None
@@ -177,35 +221,87 @@ class Decoder(nnx.Module):
         self.blocks = nnx.List([Block(spec, rngs=rngs) for _ in range(spec.depth)])
         self.norm = Norm(spec)
         self.head = None if spec.tied else nnx.Param(init(rngs.params(), (vocabulary, spec.width)))
+        # A stream of its own: all other weights are then the same for every kind of positions.
+        rows = (spec.max_positions, spec.width)
+        learned = spec.positions == "learned"
+        self.position_embedding = nnx.Param(init(rngs.positions(), rows)) if learned else None
+        self.spec = spec
         self.dtype = spec.compute_dtype
         self.fused = implementation(spec, platform()).blocks == "fused"
 
-    def __call__(self, tokens_BL: Int[Array, "B L"]) -> Float[Array, "B L V"]:
-        return self.predict(self.run(tokens_BL)).reshape(*tokens_BL.shape, -1)
+    def __call__(
+        self,
+        tokens_BL: Int[Array, "B L"],
+        segments_BL: Int[Array, "B L"] | None = None,
+        noise: Key | None = None,
+    ) -> Float[Array, "B L V"]:
+        return self.predict(self.run(tokens_BL, segments_BL, noise)).reshape(*tokens_BL.shape, -1)
 
-    def run(self, tokens_BL: Int[Array, "B L"]) -> Float[Array, "P D"]:
-        """What the last block gives."""
-        length = tokens_BL.shape[1]
+    def run(
+        self,
+        tokens_BL: Int[Array, "B L"],
+        segments_BL: Int[Array, "B L"] | None = None,
+        noise: Key | None = None,
+    ) -> Float[Array, "P D"]:
+        """What the last block gives; ``noise`` draws offsets of positions, and what is dropped."""
+        offset_key, dropout_key = (None, None) if noise is None else jax.random.split(noise)
+        windows = windows_of(self.spec, tokens_BL.shape[1], segments_BL, offset_key)
         # Positions of the whole batch are kept in one axis P: all weight products are then plain
         # two-dimensional ones, whose gradients are too. On CPU this is the fast path.
-        x_PD = self.embed(tokens_BL.reshape(-1))
-        for block in self.blocks:
-            x_PD = block(x_PD, length)
+        x_PD = self.embed(tokens_BL.reshape(-1), windows)
+        if dropout_key is None or not self.spec.dropout:
+            for block in self.blocks:
+                x_PD = block(x_PD, windows)
+            return x_PD
+        first, *keys = jax.random.split(dropout_key, 1 + len(self.blocks))
+        x_PD = dropped(x_PD, self.spec.dropout, first)
+        for block, key in zip(self.blocks, keys, strict=True):
+            x_PD = block(x_PD, windows, key)
         return x_PD
 
-    def losses(self, tokens_BL: Int[Array, "B L"], targets_BL: Int[Array, "B L"]) -> Float[Array, "B L"]:
+    def hidden(
+        self, tokens_BL: Int[Array, "B L"], segments_BL: Int[Array, "B L"] | None, attention: bool
+    ) -> Hidden:
+        """The residual stream before the first block and after every one, and attention weights."""
+        windows = windows_of(self.spec, tokens_BL.shape[1], segments_BL)
+        x_PD = self.embed(tokens_BL.reshape(-1), windows)
+        states, weights = [x_PD], []
+        for block in self.blocks:
+            if attention:
+                weights.append(block.attention.weights(block.attention_norm(x_PD), windows))
+            x_PD = block(x_PD, windows)
+            states.append(x_PD)
+        residual = jnp.stack(states).reshape(len(states), *tokens_BL.shape, -1).astype(jnp.float32)
+        return Hidden(residual, jnp.stack(weights) if attention else None)
+
+    def losses(
+        self,
+        tokens_BL: Int[Array, "B L"],
+        targets_BL: Int[Array, "B L"],
+        segments_BL: Int[Array, "B L"] | None = None,
+        noise: Key | None = None,
+    ) -> Float[Array, "B L"]:
         """Nats of each target."""
         if not self.fused:
-            return negative_log_likelihood(self(tokens_BL), targets_BL)
+            return negative_log_likelihood(self(tokens_BL, segments_BL, noise), targets_BL)
         from jaxemerge.models import fused
 
         head_VD = self.embedding[...] if self.head is None else self.head[...]
-        nll_P = fused.losses(self.norm, self.run(tokens_BL), head_VD, targets_BL.reshape(-1))
+        x_PD = self.run(tokens_BL, segments_BL, noise)
+        nll_P = fused.losses(self.norm, x_PD, head_VD, targets_BL.reshape(-1))
         return nll_P.reshape(tokens_BL.shape)
 
-    def embed(self, tokens_P: Int[Array, " P"]) -> Float[Array, "P D"]:
+    def embed(self, tokens_P: Int[Array, " P"], windows: Windows) -> Float[Array, "P D"]:
         """What the first block is given."""
-        return embedding(self.embedding[...], tokens_P).astype(self.dtype)
+        x_PD = embedding(self.embedding[...], tokens_P)
+        if self.position_embedding is None:
+            return x_PD.astype(self.dtype)
+        table_MD = self.position_embedding[...]
+        if windows.positions is None:  # the same rows for every window
+            rows_BLD = x_PD.reshape(-1, windows.length, x_PD.shape[1]) + table_MD[None, : windows.length]
+            return rows_BLD.reshape(x_PD.shape).astype(self.dtype)
+        positions_BL = jnp.broadcast_to(windows.positions, (len(tokens_P) // windows.length, windows.length))
+        return (x_PD + embedding(table_MD, positions_BL.reshape(-1))).astype(self.dtype)
 
     def predict(self, x_PD: Float[Array, "P D"]) -> Float[Array, "P V"]:
         """Logits of the next token, from what the last block gives."""
@@ -216,9 +312,10 @@ class Decoder(nnx.Module):
         """Reads the beginnings of texts, at least one position each, into a cache of this precision."""
         batch, length = tokens_BL.shape
         keys, values = [], []
-        x_PD = self.embed(tokens_BL.reshape(-1))
+        windows = windows_of(self.spec, length, None)
+        x_PD = self.embed(tokens_BL.reshape(-1), windows)
         for block in self.blocks:
-            attention_PD, k_BHLK, v_BHLK = block.attention.read(block.attention_norm(x_PD), length)
+            attention_PD, k_BHLK, v_BHLK = block.attention.read(block.attention_norm(x_PD), windows)
             x_PD = block.after(x_PD, attention_PD)
             keys.append(k_BHLK.astype(dtype))
             values.append(v_BHLK.astype(dtype))
@@ -230,7 +327,7 @@ class Decoder(nnx.Module):
     ) -> tuple[Float[Array, "B V"], Cache]:
         """Reads one more token of every text, all at one position, which may be traced."""
         keys, values = [], []
-        x_BD = self.embed(tokens_B)
+        x_BD = self.embed(tokens_B, Windows(1, jnp.full((1, 1), position)))
         for block, k_BHLK, v_BHLK in zip(self.blocks, cache.keys, cache.values, strict=True):
             y_BD = block.attention_norm(x_BD)
             attention_BD, k_BHLK, v_BHLK = block.attention.extend(y_BD, k_BHLK, v_BHLK, position)
@@ -242,11 +339,16 @@ class Decoder(nnx.Module):
 
 def init(spec: Transformer, vocabulary: int, key: Key) -> Params:
     """Draws initial float32 weights as nested dicts of arrays; a pure function of its arguments."""
-    return nnx.to_pure_dict(nnx.state(Decoder(spec, vocabulary, rngs=nnx.Rngs(params=key)), nnx.Param))
+    rngs = nnx.Rngs(params=key, positions=jax.random.fold_in(key, _POSITIONS))
+    return nnx.to_pure_dict(nnx.state(Decoder(spec, vocabulary, rngs=rngs), nnx.Param))
 
 
 def apply(
-    spec: Transformer, vocabulary: int, params: Params, tokens: Int[Array, "B L"]
+    spec: Transformer,
+    vocabulary: int,
+    params: Params,
+    tokens: Int[Array, "B L"],
+    segments: Int[Array, "B L"] | None = None,
 ) -> Float[Array, "B L V"]:
     """Logits of the next token at every position, float32 [B, L, V].
 
@@ -255,8 +357,9 @@ def apply(
         vocabulary: V, the number of token ids.
         params: weights of one seed, as from ``init``.
         tokens: ids of B texts.
+        segments: which example each token belongs to; None where each text is one example.
     """
-    return decoder(spec, vocabulary, params)(tokens)
+    return decoder(spec, vocabulary, params)(tokens, segments)
 
 
 def decoder(spec: Transformer, vocabulary: int, params: Params) -> Decoder:

@@ -154,20 +154,27 @@ class NextToken:
     def loss(self, params: Params, key: Key, *data: Array) -> Float[Array, ""]:
         """Mean loss of a fresh batch, in nats per weighted token; ``data`` are the task's."""
         batch = pack_batch(self.task, key, self.batch, self.context, data)
-        targets = shift(batch.tokens)
-        losses = self.model.losses(self.task.vocabulary, params, batch.tokens, batch.segments, targets)
+        texts = batch.tokens, batch.segments, shift(batch.tokens)
+        losses = self.model.training_losses(self.task.vocabulary, params, *texts, noise_key(key))
         return weighted_mean(losses, shift(batch.weights))
 
     def cost(self) -> Cost:
         """As the model says."""
         model, vocabulary = self.model, self.task.vocabulary
-        per_token = model.training_flops_per_token(vocabulary, self.context)
         return Cost(
             model.non_embedding_parameters(vocabulary),
             model.total_parameters(vocabulary),
-            per_token * self.batch * self.context,
+            model.step_flops(vocabulary, self.batch, self.context),
             model.activation_bytes(vocabulary, self.batch, self.context),
         )
+
+
+def noise_key(key: Key) -> Key:
+    """Key of a step's dropout and other noise, from that of its batch.
+
+    Windows draw from fold_in(key, 0), fold_in(key, 1), ...: a number that no window has keeps the two apart.
+    """
+    return jax.random.fold_in(key, 2**32 - 1)
 
 
 def weighted_mean(losses: Float[Array, "B L"], weights: Float[Array, "B L"]) -> Float[Array, ""]:

@@ -31,7 +31,7 @@ EVERY = [dict(zip(CHOICES, values, strict=True)) for values in itertools.product
 QUICK = [f for f in EVERY if sum(CHOICES[name].index(value) for name, value in f.items()) % 4 == 0]
 SOME = [pytest.param(f, marks=[] if f in QUICK else pytest.mark.slow) for f in EVERY]
 # Rotation is fast and the epsilon large, so that a fault in either cannot hide.
-BASE: dict[str, Any] = {"mlp_ratio": 37 / 24, "norm_epsilon": 0.05, "rotary_base": 101.0}
+BASE: dict[str, Any] = {"mlp_ratio": 37 / 24, "norm_epsilon": 0.05, "rotary_base": 101.0, "max_positions": 9}
 
 
 def spec_of(fields: dict[str, Any]) -> Transformer:
@@ -40,18 +40,19 @@ def spec_of(fields: dict[str, Any]) -> Transformer:
 
 def weights(spec: Transformer, vocabulary: int = VOCABULARY, key: int = 0) -> dict[Any, Any]:
     """Weights far from their initial values: every nonlinearity bends, no bias is 0, no scale is 1."""
-    # Nothing else changes the shapes: 24 trees serve all specifications.
-    return _weights(spec.norm, spec.mlp, spec.tied, spec.bias, vocabulary, key)
+    # Nothing else changes the shapes: 24 trees and those of positions serve all specifications.
+    choices = spec.norm, spec.mlp, spec.tied, spec.bias, spec.positions
+    return _weights(choices, vocabulary, key)
 
 
 @functools.cache
-def _weights(norm: Any, mlp: Any, tied: bool, bias: bool, vocabulary: int, key: int) -> dict[Any, Any]:
-    spec = spec_of({"norm": norm, "mlp": mlp, "tied": tied, "bias": bias})
+def _weights(choices: tuple[Any, ...], vocabulary: int, key: int) -> dict[Any, Any]:
+    spec = spec_of(dict(zip(("norm", "mlp", "tied", "bias", "positions"), choices, strict=True)))
     rng = np.random.default_rng(key)
 
     def draw(path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         noise = rng.normal(size=leaf.shape).astype(np.float32)
-        name = str(path[-1].key)
+        name = str(path[-1].key).rpartition("_")[2]
         if name == "scale":
             return 1 + 0.3 * noise
         return {"kernel": 0.4, "bias": 0.5, "embedding": 1.0, "head": 1.0}[name] * noise
