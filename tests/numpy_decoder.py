@@ -228,7 +228,9 @@ FAULTS: dict[str, tuple[type[NumpyDecoder], dict[str, Any]]] = {
     "no rotation": (_fault("turn", lambda self, x: x), {"rotary_fraction": 0.25}),
     "rotation of everything": (_fault("turn", _turn_everything), {"rotary_fraction": 0.5}),
     "rotation in place of no positions": (
-        _fault("turn", lambda self, x: NumpyDecoder(dataclasses.replace(self.spec, positions="rotary")).turn(x)),
+        _fault(
+            "turn", lambda self, x: NumpyDecoder(dataclasses.replace(self.spec, positions="rotary")).turn(x)
+        ),
         {"positions": "none", "rotary_fraction": 0.5},
     ),
     "learned positions from 1": (_fault("embed", _from_row_one), {"positions": "learned"}),

@@ -128,6 +128,31 @@ def test_the_optimizers_are_short_and_learn():
 
 
 @pytest.mark.slow
+def test_all_kinds_of_positions_are_trained():
+    code = block("positions=kind", "jaxemerge/README.md")
+    assert len(lines(code)) <= 15
+    for results in run(code)["results"].values():
+        final = results.filter(
+            pl.col("metric") == "exact_match", pl.col("step") == 200, pl.col("length") == 3
+        )
+        assert len(final) == 4
+        assert final["value"].mean() > 0.5
+
+
+@pytest.mark.slow
+def test_members_are_looked_into(capsys):
+    code = block("population.hidden", "jaxemerge/README.md")
+    assert len(lines(code)) <= 15
+    names = run(code)
+    n, length = names["texts"].shape
+    assert capsys.readouterr().out.splitlines() == [
+        str((4, 3, n, length, 20)),
+        str((4, 2, n, 5, length, length)),
+    ]
+    assert names["early"].shape == (n, length)
+
+
+@pytest.mark.slow
 def test_the_autoencoders_are_short_run_and_learn():
     code = block("class Autoencoder", "jaxemerge/README.md")
     assert len(lines(code)) <= 25

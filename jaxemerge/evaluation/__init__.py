@@ -24,6 +24,10 @@ What is written:
     generate, Written                        answers of all seeds in one program, with a cache
     Sampling, GREEDY                         how tokens are drawn
 
+What stands inside:
+
+    hidden                                   residual stream and attention weights of all seeds
+
 How often they must try:
 
     estimate, PassCounts                     samples until r pass; for `jaxemerge.stats.pass_rate`
@@ -36,6 +40,7 @@ from .generate import Prompts as Prompts
 from .generate import Written as Written
 from .generate import generate as generate
 from .generate import prompts as prompts
+from .hidden import hidden as hidden
 from .metrics import METRICS as METRICS
 from .metrics import Guess as Guess
 from .metrics import Items as Items

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from jaxemerge.brief import brief
-from jaxemerge.evaluation import Evaluated, Prompts, Written, evaluate, generate, prompts
+from jaxemerge.evaluation import Evaluated, Prompts, Written, evaluate, generate, hidden, prompts
 from jaxemerge.files import (
     DamagedError,
     digest,
@@ -26,7 +26,7 @@ from jaxemerge.files import (
     write_bytes,
     write_sealed,
 )
-from jaxemerge.models import flax_model, is_flax_module
+from jaxemerge.models import Hidden, flax_model, is_flax_module
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.outcome import Population
 from jaxemerge.runner.provenance import provenance
@@ -41,7 +41,7 @@ from jaxemerge.runner.weights import (
 )
 from jaxemerge.tasks import BUILT_IN
 from jaxemerge.training import Seed, init_shapes
-from jaxemerge.types import Params
+from jaxemerge.types import Int, Params
 
 
 @brief
@@ -66,6 +66,14 @@ class Trained:
         task, model = self.experiment.language()
         asked = prompts(task.evaluation_sets()) if items is None else items
         return generate(task, model, self.params, self.experiment.seeds, asked, **how)
+
+    def hidden(self, tokens: Int[np.ndarray, "B L"], *, attention: bool = False) -> Hidden:
+        """Residual stream and, on request, attention weights of every member; see ``evaluation.hidden``.
+
+        Raises:
+            ValueError: the model has no hidden states, or this was trained on an objective.
+        """
+        return hidden(self.experiment.language()[1], self.params, tokens, attention=attention)
 
     def evaluate(self, **how: Any) -> Evaluated:
         """Scores every member on every item of its task; see ``evaluation.evaluate``.

@@ -14,11 +14,15 @@ their positions, V is the vocabulary. Costs are numbers of weights, floating-poi
     Model, check_model                 what a model of your own subclasses; does it keep the contract?
     flax_model, is_flax_module         a model from a Flax module, of NNX or Linen
     kernels                            which accelerator kernels may be used; all are by default
+    Hidden                             what `hidden` of a model returns: residual stream and attention weights
     init, apply                        initial weights and logits of a `Transformer`, as plain functions
 """
 
 from . import families as families
+from .families import llama as llama
+from .families import neox as neox
 from .implementation import kernels as kernels
+from .model import Hidden as Hidden
 from .model import Model as Model
 from .model_contract import check_model as check_model
 from .modules import flax_model as flax_model
@@ -26,5 +30,3 @@ from .modules import is_flax_module as is_flax_module
 from .transformer import Transformer as Transformer
 from .transformer import apply as apply
 from .transformer import init as init
-from .transformer import llama as llama
-from .transformer import neox as neox

@@ -86,8 +86,8 @@ class Architecture:
             raise ValueError(f"random_offset={self.random_offset}: must be 0 to {2**31 - 1}")
         if self.random_offset and self.positions not in _BY_OFFSET:
             raise ValueError(
-                f"random_offset={self.random_offset} has no effect with positions={self.positions!r}, which sees "
-                f"distances alone: use 0, or positions {' or '.join(_BY_OFFSET)}"
+                f"random_offset={self.random_offset} has no effect with positions={self.positions!r}, which "
+                f"sees distances alone: use 0, or positions {' or '.join(_BY_OFFSET)}"
             )
 
     @property
@@ -121,7 +121,9 @@ class Architecture:
         width, hidden = self.width, self.mlp_width
         biases = (3 * width + width + self._mlp_inputs + width) if self.bias else 0
         norms = 2 * self._norm_parameters
-        return 4 * width**2 + width * self._mlp_inputs + hidden * width + biases + norms + self._fire_parameters
+        return (
+            4 * width**2 + width * self._mlp_inputs + hidden * width + biases + norms + self._fire_parameters
+        )
 
     def non_embedding_parameters(self, vocabulary: int = 0) -> int:
         """All weights but the embeddings of tokens and positions and the output projection.
@@ -179,8 +181,8 @@ class Architecture:
         Gradients; what the backward pass keeps, per block and position 9 widths, three MLP widths and one
         attention map; two MLP widths of scratch; and three float32 copies of the logits. The counts are
         those of the compiled programs for host cores, within 10 %; a GPU's compiler keeps less. For a GPU's
-        fused kernels see ``fused.step_bytes``. Dropout keeps a byte per number that it may drop, ``fire`` three
-        hidden layers and a bias per pair of positions, ``within_example`` a bias per pair and window.
+        fused kernels see ``fused.step_bytes``. Dropout keeps a byte per number that it may drop, ``fire``
+        three hidden layers and a bias per pair of positions, ``within_example`` a bias per pair and window.
 
         Args:
             vocabulary: number of token ids.

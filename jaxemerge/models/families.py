@@ -1,10 +1,44 @@
-"""The papers' families of models, as lists of specifications ordered by scale."""
+"""Presets of the transformer, and the papers' families of models as lists ordered by scale."""
 
 from __future__ import annotations
 
-from jaxemerge.models.transformer import Transformer, neox
+from typing import Any
+
+from jaxemerge.models.transformer import Transformer
 
 HEAD_WIDTH = 64
+
+
+def neox(depth: int, width: int, heads: int, **changes: Any) -> Transformer:
+    """GPT-NeoX-style: parallel residual, LayerNorm, a quarter of the head rotated, GELU, untied.
+
+    Args:
+        depth: number of blocks.
+        width: model width D.
+        heads: attention heads, which must divide the width.
+        **changes: any other field of ``Transformer``.
+    """
+    return Transformer(depth, width, heads, **changes)
+
+
+def llama(depth: int, width: int, heads: int, **changes: Any) -> Transformer:
+    """Llama-style: sequential residual, RMSNorm, full rotation, gated SiLU of 8/3 D, no biases, untied.
+
+    Args:
+        depth: number of blocks.
+        width: model width D.
+        heads: attention heads, which must divide the width.
+        **changes: any other field of ``Transformer``.
+    """
+    preset = {
+        "residual": "sequential",
+        "norm": "rms",
+        "rotary_fraction": 1.0,
+        "mlp": "swiglu",
+        "mlp_ratio": 8 / 3,
+        "bias": False,
+    }
+    return Transformer(depth, width, heads, **{**preset, **changes})
 
 
 def count_fixed_depth() -> list[Transformer]:

@@ -172,7 +172,8 @@ class Attention(nnx.Module):
     def bias(self, windows: Windows) -> Float[Array, "B H T S"] | None:
         """What is added to the score of a query at t and a key at s; None for nothing.
 
-        The axes B and H are 1 where it is the same in all windows or heads. Minus infinity keeps examples apart.
+        The axes B and H are 1 where it is the same in all windows or heads. Minus infinity keeps examples
+        apart.
         """
         place_L = np.arange(windows.length, dtype=np.float32)
         query_BT = place_L[None] if windows.positions is None else windows.positions

@@ -80,7 +80,8 @@ class Model(Protocol):
     ) -> Float[Array, "B L"]:
         """``losses`` as training sees them: a model with dropout, or other noise, draws it from ``key``.
 
-        By default there is none. Evaluation and generation call ``apply``, ``read`` and ``extend``, which take no key.
+        By default there is none. Evaluation and generation call ``apply``, ``read`` and ``extend``, which
+        take no key.
 
         Args:
             vocabulary, params, tokens, segments, targets: as in ``losses``.
@@ -109,7 +110,9 @@ class Model(Protocol):
             ValueError: the model does not say.
         """
         del params, tokens, attention, segments
-        raise ValueError(f"{type(self).__name__} has no hidden states: give it a method hidden(params, tokens)")
+        raise ValueError(
+            f"{type(self).__name__} has no hidden states: give it a method hidden(params, tokens)"
+        )
 
     def unembed(self, params: Params, residual: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
         """Logits of the next token from a state of the residual stream: final norm and output projection.
@@ -221,7 +224,7 @@ class Model(Protocol):
 
 
 class Hidden(NamedTuple):
-    """What stands between the parts of a model, for B texts of L tokens; in a population all have a leading axis S.
+    """What stands between the parts of a model, for B texts of L tokens; in a population with leading axis S.
 
     Attributes:
         residual: float32 [layers + 1, B, L, D], the residual stream: the embedding, then the sum after every

@@ -172,7 +172,9 @@ class Fire(nnx.Module):
         self.threshold_scale = nnx.Param(jnp.ones(1))
         self.max_positions = spec.max_positions
 
-    def __call__(self, distance_TS: Int[Array, "T S"], query_BT: Int[Array, "B T"]) -> Float[Array, "B H T S"]:
+    def __call__(
+        self, distance_TS: Int[Array, "T S"], query_BT: Int[Array, "B T"]
+    ) -> Float[Array, "B H T S"]:
         """The bias, in float32.
 
         Args:

@@ -56,8 +56,8 @@ class Transformer(Architecture, Model):
             (Zhou et al. 2024, "What algorithms can transformers learn?"); for ``learned`` and ``fire``.
         within_example: whether attention stays within an example of a training window, and positions start
             again with each. By default attention crosses examples, as the windows are packed.
-        dropout: share of numbers that training drops, of the embeddings and of what attention and the MLP add to
-            the residual stream (Vaswani et al. 2017, section 5.4).
+        dropout: share of numbers that training drops, of the embeddings and of what attention and the MLP
+            add to the residual stream (Vaswani et al. 2017, section 5.4).
 
     Raises:
         ValueError: a field is out of range; the message says its value and what is allowed.
@@ -152,38 +152,6 @@ class Transformer(Architecture, Model):
 
             return fused.step_bytes(self, vocabulary, batch, context, attention_maps=maps)
         return self.step_bytes(vocabulary, batch, context, attention_maps=maps)
-
-
-def neox(depth: int, width: int, heads: int, **changes: Any) -> Transformer:
-    """GPT-NeoX-style: parallel residual, LayerNorm, a quarter of the head rotated, GELU, untied.
-
-    Args:
-        depth: number of blocks.
-        width: model width D.
-        heads: attention heads, which must divide the width.
-        **changes: any other field of ``Transformer``.
-    """
-    return Transformer(depth, width, heads, **changes)
-
-
-def llama(depth: int, width: int, heads: int, **changes: Any) -> Transformer:
-    """Llama-style: sequential residual, RMSNorm, full rotation, gated SiLU of 8/3 D, no biases, untied.
-
-    Args:
-        depth: number of blocks.
-        width: model width D.
-        heads: attention heads, which must divide the width.
-        **changes: any other field of ``Transformer``.
-    """
-    preset = {
-        "residual": "sequential",
-        "norm": "rms",
-        "rotary_fraction": 1.0,
-        "mlp": "swiglu",
-        "mlp_ratio": 8 / 3,
-        "bias": False,
-    }
-    return Transformer(depth, width, heads, **{**preset, **changes})
 
 
 class Cache(NamedTuple):

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from jaxemerge.evaluation import Passed
+from jaxemerge.evaluation import Passed, hidden
+from jaxemerge.models import Hidden
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.picture import strips
 from jaxemerge.runner.scores import Evaluation, Measured, measured, successes
-from jaxemerge.types import Params
+from jaxemerge.types import Int, Params
 
 if TYPE_CHECKING:
     import polars as pl
@@ -57,6 +58,21 @@ class Population:
 
         rows = results_table(self.experiment, self.experiment.seeds, self.evaluations)
         return with_pass_rates(rows, self.passes())
+
+    def hidden(self, tokens: Int[np.ndarray, "B L"], *, attention: bool = False) -> Hidden:
+        """Residual stream and, on request, attention weights of every member; see ``evaluation.hidden``.
+
+        Args:
+            tokens: B texts of L tokens, the same for all members.
+            attention: whether to return attention weights.
+
+        Returns:
+            Hidden, leading axis S in the order of ``experiment.seeds``.
+
+        Raises:
+            ValueError: the model has no hidden states, or this was trained on an objective.
+        """
+        return hidden(self.experiment.language()[1], self.params, tokens, attention=attention)
 
     def passes(self) -> pl.DataFrame | None:
         """Counts of sampling, one row per seed and item; None where nothing was sampled. Needs Polars."""

@@ -23,6 +23,11 @@ SPECS = {
     "llama": llama(2, 24, 3, **BASE),
     "llama tied": llama(2, 24, 3, tied=True, rotary_fraction=0.5, **BASE),
     "geglu": llama(2, 24, 3, mlp="geglu", residual="parallel", bias=True, **BASE),
+    "none": neox(2, 24, 3, positions="none", **BASE),
+    "learned": neox(2, 24, 3, positions="learned", max_positions=20, **BASE),
+    "alibi": neox(2, 24, 3, positions="alibi", **BASE),
+    "fire": llama(2, 24, 3, positions="fire", max_positions=6, **BASE),
+    "within": neox(2, 24, 3, within_example=True, dropout=0.1, **BASE),
 }
 
 
@@ -67,7 +72,7 @@ def test_agrees_with_the_whole_text(name: str) -> None:
     assert distance(step_by_step(spec, tokens), whole(spec, tokens)) < TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["neox", "llama"])
+@pytest.mark.parametrize("name", ["neox", "llama", "learned", "fire"])
 def test_agrees_in_the_form_for_accelerators(name: str) -> None:
     spec, tokens = SPECS[name], tokens_of()
     on_host = whole(spec, tokens)
@@ -81,6 +86,29 @@ def test_sees_a_token_turned_by_one_position_too_many(monkeypatch: pytest.Monkey
     spec, tokens = SPECS["neox"], tokens_of()
     right = layers.rotate_one
     monkeypatch.setattr(layers, "rotate_one", lambda x, at, n, *rest: right(x, at + 1, n + 1, *rest))
+    assert distance(step_by_step(spec, tokens), whole(spec, tokens)) > 100 * TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["alibi", "fire"])
+def test_sees_a_bias_of_one_position_too_many(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jaxemerge.models.layers import Attention
+
+    spec, tokens = SPECS[name], tokens_of()
+    right = Attention._distance_bias
+
+    def wrong(self: Attention, distance: Any, query: Any) -> Any:
+        return right(self, distance[:, ::-1] if distance.shape[0] == 1 else distance, query)
+
+    monkeypatch.setattr(Attention, "_distance_bias", wrong)
+    assert distance(step_by_step(spec, tokens), whole(spec, tokens)) > 100 * TOLERANCE
+
+
+def test_sees_a_row_of_the_table_too_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jaxemerge.models import transformer
+
+    spec, tokens = SPECS["learned"], tokens_of()
+    right = transformer.Windows
+    monkeypatch.setattr(transformer, "Windows", lambda length, at: right(length, at + 1))
     assert distance(step_by_step(spec, tokens), whole(spec, tokens)) > 100 * TOLERANCE
 
 

@@ -18,9 +18,9 @@ from jaxemerge.models import (
     init,
     llama,
     neox,
+    tracing,
 )
-from small_cell import mean_loss as loss
-from small_cell import parameter_shapes
+from small_cell import mean_loss, parameter_shapes
 
 COUNT_VOCABULARY = 154
 FAMILIES = (
@@ -117,7 +117,7 @@ def traced_flops(spec: Transformer, vocabulary: int, batch: int, length: int) ->
     weights = jax.ShapeDtypeStruct((batch, length), np.float32)
 
     def objective(params: Any, tokens: Any, weights: Any) -> jax.Array:
-        return loss(apply(spec, vocabulary, params, tokens), tokens, weights)
+        return mean_loss(apply(spec, vocabulary, params, tokens), tokens, weights)
 
     traced = jax.make_jaxpr(jax.value_and_grad(objective))(
         parameter_shapes(spec, vocabulary), tokens, weights
@@ -149,6 +149,63 @@ def test_training_flops_are_those_of_the_traced_program(changes: dict[str, Any])
         assert (
             traced_flops(Transformer(*other, 5, mlp_ratio=1.9, **changes), vocabulary, batch, length) > traced
         )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"positions": "fire"},
+        {"positions": "fire", "within_example": True},
+        {"positions": "alibi"},
+        {"positions": "none", "within_example": True},
+    ],
+    ids=str,
+)
+def test_flops_of_a_step_by_kind_of_positions(changes: dict[str, Any]) -> None:
+    spec, vocabulary, batch, length = Transformer(3, 40, 5, **changes), 37, 2, 23
+    tokens = jax.ShapeDtypeStruct((batch, length), np.int32)
+
+    def objective(params: Any, tokens: Any) -> jax.Array:
+        return mean_loss(spec.apply(vocabulary, params, tokens, tokens), tokens, tokens)
+
+    program = jax.make_jaxpr(jax.value_and_grad(objective))(parameter_shapes(spec, vocabulary), tokens)
+    one_hot = 2 * vocabulary * spec.width * batch * length
+    assert sum(products(program.jaxpr)) == spec.step_flops(vocabulary, batch, length) + one_hot
+    assert spec.step_flops(vocabulary, batch, length) >= Transformer(3, 40, 5).step_flops(37, batch, length)
+
+
+@pytest.mark.parametrize("kind", ["none", "learned", "alibi", "fire"])
+def test_parameters_by_kind_of_positions(kind: Any) -> None:
+    spec = Transformer(3, 30, 5, positions=kind, max_positions=17)
+    shapes = parameter_shapes(spec, 13)
+    table = shapes.pop("position_embedding", None)
+    total, inner = counted(shapes)
+    assert formula(spec, 13) == (total + (0 if table is None else 17 * 30), inner)
+    assert (table is not None) == (kind == "learned")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"positions": "fire"},
+        {"positions": "fire", "within_example": True},
+        {"positions": "alibi"},
+        {"dropout": 0.1},
+    ],
+    ids=str,
+)
+def test_bytes_by_option(changes: dict[str, Any]) -> None:
+    """The formula against all that the traced backward pass keeps, which is an upper bound."""
+    spec = neox(2, 64, 2, **changes)
+
+    def loss(params: Any) -> jax.Array:
+        zeros = np.zeros((8, 32), np.int32)
+        return spec.training_losses(15, params, zeros, zeros, zeros, jax.random.key(0)).sum()
+
+    usual, shapes = neox(2, 64, 2), parameter_shapes(spec, 15)
+    found = tracing.step_bytes(loss, shapes) + 3 * 4 * 8 * 32 * 15
+    assert found == pytest.approx(spec.activation_bytes(15, 8, 32), rel=0.3)
+    assert spec.activation_bytes(15, 8, 32) >= usual.activation_bytes(15, 8, 32)
 
 
 def test_flops_of_a_known_model() -> None:

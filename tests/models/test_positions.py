@@ -90,7 +90,9 @@ def test_gradients_of_the_form_for_host_cores(kind: str) -> None:
 
     def gradients(platform: str) -> Any:
         with compiling_for(platform):
-            return jax.jit(jax.grad(lambda p: (apply(spec, VOCABULARY, p, tokens, SEGMENTS) ** 2).mean()))(params)
+            return jax.jit(jax.grad(lambda p: (apply(spec, VOCABULARY, p, tokens, SEGMENTS) ** 2).mean()))(
+                params
+            )
 
     for seen, right in zip(*(jax.tree.leaves(gradients(each)) for each in ("cpu", "gpu")), strict=True):
         assert np.linalg.norm(seen - right) <= 1e-4 * np.linalg.norm(right) + 1e-6
@@ -195,7 +197,9 @@ def test_names_the_row_that_is_missing() -> None:
     spec = neox(1, 16, 2, positions="learned", max_positions=9, random_offset=4)
     params, tokens = init(spec, 11, jax.random.key(0)), np.zeros((1, 8), np.int32)
     assert apply(spec, 11, params, tokens).shape == (1, 8, 11)
-    with pytest.raises(ValueError, match=r"text of 8 tokens and an offset of up to 4; it must be at least 12$"):
+    with pytest.raises(
+        ValueError, match=r"text of 8 tokens and an offset of up to 4; it must be at least 12$"
+    ):
         spec.training_losses(11, params, tokens, tokens, tokens, jax.random.key(0))
 
 
