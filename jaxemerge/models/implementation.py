@@ -84,8 +84,8 @@ def implementation(spec: Architecture, target: str) -> Implementation:
     cuDNN's attention takes bfloat16 and head widths that are multiples of 8 up to 128. The fused kernels
     take bfloat16 and GPT-NeoX-style blocks of a width that is a multiple of 64 up to 512. Neither takes a
     bias of the scores (``alibi``, ``fire``, ``within_example``), and the fused kernels no dropout.
-    Everything else takes the plain path, and so does a GPU on which a kernel fails its check at the first use. Programs for
-    a chip that is only described assume that its kernels work.
+    Everything else takes the plain path, and so does a GPU on which a kernel fails its check at the first
+    use. Programs for a chip that is only described assume that its kernels work.
     """
     if target == "cpu":
         return Implementation("cpu", "plain")
