@@ -35,19 +35,23 @@ class Windows:
 
 
 def windows_of(
-    spec: Architecture, length: int, segments_BL: Int[Array, "B L"] | None, offset_key: Key | None = None
+    spec: Architecture,
+    shape: tuple[int, ...],
+    segments_BL: Int[Array, "B L"] | None,
+    offset_key: Key | None = None,
 ) -> Windows:
     """The windows of a batch, as a specification wants them read.
 
     Args:
         spec: the transformer.
-        length: positions L of a window.
+        shape: number of windows B and positions L of each.
         segments_BL: which example each token belongs to; None for windows of one example each.
         offset_key: draws each window's offset; None outside training.
 
     Raises:
         ValueError: ``learned`` has no row for the last position.
     """
+    length = shape[1]
     drawn = 0 if offset_key is None else spec.random_offset
     if spec.positions == "learned" and length + drawn > spec.max_positions:
         beyond = f" and an offset of up to {drawn}" if drawn else ""
@@ -63,8 +67,7 @@ def windows_of(
         positions_BL = restarted(segments_BL)
     if drawn:
         assert offset_key is not None
-        batch = positions_BL.shape[0]
-        offset_B1 = jax.random.randint(offset_key, (batch, 1), 0, drawn + 1)
+        offset_B1 = jax.random.randint(offset_key, (shape[0], 1), 0, drawn + 1)
         positions_BL = positions_BL + offset_B1
     return Windows(length, positions_BL, segments_BL)
 

@@ -213,7 +213,7 @@ class Decoder(nnx.Module):
     ) -> Float[Array, "P D"]:
         """What the last block gives; ``noise`` draws offsets of positions, and what is dropped."""
         offset_key, dropout_key = (None, None) if noise is None else jax.random.split(noise)
-        windows = windows_of(self.spec, tokens_BL.shape[1], segments_BL, offset_key)
+        windows = windows_of(self.spec, tokens_BL.shape, segments_BL, offset_key)
         # Positions of the whole batch are kept in one axis P: all weight products are then plain
         # two-dimensional ones, whose gradients are too. On CPU this is the fast path.
         x_PD = self.embed(tokens_BL.reshape(-1), windows)
@@ -231,7 +231,7 @@ class Decoder(nnx.Module):
         self, tokens_BL: Int[Array, "B L"], segments_BL: Int[Array, "B L"] | None, attention: bool
     ) -> Hidden:
         """The residual stream before the first block and after every one, and attention weights."""
-        windows = windows_of(self.spec, tokens_BL.shape[1], segments_BL)
+        windows = windows_of(self.spec, tokens_BL.shape, segments_BL)
         x_PD = self.embed(tokens_BL.reshape(-1), windows)
         states, weights = [x_PD], []
         for block in self.blocks:
@@ -280,7 +280,7 @@ class Decoder(nnx.Module):
         """Reads the beginnings of texts, at least one position each, into a cache of this precision."""
         batch, length = tokens_BL.shape
         keys, values = [], []
-        windows = windows_of(self.spec, length, None)
+        windows = windows_of(self.spec, tokens_BL.shape, None)
         x_PD = self.embed(tokens_BL.reshape(-1), windows)
         for block in self.blocks:
             attention_PD, k_BHLK, v_BHLK = block.attention.read(block.attention_norm(x_PD), windows)
