@@ -53,12 +53,7 @@ def windows_of(
     """
     length = shape[1]
     drawn = 0 if offset_key is None else spec.random_offset
-    if spec.positions == "learned" and length + drawn > spec.max_positions:
-        beyond = f" and an offset of up to {drawn}" if drawn else ""
-        raise ValueError(
-            f"max_positions={spec.max_positions}: learned positions have no row for the end of a text of "
-            f"{length} tokens{beyond}; it must be at least {length + drawn}"
-        )
+    check_table(spec, length, drawn)
     segments_BL = segments_BL if spec.within_example else None
     if spec.positions not in ("learned", "fire") or (segments_BL is None and not drawn):
         return Windows(length, None, segments_BL)  # the other kinds see distances alone
@@ -70,6 +65,20 @@ def windows_of(
         offset_B1 = jax.random.randint(offset_key, (shape[0], 1), 0, drawn + 1)
         positions_BL = positions_BL + offset_B1
     return Windows(length, positions_BL, segments_BL)
+
+
+def check_table(spec: Architecture, length: int, offset: int = 0) -> None:
+    """Checks that a text of this length, starting at up to this offset, fits into the learned table.
+
+    Raises:
+        ValueError: ``learned`` has no row for the last position.
+    """
+    if spec.positions == "learned" and length + offset > spec.max_positions:
+        beyond = f" and an offset of up to {offset}" if offset else ""
+        raise ValueError(
+            f"max_positions={spec.max_positions}: learned positions have no row for the end of a text of "
+            f"{length} tokens{beyond}; it must be at least {length + offset}"
+        )
 
 
 def restarted(segments_BL: Int[Array, "B L"]) -> Int[Array, "B L"]:

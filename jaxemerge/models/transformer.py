@@ -19,7 +19,7 @@ from jaxemerge.models.architecture import Architecture
 from jaxemerge.models.implementation import Code, code_in_use, implementation
 from jaxemerge.models.layers import Block, Norm, embedding, negative_log_likelihood, project
 from jaxemerge.models.model import Hidden, Model
-from jaxemerge.models.positions import Windows, dropped, windows_of
+from jaxemerge.models.positions import Windows, check_table, dropped, windows_of
 from jaxemerge.types import Array, Float, Int, Key, Params
 
 _POSITIONS = 2**32 - 1  # stream of the initial weights that belong to positions
@@ -294,6 +294,7 @@ class Decoder(nnx.Module):
         self, cache: Cache, tokens_B: Int[Array, " B"], position: Int[Array, ""] | int
     ) -> tuple[Float[Array, "B V"], Cache]:
         """Reads one more token of every text, all at one position, which may be traced."""
+        check_table(self.spec, cache.length)  # a row that is not there would be the last one
         keys, values = [], []
         x_BD = self.embed(tokens_B, Windows(1, jnp.full((1, 1), position)))
         for block, k_BHLK, v_BHLK in zip(self.blocks, cache.keys, cache.values, strict=True):

@@ -201,6 +201,9 @@ def test_names_the_row_that_is_missing() -> None:
         ValueError, match=r"text of 8 tokens and an offset of up to 4; it must be at least 12$"
     ):
         spec.training_losses(11, params, tokens, tokens, tokens, jax.random.key(0))
+    _, cache = spec.read(11, params, tokens)
+    with pytest.raises(ValueError, match=r"text of 10 tokens; it must be at least 10$"):
+        spec.extend(11, params, cache.longer(10), tokens[:, 0], 8)
 
 
 def test_runs_compiled_in_bfloat16() -> None:
