@@ -128,7 +128,7 @@ def test_the_optimizers_are_short_and_learn():
 
 
 @pytest.mark.slow
-def test_all_kinds_of_positions_are_trained():
+def test_kinds_of_positions_are_trained():
     code = block("positions=kind", "jaxemerge/README.md")
     assert len(lines(code)) <= 15
     for results in run(code)["results"].values():
