@@ -40,7 +40,8 @@ def read_results(
     Args:
         source: a file (.csv, .tsv, .parquet, .json, .jsonl, .ndjson, or one of these with .gz), several files
             or a folder of them; or a frame of Polars, pandas or Arrow. Results of lm-evaluation-harness,
-            tables of TensorBoard and W&B, and the state of a trainer of Hugging Face need no `columns`.
+            tables of TensorBoard and W&B, the state of a trainer of Hugging Face, metrics.csv of Lightning,
+            and samples of human-eval need no `columns`.
         columns: what is meant -> the source's own name for it. A column that bears such a name needs no
             entry. What may be meant:
 
@@ -133,7 +134,8 @@ def reading(
     whole, name = table_of(source, seed_from_name)
     if whole.is_empty():
         raise ValueError("the frame has no rows: there is nothing to read")
-    whole, named = tracked(whole), dict(columns or {})
+    named = dict(columns or {})
+    whole = whole if "value" in named else tracked(whole)
     if wide is not None:
         whole, named = _long(whole, wide, named)
     plan = planned(whole, named, by, ignore, study or name)
@@ -163,6 +165,8 @@ def table_of(source: Any, seed_from_name: str | None) -> tuple[pl.DataFrame, str
         return source_rows([Path(source)], seed_from_name), Path(source).stem
     if isinstance(source, list | tuple) and source and all(isinstance(one, str | Path) for one in source):
         return source_rows([Path(one) for one in source], seed_from_name), Path(source[0]).stem
+    if any(name is not None for name in getattr(getattr(source, "index", None), "names", ())):
+        source = source.reset_index()  # of pandas: a named index is a column
     try:
         return pl.DataFrame(source), "results"
     except (TypeError, ValueError, pl.exceptions.PolarsError) as error:

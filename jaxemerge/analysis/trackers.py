@@ -15,8 +15,9 @@ from .harness import SEED_IN_NAME
 WANDB = re.compile(r"(?:Group: )?(?P<run>.+) - (?P<metric>[^-]+?)")
 RANGE = ("__MIN", "__MAX")
 TENSORBOARD = ("Wall time", "Step", "Value")
-TRAINER = ({"step", "epoch", "eval_loss"}, {"step", "epoch", "loss", "learning_rate"})
-# Of the state of a trainer of Hugging Face, and of Lightning: no scores.
+# The state of a trainer of Hugging Face, and metrics.csv of Lightning.
+TRAINER = {"step", "epoch"}
+# Of these: no scores.
 NO_METRICS = ("epoch", "step", "learning_rate", "grad_norm", "seed", "file")
 NO_METRICS_END = ("_runtime", "_per_second", "_flos")
 
@@ -28,7 +29,7 @@ ANSWERS = ("completion", "result", "passed", "n", "c")
 
 
 def tracked(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of W&B, TensorBoard, Hugging Face and human-eval as value, metric, ...; others as they are.
+    """Rows of trackers and of human-eval as value, metric, step, ...; others as they are.
 
     Raises:
         ValueError: counts of passes are none.
@@ -42,7 +43,7 @@ def tracked(rows: pl.DataFrame) -> pl.DataFrame:
         return rows.drop("Wall time").rename({"Step": "step", "Value": "value"})
     if "Step" in rows.columns and any(WANDB.fullmatch(name) for name in rows.columns):
         return _wandb(rows)
-    if any(names <= set(rows.columns) for names in TRAINER):
+    if set(rows.columns) >= TRAINER and "value" not in rows.columns:
         return _trainer(rows)
     return rows
 
@@ -68,7 +69,7 @@ def _trainer(rows: pl.DataFrame) -> pl.DataFrame:
     metrics = [
         name
         for name, kind in rows.schema.items()
-        if kind.is_numeric() and name not in NO_METRICS and not name.endswith(NO_METRICS_END)
+        if kind.is_numeric() and not (name in NO_METRICS or name.endswith(NO_METRICS_END) or name[:2] == "lr")
     ]
     kept = [name for name in ("step", "seed", "file") if name in rows.columns]
     return rows.unpivot(metrics, index=kept, variable_name="metric", value_name="value").drop_nulls("value")

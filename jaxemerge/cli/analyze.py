@@ -39,7 +39,7 @@ def analyze(options: argparse.Namespace, front: Front, console: Console) -> int:
     if options.event is not None:
         return _events(options, console)
     results, notes = reading(
-        options.folder, _columns(options), **{name: getattr(options, name) for name in ROWS}
+        _sources(options), _columns(options), **{name: getattr(options, name) for name in ROWS}
     )
     notes = (*notes, *too_short(results))
     metrics = results["metric"].unique(maintain_order=True).to_list()
@@ -60,7 +60,10 @@ def analyze(options: argparse.Namespace, front: Front, console: Console) -> int:
         title=options.folder.stem,
         threshold=threshold,
         metric=metric,
-        details=[("file", str(options.folder)), ("columns", said or "as named in the file")]
+        details=[
+            ("file", _named(options)),
+            ("columns", said or "as named in the file"),
+        ]
         + [("note", note) for note in notes],
     )
     print_scores(console, results, metric, threshold)
@@ -75,16 +78,28 @@ def analyze(options: argparse.Namespace, front: Front, console: Console) -> int:
     return 0
 
 
+def _sources(options: argparse.Namespace) -> Path | list[Path]:
+    """The file, or all of several."""
+    return [options.folder, *options.others] if options.others else options.folder
+
+
+def _named(options: argparse.Namespace) -> str:
+    return ", ".join(map(str, [options.folder, *options.others]))
+
+
 def _events(options: argparse.Namespace, console: Console) -> int:
     """Writes the report of a column of event times, and prints its summary."""
     if options.value is not None or options.at_most is not None:
         raise ValueError("--event: times are analysed alone, without --value and --at-most")
     given = _columns(options)
     rows = {name: getattr(options, name) for name in ("by", "ignore", "seed_from_name")}
-    found = event_times(options.folder, options.event, given, **rows)
+    found = event_times(_sources(options), options.event, given, **rows)
     said, drawn = event_curves(found.times, options.event)
     folder = options.out or Path("results") / options.folder.stem
-    details = [("file", str(options.folder)), *(("note", note) for note in found.notes)]
+    details = [
+        ("file", _named(options)),
+        *(("note", note) for note in found.notes),
+    ]
     path = write_page(folder, ([said], [drawn], pl.DataFrame()), title=options.folder.stem, details=details)
     say(console, said)
     for note in found.notes:

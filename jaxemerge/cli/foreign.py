@@ -35,6 +35,7 @@ def _names(text: str) -> tuple[str, ...]:
 def add_analyze(parser: Parser, front: Front) -> None:
     """Gives the options of analyze to its parser."""
     parser.add_argument("folder", nargs="?", type=Path, metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument("others", nargs="*", type=Path, help=argparse.SUPPRESS)
     group = parser.add_argument_group("columns of the file (default: those that bear these names)")
     for name, words in COLUMNS.items():
         group.add_argument(f"--{name}", metavar="COLUMN", help=words)

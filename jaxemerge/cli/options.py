@@ -285,7 +285,7 @@ COMMANDS = {
         "design.design",
     ),
     "analyze": Command(
-        "FILE",
+        "FILE ...",
         "What do other results show? Reads CSV, Parquet, JSON or lm-eval files",
         "Writes the same report about results of other programs: CSV, Parquet, JSON lines, or the folder of\n"
         "results of lm-evaluation-harness. Each row of a file is one score of one run. Example:\n\n"

@@ -72,6 +72,21 @@ def test_report_and_summary_of_a_loss(runs, capsys):
     assert (runs / "results" / "mine" / "report.html").is_file()
 
 
+def test_several_files_are_one_table(runs, capsys):
+    rows = pl.read_csv("mine.csv")
+    for seed, part in rows.group_by("run"):
+        part.drop("run").write_csv(f"seed{seed[0]}.csv")
+    files = [f"seed{seed}.csv" for seed in range(4)]
+    arguments = ["--seed-from-name", r"seed(\d+)", "--scale", "size", "--value", "loss", "--out", "there"]
+    assert run.main(["analyze", *files, *arguments]) == 0
+    output = capsys.readouterr().out
+    assert [line.split()[:5] for line in output.splitlines() if line.startswith(" size")] == [
+        ["size", "70000000", "all", "items", "4"],
+        ["size", "1400000000", "all", "items", "4"],
+    ]
+    assert "seed0.csv, seed1.csv" in (runs / "there" / "report.html").read_text(encoding="utf-8")
+
+
 def test_results_of_the_harness_need_no_columns(runs, capsys):
     for seed in (0, 1):
         tasks = {"piqa": {"acc,none": 0.25 + seed / 4}}
