@@ -20,6 +20,7 @@ STUDIES = StudyModules(
         "depth_or_width",
         "init_or_data",
         "precision",
+        "positions",
         "grokking_time",
         "parity_width",
         "technique_emergence",
