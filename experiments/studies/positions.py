@@ -11,8 +11,8 @@ each position and distance of the tests. What is new is the length of an answer.
 Intervals of differences resample seeds, with both runs of a seed together. p-values come from swapping the
 two runs within random seeds, corrected for the eight tests by Holm's method; the intervals are not corrected.
 
-Cost, quick version, measured: 6 min 23 s on 2 cores, compilation and report included, worked out from a run of
-4 of the 24 seeds. The kept run took longer, as other programs used its cores
+Cost, quick version, measured: 6 min 23 s on 2 cores, compilation and report included, extrapolated from
+a run of 4 of the 24 seeds. The kept run took longer, as other programs used its cores
 (2463 s of training, 2026-11-28, AMD EPYC, 2 cores, jax 0.10.2).
 The large version, by formula, not run: 9.3e18 FLOPs.
 
