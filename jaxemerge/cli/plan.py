@@ -22,7 +22,6 @@ from jaxemerge.runner.processes import Processes, join
 from jaxemerge.runner.quantities import duration, quantity
 from jaxemerge.training import Plan, Scheduled, init_shapes
 from jaxemerge.training.chips import Chip, chip_named
-from jaxemerge.training.decay import decay_in_words
 
 _SOURCES = {
     "formula": "by formula",
@@ -100,17 +99,14 @@ def print_plans(console: Console, costs: Sequence[Estimate]) -> None:
     cells = Counter(plan_text(cost.plan, cost.grouped_seeds) for cost in costs if cost.plan)
     for text, n in cells.items():
         say(console, f"{n} cell{'s' * (n > 1)}: {text}")
-    decays = Counter(_decay(cost.experiment) for cost in costs)
-    for text, n in decays.items():
-        if text:
-            say(console, f"{n} cell{'s' * (n > 1)}: {text}")
+    treatments = Counter(text for cost in costs for text in _treatment(cost.experiment))
+    for text, n in treatments.items():
+        say(console, f"{n} cell{'s' * (n > 1)}: {text}")
 
 
-def _decay(experiment: Experiment) -> str:
+def _treatment(experiment: Experiment) -> tuple[str, ...]:
     optimizer = experiment.optimizer
-    if not isinstance(optimizer, Scheduled) or not optimizer.weight_decay:
-        return ""
-    return decay_in_words(optimizer.weight_decay, optimizer.decay_mask(init_shapes(experiment)))
+    return optimizer.treatment(init_shapes(experiment)) if isinstance(optimizer, Scheduled) else ()
 
 
 def plan_text(plan: Plan, grouped_seeds: int = 0) -> str:

@@ -1,7 +1,7 @@
 """Does a model keep the contract? One call tells its author what to fix.
 
 >>> check_model(neox(1, 16, 2), vocabulary=11)
-()
+keeps the contract; by default weight decay acts on blocks/*/attention/out/kernel, ...
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxemerge.code import first_problems, is_plain, told
 from jaxemerge.devices import compiled
+from jaxemerge.models.decay import decay_mask, names_in_words
 from jaxemerge.models.model import Model, plain_fields
 from jaxemerge.models.modules import construction
 from jaxemerge.types import Key
@@ -24,8 +25,26 @@ _LONGEST = 64  # positions that are tried
 _TRACES = 3
 
 
-def check_model(model: Model, vocabulary: int, length: int = 16) -> tuple[str, ...]:
-    """Lists every way in which a model breaks its contract.
+class ModelCheck(tuple[str, ...]):
+    """Problems of a model, one sentence each; without any, its text names the weights that decay by default.
+
+    Attributes:
+        decayed: names of these weights.
+    """
+
+    decayed: str
+
+    def __new__(cls, problems: tuple[str, ...], decayed: str = "") -> ModelCheck:
+        check = super().__new__(cls, problems)
+        check.decayed = decayed
+        return check
+
+    def __repr__(self) -> str:
+        return "\n".join(self) or f"keeps the contract; by default weight decay acts on {self.decayed}"
+
+
+def check_model(model: Model, vocabulary: int, length: int = 16) -> ModelCheck:
+    """Lists every way in which a model breaks its contract, or which of its weights decay by default.
 
     Draws weights twice, compiled as in training, and changes tokens and segments to see what follows.
 
@@ -36,7 +55,8 @@ def check_model(model: Model, vocabulary: int, length: int = 16) -> tuple[str, .
             that only whether its predictions are finite.
 
     Returns:
-        One sentence per problem, each saying what was seen and what to do; empty if there is none.
+        A tuple of one sentence per problem, each saying what was seen and what to do; empty if there is none.
+        Printed, an empty one names the weights that decay unless an optimizer's ``decayed`` says otherwise.
     """
     stages = (
         lambda: declaration_problems(model),
@@ -44,7 +64,11 @@ def check_model(model: Model, vocabulary: int, length: int = 16) -> tuple[str, .
         lambda: _predictions(model, vocabulary, min(length, _LONGEST)),
         lambda: _at_length(model, vocabulary, length),
     )
-    return first_problems(stages)
+    problems = first_problems(stages)
+    if problems:
+        return ModelCheck(problems)
+    shapes = jax.eval_shape(lambda key: model.init(vocabulary, key), jax.random.key(0))
+    return ModelCheck(problems, names_in_words(decay_mask(shapes)))
 
 
 def declaration_problems(model: Model) -> Iterator[str]:

@@ -13,7 +13,7 @@ import optax
 from optax import contrib
 
 from jaxemerge.code import check_function, name_of
-from jaxemerge.training.decay import decay_mask, orthogonalised
+from jaxemerge.models.decay import decay_mask, names_in_words, orthogonalised
 from jaxemerge.types import Array, Float, Int, Params
 
 Schedule = Callable[[Any, Any], Any]  # (step, length of the schedule) -> share of the peak learning rate
@@ -164,6 +164,12 @@ class Scheduled(Optimizer):
         """Which weights decay: a tree of bools."""
         return decay_mask(params, self.decayed)
 
+    def treatment(self, params: Params) -> tuple[str, ...]:
+        """What the optimizer does to some weights only, one line each, with the names of these weights."""
+        if not self.weight_decay:
+            return ()
+        return (f"weight decay {self.weight_decay:g} on {names_in_words(self.decay_mask(params))}",)
+
 
 @dataclass(frozen=True)
 class AdamW(Scheduled):
@@ -261,8 +267,9 @@ class Lion(Scheduled):
 class Muon(Scheduled):
     """Muon (Jordan et al. 2024): momentum, orthogonalised by Newton-Schulz, for matrices; AdamW for the rest.
 
-    Matrices are weights of two axes whose names do not speak of embeddings, heads or logits. The update of a
-    matrix [M, N] is scaled by sqrt(max(1, N / M)). All weights share learning rate and decoupled decay.
+    Matrices are weights of two axes whose names do not speak of embeddings, heads or logits; in a stack of
+    layers (see ``decay.layer_axes``) each layer has its own. The update of a matrix [M, N] is scaled by
+    sqrt(max(1, N / M)). All weights share learning rate and decoupled decay.
 
     Attributes:
         learning_rate, warmup, final, weight_decay, clip, horizon, schedule, decayed: see ``Scheduled``. The
@@ -283,10 +290,19 @@ class Muon(Scheduled):
         self, weight_decay: Float[Array, ""] | float
     ) -> tuple[optax.GradientTransformation, ...]:
         # -1: the sign of what is subtracted; the learning rate comes later.
-        muon = contrib.muon(-1.0, ns_steps=self.newton_schulz, beta=self.momentum, eps=self.epsilon)
+        muon = contrib.muon(
+            -1.0,
+            ns_steps=self.newton_schulz,
+            beta=self.momentum,
+            eps=self.epsilon,
+            muon_weight_dimension_numbers=contrib.MuonDimensionNumbers(-2, -1),  # the first may count layers
+        )
         adam = optax.scale_by_adam(self.beta1, self.beta2, self.epsilon)
         kinds = optax.partition({True: muon, False: adam}, orthogonalised)
         return kinds, optax.add_decayed_weights(weight_decay, mask=self.decay_mask)
+
+    def treatment(self, params: Params) -> tuple[str, ...]:
+        return (*super().treatment(params), f"Muon on {names_in_words(orthogonalised(params))}")
 
 
 @dataclass(frozen=True)

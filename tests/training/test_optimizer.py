@@ -14,9 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen, nnx
 from optax import contrib
 
 from jaxemerge.devices import Layout
+from jaxemerge.models import decay
+from jaxemerge.models.decay import decay_mask, layer_axes, names_in_words, orthogonalised
 from jaxemerge.training import (
     SGD,
     Adam,
@@ -30,7 +33,6 @@ from jaxemerge.training import (
     paired,
     program,
 )
-from jaxemerge.training.decay import decay_in_words, decay_mask, orthogonalised
 from jaxemerge.training.step import data_key, init_key
 from small_cell import distance, same, seed_of
 
@@ -170,7 +172,7 @@ def test_a_norm_over_stacked_seeds_would_be_seen() -> None:
     assert distance(update(1.0, lambda f: f), update(100.0, lambda f: f)) > 0.1
 
 
-@pytest.mark.parametrize("kind", [AdamW, SGD])
+@pytest.mark.parametrize("kind", [AdamW, SGD, Muon])
 def test_stacked_layers_train_as_layers_one_by_one(kind: Any) -> None:
     stacked = trained(recipe(kind(**COMMON), stacked=True), [7])
     unrolled = trained(recipe(kind(**COMMON)), [7])
@@ -179,6 +181,68 @@ def test_stacked_layers_train_as_layers_one_by_one(kind: Any) -> None:
     assert distance(jax.tree.leaves(stacked), jax.tree.leaves(joined)) < 2e-5
     by_rank = trained(recipe(kind(**COMMON, decayed=("*kernel", "embedding", "layers/*")), stacked=True), [7])
     assert distance(jax.tree.leaves(by_rank), jax.tree.leaves(joined)) > 1e-3
+
+
+def test_a_stack_taken_for_one_weight_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted fault: a kernel [layers, in, out] is no matrix, and is left to AdamW."""
+    ours = Muon(**COMMON, momentum=0.9)
+    unrolled = trained(recipe(ours), [7])["layers"]
+    monkeypatch.setattr(decay, "layer_axes", lambda params: jax.tree.map(lambda _: 0, params))
+    stacked = trained(recipe(ours, stacked=True), [7])["layers"]
+    assert distance([stacked["kernel"][:, 0]], [unrolled["0"]["kernel"]]) > 1e-3
+
+
+class LinenBlock(linen.Module):
+    """Attention, whose kernels and biases have an axis of heads, and an MLP layer."""
+
+    @linen.compact
+    def __call__(self, x: Any, _: Any = None) -> tuple[Any, None]:
+        x = x + linen.MultiHeadDotProductAttention(num_heads=2)(linen.LayerNorm()(x))
+        return x + linen.Dense(6)(x), None
+
+
+class LinenStack(linen.Module):
+    """Three blocks: each with a name of its own, or stacked by ``nn.scan``."""
+
+    scanned: bool
+
+    @linen.compact
+    def __call__(self, x: Any) -> Any:
+        if self.scanned:
+            stack = linen.scan(LinenBlock, variable_axes={"params": 0}, split_rngs={"params": True}, length=3)
+            x, _ = stack(name="blocks")(x, None)
+        else:
+            for i in range(3):
+                x, _ = LinenBlock(name=f"block{i}")(x)
+        return linen.Dense(5, name="out")(x)
+
+
+class NNXBlock(nnx.Module):
+    """A norm and a layer without bias."""
+
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        self.norm, self.gain = nnx.RMSNorm(6, rngs=rngs), nnx.Param(jnp.ones(6))
+        self.up = nnx.Linear(6, 7, use_bias=False, rngs=rngs)
+
+
+def test_stacks_of_flax_are_found() -> None:
+    def shapes(scanned: bool) -> Any:
+        return jax.eval_shape(LinenStack(scanned).init, jax.random.key(0), jnp.ones((5, 6)))["params"]
+
+    scanned, unrolled = shapes(True), shapes(False)
+    assert set(jax.tree.leaves(layer_axes(unrolled))) == {0}
+    assert set(jax.tree.leaves(layer_axes(scanned)["blocks"])) == {1}
+    assert set(jax.tree.leaves(layer_axes(scanned)["out"])) == {0}
+    for rule in (decay_mask, orthogonalised):
+        assert rule(scanned)["blocks"] == rule(unrolled)["block1"]
+    assert orthogonalised(scanned)["blocks"]["Dense_0"] == {"kernel": True, "bias": False}
+    made = nnx.vmap(lambda key: NNXBlock(nnx.Rngs(params=key)))
+    blocks = nnx.eval_shape(lambda: made(jax.random.split(jax.random.key(0), 3)))
+    stack = nnx.to_pure_dict(nnx.state(blocks, nnx.Param))
+    assert set(jax.tree.leaves(layer_axes({"blocks": stack}))) == {1}
+    assert decay_mask(stack) == {"gain": False, "norm": {"scale": False}, "up": {"kernel": True}}
+    undecided = {"up": stack["up"], "gain": stack["gain"]}  # neither a bias nor a scale tells
+    assert set(jax.tree.leaves(layer_axes(undecided))) == {0}
 
 
 def test_names_decide_what_decays() -> None:
@@ -194,10 +258,11 @@ def test_names_decide_what_decays() -> None:
     seen = jax.tree_util.tree_leaves_with_path(decay_mask(params))
     assert {"/".join(key.key for key in path) for path, decays in seen if decays} == chosen
     assert jax.tree.leaves(decay_mask(params, ("LayerNorm_0/*",))).count(True) == 2
-    words = decay_in_words(0.1, decay_mask(params))
-    assert words == (
-        "weight decay 0.1 on attention/query/kernel, embed/embedding, table, on none of the 4 others"
-    )
+    words = "attention/query/kernel, embed/embedding, table, on none of the 4 others"
+    assert names_in_words(decay_mask(params)) == words
+    assert AdamW().treatment(params) == (f"weight decay 0.1 on {words}",)
+    assert AdamW(weight_decay=0.0).treatment(params) == ()
+    assert Muon(weight_decay=0.0).treatment(params) == ("Muon on table, on none of the 6 others",)
     assert orthogonalised(params)["table"]
     assert not orthogonalised(params)["embed"]["embedding"]
 
