@@ -138,6 +138,19 @@ def test_plans_keep_to_a_budget(capsys, tmp_path, monkeypatch):
         assert all(1 < size <= budget for size in sizes)
 
 
+MATRICES = ("attention/out", "attention/qkv", "mlp/down", "mlp/up")
+
+
+def test_plan_says_what_muon_orthogonalises(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain = ["--flops-per-second", "1e10", "--no-cache"]
+    assert run.main(["--plan", *plain, "--optimizer", "Muon", "--set", "optimizer.weight_decay=0"]) == 0
+    output = capsys.readouterr().out
+    kernels = ", ".join(f"blocks/*/{part}/kernel" for part in MATRICES)
+    assert f"3 cells: Muon on {kernels}, on none of the 12 others\n" in output
+    assert "weight decay" not in output
+
+
 def test_plan_prints_every_cell_and_trains_nothing(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run.main(["count_fixed_parameters", "--plan", "--flops-per-second", "4e14"]) == 0
@@ -146,6 +159,8 @@ def test_plan_prints_every_cell_and_trains_nothing(capsys, tmp_path, monkeypatch
         assert cell.cell in output
     assert "In all 1250 seeds" in output
     assert "seeds at once on 2 cpu devices, on each one after the other (map); by formula\n" in output
+    kernels = ", ".join(f"blocks/*/{part}/kernel" for part in MATRICES)
+    assert f"5 cells: weight decay 0.1 on {kernels}, embedding, head, on none of the 10 others\n" in output
     assert list(tmp_path.iterdir()) == []
 
 

@@ -33,7 +33,19 @@ def shaken(name: str) -> Any:
 
 @pytest.mark.parametrize("name", OWN)
 def test_right_models_keep_the_contract(name: str) -> None:
-    assert check_model(OWN[name], V, L) == ()
+    check = check_model(OWN[name], V, L)
+    assert check == ()
+    assert str(check) == f"keeps the contract; by default weight decay acts on {check.decayed}"
+
+
+def test_weights_that_decay_are_listed_for_right_models_only() -> None:
+    check = check_model(neox(1, 16, 2, tied=True), V, L)
+    matrices = "attention/out", "attention/qkv", "mlp/down", "mlp/up"
+    kernels = ", ".join(f"blocks/*/{part}/kernel" for part in matrices)
+    assert check.decayed == f"{kernels}, embedding, on none of the 10 others"
+    wrong = check_model(neox(1, 16, 2, positions="learned", max_positions=3), V, L)
+    assert wrong.decayed == ""
+    assert str(wrong) == wrong[0]
 
 
 def test_the_fields_of_a_module_are_those_of_its_model() -> None:
