@@ -11,19 +11,19 @@ from functools import partial
 import polars as pl
 import pytest
 
-from jaxemerge.analysis import emergence, findings, read_results, success_fit, summarise
+from jaxemerge.analysis import emergence, final, findings, read_results, success_fit, summarise
 from jaxemerge.report import write_report
 from jaxemerge.report.contents import contents
 from jaxemerge.report.metrics import _verdict_words
 from jaxemerge.report.page import as_csv
 from jaxemerge.report.scale import distances_between_cells, success_against_scale_fitted
+from jaxemerge.report.single_seeds import single_seeds
 from jaxemerge.text import printable
 from synthetic import population_frame
 
-ALL = ["histograms", "violins", "success_against_scale", "mixtures", "rank", "distances"]
-ALL += ["success_curve", "emergence", "per_token", "induced", "resolution"]
-ALL += ["learning_curves", "survival", "training_loss"]
-ALL += ["thresholds", "beside_the_loss", "correlations"]
+ALL = ["histograms", "mixtures", "success_against_scale", "distances"]
+ALL += ["learning_curves", "survival", "training_loss", "emergence", "beside_the_loss"]
+ALL += ["violins", "thresholds", "per_token", "induced", "resolution", "correlations"]  # folded
 ACT = "document.title='broken into'"
 STRANGE = f'</script><script>{ACT}</script><img src=x onerror="{ACT}"> \u2028 & co'
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -63,16 +63,16 @@ def test_what_only_luck_gets_right_is_told_by_its_loss():
     right = pl.col("metric") == "exact_match"
     never = frame.with_columns(value=pl.when(right).then(0.0).otherwise("value"))
     seen = {
-        name: [figure.name for figure in contents(rows, 0.2, None, best_loss=best)[1]]
+        name: [figure.name for figure in contents(rows, 0.2, None, best_loss=best).figures]
         for name, rows, best in (("luck", never, 1.2), ("not", never, 0.0), ("unknown", never, None))
     }
     assert seen["luck"] == ["values", "differences", "learning_curves", "training_loss"]
     assert "histograms" in seen["not"]
     assert seen["not"] == seen["unknown"]
-    headline = contents(never, 0.2, None, best_loss=1.2)[0]
+    headline = contents(never, 0.2, None, best_loss=1.2).headline
     assert headline[-2].startswith("Answer loss at the end of training: at length 30 the mean is ")
     assert headline[-1].startswith("Exact match is 0 for every run")
-    assert "histograms" in [figure.name for figure in contents(frame, 0.2, None, best_loss=1.2)[1]]
+    assert "histograms" in [figure.name for figure in contents(frame, 0.2, None, best_loss=1.2).figures]
 
 
 def test_a_task_that_is_scored_by_its_loss_leads_with_it():
@@ -83,7 +83,8 @@ def test_a_task_that_is_scored_by_its_loss_leads_with_it():
         value=pl.when(metric="exact_match").then(pl.col("value") + 2).otherwise("value"),
         metric=pl.col("metric").replace("exact_match", "bits_per_byte"),
     )
-    headline, figures, _ = contents(text, 0.2, None)
+    shown = contents(text, 0.2, None)
+    headline, figures = shown.headline, shown.figures
     ends = text.filter(metric="bits_per_byte", step=10, depth=1)["value"].mean()
     assert headline[2].startswith("Bits per byte of text at the end of training: at length 30 the mean is ")
     assert f"{ends:.2f} [" in headline[2]
@@ -109,7 +110,7 @@ def test_tables_are_offered_as_csv(frame, page):
         re.findall(r'download="(\w+).csv" href="data:text/csv;charset=utf-8;base64,([\w+/=]+)"', source)
     )
     files = {path.stem: path.read_bytes() for path in (page.parent / "tables").iterdir()}
-    assert set(files) == {"summary", "mixtures", "rank", "distances", "success_curve", "survival"} | {
+    assert set(files) == {"summary", "mixtures", "distances", "survival"} | {
         *("thresholds", "beside_the_loss", "correlations", "emergence", "resolution"),
         *("per_token", "induced"),
     }
@@ -134,23 +135,39 @@ def test_no_name_is_a_formula_in_a_spreadsheet(start):
 def test_text_states_what_was_found(frame, page):
     text = text_of(page)
     ends = summarise(frame, threshold=0.35)
-    assert text.startswith(
-        "A study A study 7 seeds of each of 3 cells, from depth 1 to depth 4, were trained for 100"
-    )
     assert "1 of 21 runs diverged." in text
     assert "machine 2 cores command python experiments/run.py" in text
-    test = re.search(r"At (length \d+) the share of seeds that score 0.35 or more", text)[1]
-    for row in ends.filter(pl.col("test") == test).rows(named=True):
-        assert (
-            f"{row['success']:.0%} [{row['success_low']:.0%}, {row['success_high']:.0%}] for {row['label']}"
-            in text
-        )
     for row in ends.rows(named=True):
         assert f"{row['mean']:.2f} [{row['mean_low']:.2f}, {row['mean_high']:.2f}]" in text
     assert "The threshold of success is t = 0.35." in text
     assert "By the definition of Wei et al. (2022) exact match" in text
     assert re.search(r"One item is 0.0\d+ of the \d+-item test", text)
     assert "length 30: 1/121, length 40: 1/111." in text
+
+
+def test_the_first_screen_states_the_finding(frame, page):
+    """Before the first section: cells, seeds, items, P(success) of one test with intervals, one figure."""
+    whole = page.read_text(encoding="utf-8")
+    first = whole[whole.index('<section id="finding">') : whole.index('<section id="shape">')]
+    text = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", first)).split())
+    assert text.startswith(
+        "A study 7 seeds of each of 3 cells, from depth 1 to depth 4, were trained for 100 steps."
+    )
+    test = re.search(r"Final exact match at (length \d+); success is 0.35 or more", text)[1]
+    for row in summarise(frame, threshold=0.35).filter(pl.col("test") == test).rows(named=True):
+        interval = f"{row['success']:.2f} [{row['success_low']:.2f}, {row['success_high']:.2f}]"
+        assert f"{row['label']} {row['seeds']} {row['trials']} {interval}" in text
+    assert re.findall(r'data-chart="(\w+)"', first) == ["histograms"]
+
+
+def test_the_index_leads_to_every_section(page):
+    source = page.read_text(encoding="utf-8")
+    names = re.findall(r'<li><a href="#([\w-]+)">', source)
+    assert names[0] == "finding"
+    assert {"shape", "scale", "training", "metrics", "diagnostics", "summary", "provenance"} <= set(names)
+    assert all(source.count(f'<section id="{name}">') == 1 for name in names)
+    folded = re.findall(r'<section id="([\w-]+)">\s*<details>', source)
+    assert folded == ["diagnostics", "definitions", "provenance"]
 
 
 def test_page_can_reach_nothing(page):
@@ -162,6 +179,7 @@ def test_page_can_reach_nothing(page):
     assert not [address for address in addresses if not address.startswith(identifiers + unused)]
     assert "actions: false" in source
     body = re.sub(r"<script.*?</script>", "", source, flags=re.DOTALL)
+    body = re.sub(r'href="#[\w-]+"', "", body)
     body = re.sub(r'href="data:text/csv;charset=utf-8;base64,[\w+/=]+"', "", body)
     assert not re.findall(r"(?:src|href|action)\s*=|url\(|@import|<link|<iframe", body)
     assert "default-src 'none'" in body
@@ -173,11 +191,7 @@ def test_names_are_inert(tmp_path):
     ).with_columns(study=pl.lit(STRANGE), cell=pl.col("cell") + STRANGE, family=pl.lit(STRANGE))
     page = write_report(frame, tmp_path, title=STRANGE, details=[(STRANGE, STRANGE)])
     source = page.read_text(encoding="utf-8")
-    assert (
-        source.count("</script>")
-        == source.count("<script")
-        == len(without("rank", "success_curve", "survival")) + 2
-    )
+    assert source.count("</script>") == source.count("<script") == len(without("scale", "survival")) + 3
     assert "<img src=x" not in source
     embedded = "".join(re.findall(r'<script type="application/json".*?</script>', source, re.DOTALL))
     assert "\u2028" not in embedded
@@ -189,7 +203,7 @@ def test_names_are_inert(tmp_path):
         seen = dumped(page, tmp_path)
         assert html.unescape(re.search(r"<title>(.*?)</title>", seen, re.DOTALL)[1]) == printable(STRANGE)
         assert "<img" not in re.sub(r"<script.*?</script>", "", seen, flags=re.DOTALL)
-        assert seen.count('data-drawn="yes"') == len(without("rank", "success_curve", "survival"))
+        assert seen.count('data-drawn="yes"') == len(without("scale", "survival"))
 
 
 def only(metrics):
@@ -199,19 +213,19 @@ def only(metrics):
 def without(*names):
     """The figures left: ranks and curves need scales, distances several cells, survival a breakthrough."""
     scaled = ("emergence", "per_token", "induced", "resolution")
-    gone = {*names, *(scaled if "rank" in names else ())}
+    gone = {*names, *(scaled if "scale" in names else ())}
     return [name for name in ALL if name not in gone]
 
 
 PARTIAL = {
-    "one cell": (lambda f: f.filter(pl.col("depth") == 2), without("rank", "distances", "success_curve")),
+    "one cell": (lambda f: f.filter(pl.col("depth") == 2), without("scale", "distances")),
     "one seed": (
         lambda f: f.filter(pl.col("depth") == 2, pl.col("init_seed") == 0),
-        without("rank", "distances", "success_curve", "correlations"),
+        without("scale", "distances", "correlations"),
     ),
     "one diverged seed": (
         lambda f: f.filter("diverged"),
-        without("rank", "distances", "success_curve", "survival", "correlations"),
+        without("scale", "distances", "survival", "correlations"),
     ),
     "all diverged": (
         lambda f: f.with_columns(diverged=True, value=pl.lit(None, pl.Float64)),
@@ -379,6 +393,14 @@ def test_crossed_seeds_say_which_of_them_decides(tmp_path, monkeypatch):
     assert "init seed 100% [100%, 100%], data seed 0% [0%, 0%], both together 0% [0%, 0%]." in text_of(page)
 
 
+def test_two_rankings_of_the_same_seeds_are_not_drawn_twice():
+    """Of 7 seeds both rankings show the same ones; of 30 they differ."""
+    for seeds, figures in ((7, 0), (30, 1)):
+        frame = population_frame([(1, 64), (2, 64), (4, 64), (8, 64)], seeds, (30,), (0, 7), diverged=0)
+        ends = final(frame.filter(pl.col("metric") == "exact_match"))
+        assert len(list(single_seeds(ends, findings.focus(ends)))) == figures
+
+
 def test_refuses_nothing_and_nonsense(frame, tmp_path):
     with pytest.raises(ValueError, match="the frame has no rows: there is nothing to report"):
         write_report(frame.clear(), tmp_path, title="")
@@ -387,12 +409,13 @@ def test_refuses_nothing_and_nonsense(frame, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def dumped(page, tmp_path):
+def dumped(page, tmp_path, *flags):
     """The page's elements after its scripts have run, as Chromium sees them from the file system."""
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     command += [
         f"--user-data-dir={tmp_path / 'profile'}",
         "--virtual-time-budget=20000",
+        *flags,
         "--dump-dom",
         page.as_uri(),
     ]
@@ -408,6 +431,35 @@ def test_chromium_draws_every_chart(page, tmp_path):
         assert 'data-drawn="yes"' in opening
         assert "data-failed" not in opening
         assert len(re.findall(r"<path[^>]*aria-roledescription", box)) > 5
+
+
+# Writes into the page where its parts are, once the charts are drawn.
+MEASURE = """<script>setTimeout(() => {
+  const box = part => part.getBoundingClientRect();
+  const parts = [...document.querySelectorAll("h1, h2, h3, p, table, .chart")].filter(
+    part => box(part).height && !part.closest("details:not([open])"));
+  const over = parts.filter((part, i) => i && box(part).top < box(parts[i - 1]).bottom - 1);
+  document.body.dataset.fold = Math.round(box(document.getElementById("diagnostics")).top);
+  document.body.dataset.headings = document.querySelectorAll("h3").length;
+  document.body.dataset.overlaps = over.length;
+  document.body.dataset.drawn = document.querySelectorAll("[data-drawn]").length;
+  document.body.dataset.sideways = document.documentElement.scrollWidth - innerWidth;
+}, 10000)</script></body>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the report with")
+@pytest.mark.parametrize(("width", "screens"), [(500, 7), (900, 6), (1280, 6)])
+def test_chromium_shows_it_in_few_screens_and_nothing_overlaps(page, tmp_path, width, screens):
+    source, _, end = page.read_text(encoding="utf-8").rpartition("</body>")
+    measured = tmp_path / "measured.html"
+    measured.write_text(re.sub(r"<meta http-equiv[^>]*>", "", source) + MEASURE + end, encoding="utf-8")
+    body = re.search(r"<body[^>]*>", dumped(measured, tmp_path, f"--window-size={width},1000"))[0]
+    seen = {name: int(value) for name, value in re.findall(r'data-(\w+)="(-?\d+)"', body)}
+    assert seen["headings"] == len(ALL)
+    assert seen["drawn"] == len(ALL)
+    assert seen["overlaps"] == 0
+    assert seen["sideways"] <= 0
+    assert seen["fold"] <= 1000 * screens
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the report with")

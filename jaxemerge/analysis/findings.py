@@ -158,22 +158,9 @@ def both_ends_sentence(found: dict[str, Any]) -> str:
     )
 
 
-def success_sentence(table: pl.DataFrame, test: str, metric: str = "") -> str:
-    """P(success) with its interval across scale on one test.
-
-    Args:
-        table: what `summarise` returns.
-        test: one of its tests.
-        metric: of the table; one that says whether a limit is met is named in the place of the threshold.
-    """
-    listed = [
-        f"{percent(row['success'])} [{percent(row['success_low'])}, {percent(row['success_high'])}] "
-        f"for {row['label']}"
-        for row in _across(table, test)
-    ]
-    threshold = f"{table['threshold'][0]:g}"
-    who = f"with {metric.replace('_', ' ')}" if limited(metric) else f"that score {threshold} or more"
-    return f"At {test} the share of seeds {who}, P(success), is {clause(listed)}."
+def success_means(metric: str, threshold: float) -> str:
+    """What counts as success: "0.2 or more", or the limit that the metric says is met."""
+    return metric.replace("_", " ") if limited(metric) else f"{threshold:g} or more"
 
 
 def split_sentence(sides: pl.DataFrame) -> str:
@@ -199,19 +186,6 @@ def centre_sentence(table: pl.DataFrame, test: str) -> str:
     return f"At {test} the most populated score (mode) and the mean are {clause(listed)}."
 
 
-def tails_sentence(table: pl.DataFrame, test: str) -> str:
-    """Shares of seeds high up and low down, and the mean of the successes; `table` is `summarise`'s."""
-    listed = [
-        f"{percent(row['above_half'])}, {percent(row['below_tenth'])} and "
-        f"{'no success' if row['success_mean'] is None else score(row['success_mean'])} for {row['label']}"
-        for row in _across(table, test)
-    ]
-    return (
-        f"At {test} the share of seeds above 50%, the share below 10% and the mean of the successful seeds "
-        f"are {clause(listed)}."
-    )
-
-
 def arrival_sentence(curves: pl.DataFrame, label: str, threshold: float) -> str:
     """When the seeds of one cell first reach the threshold, and how many stay there.
 
@@ -233,6 +207,29 @@ def arrival_sentence(curves: pl.DataFrame, label: str, threshold: float) -> str:
         f"{population}, {len(first)} {verb} {threshold:g} at some evaluation, the first at step "
         f"{first[0]:,}{last}; {there} of them {'is' if there == 1 else 'are'} there at the end."
     )
+
+
+def lost_sentence(curves: pl.DataFrame, test: str, threshold: float) -> str:
+    """How many seeds of each cell reached the threshold while training and ended below it; empty if none.
+
+    Args:
+        curves: what `learning_curves` returns, of one test.
+        test: its name.
+        threshold: what counts as success.
+    """
+    seeds = curves.group_by(MEMBER, maintain_order=True).agg(
+        pl.col("label").first(),
+        reached=pl.col("value").max() >= threshold,
+        ended=pl.col("value").sort_by("step").last() >= threshold,
+    )
+    cells = seeds.group_by("label", maintain_order=True).agg(
+        lost=(pl.col("reached") & ~pl.col("ended")).sum(), seeds=pl.len()
+    )
+    rows = cells.filter(pl.col("lost") > 0).rows(named=True)
+    if not rows:
+        return ""
+    listed = [f"{row['lost']} of {_count(row['seeds'], 'seed')} of {row['label']}" for row in few(rows)]
+    return f"At {test} some seeds reached {threshold:g} while training and ended below it: {clause(listed)}."
 
 
 def breakthrough_sentence(found: Survival, done: str = "broke through", what: str = "breakthroughs") -> str:

@@ -20,6 +20,7 @@ from .theme import (
     PAGE,
     SCORE_TICKS,
     ZERO_COLOUR,
+    heights,
     in_order,
     inline,
     metric_title,
@@ -153,14 +154,13 @@ def histogram_grid(
 ) -> alt.FacetChart | alt.VConcatChart:
     """Histograms of the final scores: rows are cells by scale, columns tests; atoms at 0 and 1 stand apart.
 
-    Heights are on a square-root scale, so that single seeds are visible next to a floor of most of them. Many
-    tests of several splits make a grid per split, one below the other.
+    Many tests of several splits make a grid per split, one below the other.
 
     Raises:
         ValueError: as `jaxemerge.analysis.histogram`.
     """
     counts = histogram(frame, bins, metric)
-    title = f"Height: share of seeds (square-root scale). Left to right: {metric_title(metric)}."
+    title = f"Height: share of seeds. Left to right: {metric_title(metric)}."
     if counts["split"].n_unique() == 1 or counts["test"].n_unique() <= MOST_COLUMNS:
         return themed(_grid(counts).properties(title=title))
     parts = counts.sort("split").partition_by("split", maintain_order=True)
@@ -184,24 +184,19 @@ def _grid(counts: pl.DataFrame) -> alt.FacetChart:
         axis=alt.Axis(values=[0, 0.5, 1] if width < 130 else SCORE_TICKS, grid=False, format="~g"),
         title=None,
     )
-    # On a square-root scale one seed of 250 is visible next to a floor of 90 %, and count noise is uniform.
-    share = alt.Y(
-        "share:Q",
-        scale=alt.Scale(type="sqrt", domain=[0, 1]),
-        axis=alt.Axis(format="%", values=[0, 0.1, 0.5, 1] if height > 60 else [0, 0.2, 1], labelPadding=4),
-        title=None,
-    )
     base = alt.Chart(inline(bars.drop("cell", "split", "length")))
     percent = alt.Tooltip("share:Q", format=".1%")
     header = alt.Header(labelAngle=0, labelAlign="left")
     return (
-        base.mark_rect(stroke="white", strokeWidth=0.5)
+        # Half a pixel of outline: one seed of 250 is a line on the axis.
+        base.mark_rect(strokeWidth=0.5)
         .encode(
             x=score,
             x2="right:Q",
-            y=share,
+            y=heights(bars["share"]),
             y2=alt.datum(0),
             color=alt.Color("kind:N", scale=KINDS, title=None),
+            stroke=alt.Stroke("kind:N", scale=KINDS, legend=None),
             tooltip=[*(f"{c}:N" for c in ("label", "test", "kind", "low", "high", "count")), percent],
         )
         .properties(width=width, height=height)

@@ -9,7 +9,18 @@ from jaxemerge.analysis import LossComparison, histogram
 from jaxemerge.analysis.distribution import BETWEEN, ONE, ZERO
 
 from .distribution import BAR, GAP, KINDS
-from .theme import BETWEEN_COLOUR, INK, PAGE, RULE, SCORE_TICKS, in_order, inline, metric_title, themed
+from .theme import (
+    BETWEEN_COLOUR,
+    INK,
+    PAGE,
+    RULE,
+    SCORE_TICKS,
+    heights,
+    in_order,
+    inline,
+    metric_title,
+    themed,
+)
 
 
 def mixture_grid(
@@ -34,7 +45,7 @@ def mixture_grid(
     columns = min(len(labels), 4 if len(labels) > 6 else 3)
     panel = _mixture_panel(rows).properties(width=(PAGE - 40) // columns - 50, height=120)
     faceted = panel.facet(facet=alt.Facet("label:N", sort=labels, title=None), columns=columns)
-    title = f"Height: share of seeds (square-root scale). Left to right: {metric_title(metric)}."
+    title = f"Height: share of seeds. Left to right: {metric_title(metric)}."
     return themed(faceted.properties(title=title))
 
 
@@ -45,12 +56,7 @@ def _mixture_panel(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
         axis=alt.Axis(values=SCORE_TICKS, grid=False, format="~g"),
         title=None,
     )
-    y = alt.Y(
-        "share:Q",
-        scale=alt.Scale(type="sqrt", domain=[0, 1], clamp=True),
-        axis=alt.Axis(format="%", values=[0, 0.1, 0.5, 1], labelPadding=4),
-        title=None,
-    )
+    y = heights(rows.filter(pl.col("mark") == "bar")["share"])
     base = alt.Chart(inline(rows))
     bar = (
         base.transform_filter("datum.mark == 'bar'")
@@ -99,27 +105,22 @@ def loss_comparison(found: LossComparison) -> alt.HConcatChart:
     """
     labels = in_order(found.table, "label")
     columns = [
-        _column(found.bins.filter(pl.col("metric") == metric), metric, labels, colour, first=place == 0)
+        _column(found, metric, labels, colour, first=place == 0)
         for place, (metric, colour) in enumerate(zip(in_order(found.table, "metric"), COLOURS, strict=True))
     ]
     return themed(alt.hconcat(*columns, spacing=24).resolve_scale(x="independent", y="shared"))
 
 
 def _column(
-    bins: pl.DataFrame, metric: str, labels: list[str], colour: str, *, first: bool
+    found: LossComparison, metric: str, labels: list[str], colour: str, *, first: bool
 ) -> alt.FacetChart:
+    bins = found.bins.filter(pl.col("metric") == metric)
     ends = [*bins["low"], *bins["high"]]
     # A width that grows along the axis: the bins were made in the logarithm.
     widths = bins["high"] - bins["low"]
     logarithmic = not bins.is_empty() and widths.max() > 2 * widths.min()  # type: ignore[operator]
     kind = {"type": "log"} if logarithmic else {"zero": False}
     scale = alt.Scale(**kind, domain=[min(ends), max(ends)] if ends else [0, 1], nice=False)
-    share = alt.Y(
-        "share:Q",
-        title=None,
-        scale=alt.Scale(type="sqrt", domain=[0, 1]),
-        axis=alt.Axis(format="%", values=[0.1, 0.5], gridColor=RULE, labels=first),
-    )
     tooltip = ["label:N", *(alt.Tooltip(f"{name}:Q", format=".3g") for name in ("low", "high", "share"))]
     panel = (
         alt.Chart(inline(_every_label(bins, labels)))
@@ -127,7 +128,7 @@ def _column(
         .encode(
             x=alt.X("low:Q", scale=scale, title=metric_title(metric), axis=alt.Axis(format="~g", grid=False)),
             x2="high:Q",
-            y=share,
+            y=heights(found.bins["share"], low=True, gridColor=RULE, labels=first),
             y2=alt.datum(0),
             tooltip=tooltip,
         )

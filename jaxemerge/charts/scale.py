@@ -33,15 +33,14 @@ from .theme import (
 CROWDED = 40
 # Tests in one panel.
 MOST_TESTS = 8
+APART = 5  # pixels between the tests of one scale
 
 
 def success_against_scale(table: pl.DataFrame, scale: str, metric: str = "exact_match") -> alt.ConcatChart:
-    """Four panels against scale, coloured by test.
+    """P(success) and the mean of the successful seeds against scale, coloured by test, with 95 % intervals.
 
-    Of very many tests some are shown (`MOST_TESTS`). P(success), the share of seeds above 50 %, the
-    share below 10 % and the mean of the successful seeds, with bands of their 95 % intervals. Where the
-    cells lie one after the other along the scale a line joins them; otherwise (one or two cells, grids,
-    cells of one size) every cell has its place and error bars.
+    Of very many tests some are shown (`MOST_TESTS`). Where the cells lie one after the other along the scale
+    a line joins them; otherwise (one or two cells, grids, cells of one size) every cell has its place.
 
     Args:
         table: what `jaxemerge.analysis.summarise` returns.
@@ -52,8 +51,6 @@ def success_against_scale(table: pl.DataFrame, scale: str, metric: str = "exact_
     table = some_tests(table, MOST_TESTS)
     titles = {
         "success": f"P(success): share of seeds at {threshold:.0%} or more",
-        "above_half": "share of seeds above 50%",
-        "below_tenth": "share of seeds below 10%",
         "success_mean": f"mean score of the successful seeds ({threshold:.0%} or more)",
     }
     curve = forms_a_curve(table.unique("cell", maintain_order=True))
@@ -71,14 +68,23 @@ def success_against_scale(table: pl.DataFrame, scale: str, metric: str = "exact_
 
 
 def _curve(rows: pl.DataFrame, axis: str, scale: str) -> alt.LayerChart | alt.FacetChart:
-    """Lines with bands over a numeric scale axis."""
+    """Lines and intervals over a numeric scale axis, tests side by side at each scale."""
+    tests = _tests(rows)
     x = scale_axis(sorted(rows["scale"].unique()), scale)
-    base = alt.Chart(inline(rows)).encode(x=x, color=by_test(_tests(rows)), tooltip=_tooltip())
-    quiet = {"tooltip": alt.value(None)}
-    band = base.mark_area(opacity=0.13).encode(y=share_axis("low", axis), y2="high:Q", **quiet)
-    line = base.mark_line(strokeWidth=2).encode(y=share_axis("value", axis), **quiet)
-    point = base.mark_circle(size=46, opacity=1).encode(y=share_axis("value", axis))
-    return alt.layer(band, line, point)
+    base = alt.Chart(inline(rows)).encode(x=x, color=by_test(tests))
+    layers: list[Any] = []
+    for number, test in enumerate(tests):
+        aside = (number - (len(tests) - 1) / 2) * APART
+        only = base.transform_filter(alt.FieldEqualPredicate(field="test", equal=test))
+        bar = only.mark_rule(strokeWidth=1.5, opacity=0.6, xOffset=aside)
+        line = only.mark_line(strokeWidth=2, xOffset=aside)
+        point = only.mark_circle(size=46, opacity=1, xOffset=aside)
+        layers += [
+            bar.encode(y=share_axis("low", axis), y2="high:Q"),
+            line.encode(y=share_axis("value", axis)),
+            point.encode(y=share_axis("value", axis), tooltip=_tooltip()),
+        ]
+    return alt.layer(*layers)
 
 
 def _places(rows: pl.DataFrame, axis: str) -> alt.LayerChart | alt.FacetChart:

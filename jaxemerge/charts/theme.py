@@ -134,6 +134,23 @@ def scale_axis(scales: list[float], column: str, field: str = "scale") -> alt.X:
     return alt.X(f"{field}:Q", axis=ticks, title=scale_title(column), scale=scale)
 
 
+TOPS = (0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+def heights(shares: pl.Series, *, low: bool = False, **axis: Any) -> alt.Y:
+    """Shares of seeds in the field `share` as heights of bars: linear, up to a round number.
+
+    Args:
+        shares: all that are drawn.
+        low: whether panels are so low that only the top has room for a label.
+        axis: properties of the axis.
+    """
+    highest = shares.max() or 0.0
+    top = next((top for top in TOPS if top >= highest), TOPS[-1])  # type: ignore[operator]
+    ticks = alt.Axis(format="%", values=[top] if low else [0, top / 2, top], labelPadding=4, **axis)
+    return alt.Y("share:Q", title=None, scale=alt.Scale(domain=[0, top], clamp=True), axis=ticks)
+
+
 def share_axis(column: str, title: str) -> alt.Y:
     """The axis of a column of shares or scores from 0 to 1; shares of seeds are in per cent."""
     axis = alt.Axis(format="%" if title == "share of seeds" else "~g", values=SCORE_TICKS)

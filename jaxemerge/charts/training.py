@@ -150,7 +150,7 @@ def survival_curves(
     line = base.mark_line(strokeWidth=2.2, interpolate="step-after").encode(
         y=alt.Y("survival:Q", scale=share, title=title)
     )
-    panels: list[Any] = [alt.layer(band, line).properties(width=PAGE - 90, height=300)]
+    panels: list[Any] = [alt.layer(band, line).properties(width=PAGE - 90, height=220)]
     if falls.height:
         ticks = alt.Chart(inline(falls)).mark_tick(thickness=2, opacity=0.6, size=18)
         kinds = alt.Y("event:N", title=None, sort=list(FALLS.values()))

@@ -21,6 +21,7 @@ from jaxemerge.cli.report import print_diverged, print_scores, print_values
 from jaxemerge.cli.studies import SUCCESS, Front
 from jaxemerge.cli.terminal import say
 from jaxemerge.report import write_report
+from jaxemerge.report.page import Contents
 from jaxemerge.report.training import event_curves
 from jaxemerge.report.write import write_page
 
@@ -96,11 +97,9 @@ def _events(options: argparse.Namespace, console: Console) -> int:
     found = event_times(_sources(options), options.event, given, **rows)
     said, drawn = event_curves(found.times, options.event)
     folder = options.out or Path("results") / options.folder.stem
-    details = [
-        ("file", _named(options)),
-        *(("note", note) for note in found.notes),
-    ]
-    path = write_page(folder, ([said], [drawn], pl.DataFrame()), title=options.folder.stem, details=details)
+    details = [("file", _named(options)), *(("note", note) for note in found.notes)]
+    shown = Contents([said], drawn, (), pl.DataFrame())
+    path = write_page(folder, shown, title=options.folder.stem, details=details)
     say(console, said)
     for note in found.notes:
         say(console, f"Note: {note}.")

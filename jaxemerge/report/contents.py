@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import polars as pl
 
-from jaxemerge.analysis import final, findings, is_share, loss_metric, main_metric, never_right, summarise
+from jaxemerge.analysis import (
+    final,
+    findings,
+    is_share,
+    learning_curves,
+    loss_metric,
+    main_metric,
+    never_right,
+    summarise,
+)
 from jaxemerge.analysis.kinds import is_loss, limited
 from jaxemerge.charts.theme import metric_name
 
 from .comparisons import along_training, differences
-from .distribution import distributions, lead, values
+from .distribution import histograms, lead, success, values, violins
 from .distribution_law import left_out, whole_distribution
 from .laws import laws
 from .metrics import emergences
 from .mixtures import beside_the_loss, components
-from .page import Figure
+from .page import Contents, Figure, Section
 from .passes import pass_rates
 from .scale import distances_between_cells, success_against_scale_fitted, thresholds
 from .single_seeds import luck, single_seeds, sources
@@ -30,47 +42,94 @@ def contents(
     best_loss: float | None = None,
     split: str | None = None,
     length: int | None = None,
-) -> tuple[list[str], list[Figure], pl.DataFrame]:
-    """Headline sentences, figures and summary table of one metric, by default the frame's own main one.
+) -> Contents:
+    """Headline, figures by question, and summary of one metric, by default the frame's own main one.
 
     Figures and tests of one test are of that with the `split` and `length` given, or of
     `analysis.primary_test`.
     """
-    headline = findings.population_sentences(frame)
     main = metric or main_metric(frame)
     share = main is not None and is_share(frame, main)
     of_loss = [*laws(frame, alone=not share), *pass_rates(passes)]
     # If no run has an exact answer, and the study is about the loss, the report is about the loss.
     if main is None or not share or ((of_loss or best_loss) and never_right(frame, main)):
-        shown = loss_metric(frame) if share else main
-        headline += _without_scores(frame, main, shown)
-        figures = [*_of_values(frame, shown), *of_loss, *training_loss(frame)]
-        return headline, figures, pl.DataFrame()
+        return _of_a_loss(frame, main, loss_metric(frame) if share else main, of_loss)
     exact = frame.filter(pl.col("metric") == main)
     ends = final(exact)
     table = summarise(ends, main, threshold)
     found = findings.focus(ends, main, threshold, split=split, length=length)
-    headline += [findings.both_ends_sentence(found), findings.success_sentence(table, found["test"], main)]
-    headline += filter(None, [left_out(ends, main)])
-    figures = [
-        *_of_values(frame, limited(main)),
-        *distributions(ends, table, found),
-        components(ends, found),
-        *single_seeds(ends, found),
-        *distances_between_cells(ends, found),
-        *success_against_scale_fitted(ends, found, threshold),
-        *whole_distribution(ends, main, threshold),
-        *emergences(frame, ends, found, chance),
-        *learning(exact, found, threshold),
-        *breakthrough_times(exact, found, threshold),
-        *of_loss,
-        *training_loss(frame),
-        thresholds(ends, found, threshold),
-        *beside_the_loss(frame, found),
-        *luck(frame, found),
-        *sources(ends, found),
+    curves = learning_curves(exact, **findings.test_of(found))
+    headline = [
+        *findings.population_sentences(frame),
+        findings.both_ends_sentence(found),
+        findings.lost_sentence(curves, found["test"], threshold),
+        left_out(ends, main),
     ]
-    return headline, figures, table
+    by_metric = list(emergences(frame, ends, found, chance))
+    sections = (
+        Section("values-by-cell", "Values", tuple(_of_values(frame, limited(main)))),
+        Section("shape", "Shape", (components(ends, found),)),
+        Section("scale", "Scale", tuple(_against_scale(ends, table, found, threshold))),
+        Section("training", "Training", tuple(_along_training(frame, exact, found, threshold))),
+        Section("metrics", "Metrics", (*by_metric[:1], *beside_the_loss(frame, found))),
+        Section("variance", "Where variance comes from", (*single_seeds(ends, found), *sources(ends, found))),
+        Section("laws", "Laws", tuple(of_loss)),
+        Section(
+            "diagnostics",
+            "Diagnostics",
+            (
+                violins(ends, table, found),
+                thresholds(ends, found, threshold),
+                *by_metric[1:],
+                *luck(frame, found),
+            ),
+            folded=True,
+        ),
+    )
+    return Contents(
+        list(filter(None, headline)),
+        histograms(ends, main),
+        _with_figures(*sections),
+        table,
+        found["test"],
+        findings.success_means(main, threshold),
+    )
+
+
+def _against_scale(
+    ends: pl.DataFrame, table: pl.DataFrame, found: dict[str, Any], threshold: float
+) -> Iterator[Figure]:
+    yield success(ends, table, found)
+    yield from success_against_scale_fitted(ends, found, threshold)
+    yield from distances_between_cells(ends, found)
+    yield from whole_distribution(ends, found["metric"], threshold)
+
+
+def _along_training(
+    frame: pl.DataFrame, exact: pl.DataFrame, found: dict[str, Any], threshold: float
+) -> Iterator[Figure]:
+    yield from learning(exact, found, threshold)
+    yield from breakthrough_times(exact, found, threshold)
+    yield from training_loss(frame)
+
+
+def _of_a_loss(frame: pl.DataFrame, main: str | None, shown: str | None, of_loss: list[Figure]) -> Contents:
+    """The page of results without scores: it leads with the final values of a loss."""
+    of_values = _of_values(frame, shown)
+    return Contents(
+        [*findings.population_sentences(frame), *_without_scores(frame, main, shown)],
+        of_values[0] if of_values else None,
+        _with_figures(
+            Section("values-by-cell", "Values", tuple(of_values[1:])),
+            Section("laws", "Laws", tuple(of_loss)),
+            Section("training", "Training", tuple(training_loss(frame))),
+        ),
+        pl.DataFrame(),
+    )
+
+
+def _with_figures(*sections: Section) -> tuple[Section, ...]:
+    return tuple(section for section in sections if section.figures)
 
 
 def _of_values(frame: pl.DataFrame, metric: str | None) -> list[Figure]:

@@ -20,18 +20,12 @@ from jaxemerge.charts.scale import MOST_TESTS
 from jaxemerge.charts.theme import metric_name
 
 from .page import Figure, figure
+from .scale import trend_words
 
 
-def distributions(ends: pl.DataFrame, table: pl.DataFrame, found: dict[str, Any]) -> Iterator[Figure]:
-    """What is drawn of the final scores.
-
-    Args:
-        ends: final results.
-        table: their summary.
-        found: the cell and test to look at most closely, as `findings.focus` returns it.
-    """
-    test, metric = found["test"], found["metric"]
-    yield figure(
+def histograms(ends: pl.DataFrame, metric: str) -> Figure:
+    """The final scores of every cell and test."""
+    return figure(
         "histograms",
         "Which shape does the distribution over seeds have?",
         "Rows are cells in order of scale, columns are tests. Height is the share of seeds. Scores of "
@@ -39,7 +33,18 @@ def distributions(ends: pl.DataFrame, table: pl.DataFrame, found: dict[str, Any]
         + f"{findings.split_sentence(two_sided(ends, metric))} {unseen_sentence(ends)}",
         charts.histogram_grid(ends, metric=metric),
     )
-    yield figure(
+
+
+def violins(ends: pl.DataFrame, table: pl.DataFrame, found: dict[str, Any]) -> Figure:
+    """The same, smoothed, in order of scale.
+
+    Args:
+        ends: final results.
+        table: their summary.
+        found: the cell and test to look at most closely, as `findings.focus` returns it.
+    """
+    test, metric = found["test"], found["metric"]
+    return figure(
         "violins",
         "How does it move with scale?",
         "One violin per cell, smoothed over the seeds strictly between 0 and 1 and as wide as their share; "
@@ -47,12 +52,17 @@ def distributions(ends: pl.DataFrame, table: pl.DataFrame, found: dict[str, Any]
         + findings.centre_sentence(table, test),
         charts.violins(ends, metric),
     )
-    yield figure(
+
+
+def success(ends: pl.DataFrame, table: pl.DataFrame, found: dict[str, Any]) -> Figure:
+    """Shares of seeds and the mean of the successes against scale; arguments as `violins`."""
+    metric, threshold = found["metric"], table["threshold"][0]
+    return figure(
         "success_against_scale",
         "How likely is success, and how good are the successes?",
         "Shares of seeds, and the mean score of the successful seeds, with 95% intervals. "
         + _shown(table)
-        + findings.tails_sentence(table, test),
+        + trend_words(ends, found, threshold),
         charts.success_against_scale(table, scale_column(ends), metric),
     )
 

@@ -129,7 +129,7 @@ def beside_the_loss(frame: pl.DataFrame, found: dict[str, Any]) -> Iterator[Figu
         f"Is it an artefact of the metric? {name.capitalize()} at {found['test']} and the loss of the same "
         "seeds",
         f"Each row is one cell: final {name} on the left, final training loss on the right; height is "
-        "the share of seeds (square-root scale). Components in the score that the loss lacks may be an "
+        "the share of seeds. Components in the score that the loss lacks may be an "
         "artefact of the metric. " + _comparison_words(both.table, found["cell"]),
         charts.loss_comparison(both),
         both.table,

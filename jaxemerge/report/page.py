@@ -36,6 +36,50 @@ class Figure:
     table: pl.DataFrame | None = None
 
 
+@dataclass(frozen=True)
+class Section:
+    """Figures on one question.
+
+    Attributes:
+        name: its anchor in the page.
+        heading: also in the index.
+        figures: at least one.
+        folded: whether the page shows them only when asked to.
+    """
+
+    name: str
+    heading: str
+    figures: tuple[Figure, ...]
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a page shows, from its first screen to its details.
+
+    Attributes:
+        headline: sentences of its first paragraph.
+        lead: the figure on the first screen; None where there is nothing to draw.
+        sections: in their order; none of them empty.
+        table: `jaxemerge.analysis.summarise` of every cell and test; empty where nothing has scores.
+        test: the test of the first screen's table.
+        success: what counts as success.
+    """
+
+    headline: list[str]
+    lead: Figure | None
+    sections: tuple[Section, ...]
+    table: pl.DataFrame
+    test: str = ""
+    success: str = ""
+
+    @property
+    def figures(self) -> list[Figure]:
+        """All of them, in their order."""
+        first = [] if self.lead is None else [self.lead]
+        return first + [figure for section in self.sections for figure in section.figures]
+
+
 def figure(name: str, heading: str, words: str, chart: Any, table: pl.DataFrame | None = None) -> Figure:
     """A figure of a chart."""
     # The charts write null for NaN; a NaN that got past them would be a page that no browser reads.
@@ -87,6 +131,30 @@ for (const box of document.querySelectorAll("[data-chart]")) {
 }
 """
 
+# Marks in the index the section that is read; opens what is folded to show where a link leads, and to print.
+FOLLOW = """
+const links = new Map([...document.querySelectorAll("nav a")].map(link => [link.hash.slice(1), link]));
+const shown = new Set();
+const follow = new IntersectionObserver(entries => {
+  for (const entry of entries) shown[entry.isIntersecting ? "add" : "delete"](entry.target.id);
+  const now = [...links.keys()].find(name => shown.has(name));
+  links.forEach((link, name) => link.classList.toggle("now", name === now));
+}, {rootMargin: "-10% 0px -60% 0px"});
+links.forEach((link, name) => follow.observe(document.getElementById(name)));
+function reveal() {
+  const place = document.getElementById(location.hash.slice(1));
+  if (!place) return;
+  for (let part = place; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
+  place.querySelectorAll(":scope > details").forEach(part => { part.open = true; });
+  place.scrollIntoView();
+}
+addEventListener("hashchange", reveal);
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("details").forEach(part => { part.open = true; });
+});
+reveal();
+"""
+
 
 def page(**contents: Any) -> str:
     """The page's HTML; ``contents`` are the names its template uses."""
@@ -95,7 +163,7 @@ def page(**contents: Any) -> str:
     environment.filters["embedded"] = lambda text: Markup(text.translate(UNSAFE))
     environment.filters["score"] = lambda number: "\u2013" if number is None else f"{number:.2f}"
     # The bundle is vega's own code; the policy below lets no other script run, nor anything be fetched.
-    scripts = [Markup(_vega()), Markup(DRAW)]
+    scripts = [Markup(_vega()), Markup(DRAW), Markup(FOLLOW)]
     return environment.from_string(source).render(
         **contents, scripts=scripts, policy=" ".join(f"'sha256-{_digest(script)}'" for script in scripts)
     )

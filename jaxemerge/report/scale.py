@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from jaxemerge import charts
@@ -22,11 +23,14 @@ from jaxemerge.analysis import (
     two_sided_scale,
 )
 from jaxemerge.analysis.findings import in_words, percent
+from jaxemerge.analysis.results import one_test
 from jaxemerge.charts.scale import BANDED
+from jaxemerge.stats import trend_test
 
 from .page import Figure, figure
 
 LEVEL = 0.05
+CURVE_SCALES = 5  # a curve of three parameters is not drawn through fewer
 
 
 def success_against_scale_fitted(
@@ -40,7 +44,7 @@ def success_against_scale_fitted(
         threshold: what counts as success.
     """
     scales = cell_labels(ends)["scale"]
-    if scales.null_count() or scales.filter(scales > 0).n_unique() < 2:
+    if scales.null_count() or scales.n_unique() < CURVE_SCALES or scales.filter(scales > 0).n_unique() < 2:
         return
     fit = success_fit(ends, found["metric"], threshold, split=found["split"], length=found["length"])
     goes = "is success lost, and is it lost" if fit.falls else "does success come, and does it come"
@@ -53,6 +57,29 @@ def success_against_scale_fitted(
         + " ".join(sentences(fit)),
         charts.success_curve(fit),
         fit.table(),
+    )
+
+
+def trend_words(ends: pl.DataFrame, found: dict[str, Any], threshold: float) -> str:
+    """The change of P(success) per doubling of scale on one test; empty without two positive scales.
+
+    Args:
+        ends: final results.
+        found: what `findings.focus` returns: its test is described.
+        threshold: what counts as success.
+    """
+    scales = cell_labels(ends).select("cell", "scale").filter(pl.col("scale") > 0)
+    runs = one_test(ends, **findings.test_of(found)).join(scales, on="cell")
+    if runs["scale"].n_unique() < 2:
+        return ""
+    succeeds = (runs["value"].fill_nan(0) >= threshold).cast(pl.Float64)
+    trend = trend_test(np.log2(runs["scale"].to_numpy()), succeeds.to_numpy())
+    if math.isnan(trend.p_value):
+        return ""
+    title = scale_title(scale_column(ends)).partition(" (")[0]
+    return (
+        f"At {found['test']}, twice the {title} changes P(success) by "
+        f"{in_words(trend.slope, '{:+.2f}'.format)} (permutation p = {trend.p_value:.2g})."
     )
 
 

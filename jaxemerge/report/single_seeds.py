@@ -31,7 +31,7 @@ def single_seeds(ends: pl.DataFrame, found: dict[str, Any]) -> Iterator[Figure]:
     if not forms_a_curve(cell_labels(ends)):
         return
     curves = rank_curves(ends, **findings.test_of(found))
-    if curves.is_empty():
+    if curves.is_empty() or _one_set(curves):
         return
     name = metric_name(found["metric"]).capitalize()
     yield figure(
@@ -45,12 +45,22 @@ def single_seeds(ends: pl.DataFrame, found: dict[str, Any]) -> Iterator[Figure]:
     )
 
 
+def _ranked(curves: pl.DataFrame) -> list[set[tuple[int, ...]]]:
+    """The seeds of each ranking."""
+    return [set(part.select("init_seed", "data_seed").rows()) for part in curves.partition_by("ranking")]
+
+
+def _one_set(curves: pl.DataFrame) -> bool:
+    """Whether both rankings show the same seeds: two panels would then be one."""
+    sudden, steady = _ranked(curves)
+    return sudden == steady
+
+
 def _rank_words(curves: pl.DataFrame) -> str:
     """Which seeds lead the two rankings, and how many are in both."""
-    seed = ("init_seed", "data_seed")
     first = {row["ranking"]: row for row in curves.filter(pl.col("place") == 1).rows(named=True)}
     sudden, steady = first["breakthroughness"], first["linearity"]
-    sets = [set(part.select(seed).rows()) for part in curves.partition_by("ranking")]
+    sets = _ranked(curves)
     both, cells = len(sets[0] & sets[1]), curves.n_unique("cell")
     straight = (cells - 1) * (-1 if steady["linearity"] < 0 else 1)
     sudden_one, steady_one = findings.seed_name(sudden), findings.seed_name(steady)

@@ -22,7 +22,7 @@ from jaxemerge.files import (
 from jaxemerge.text import printable
 
 from .contents import contents
-from .page import Figure, as_csv, as_link, page
+from .page import Contents, as_csv, as_link, page
 
 # A PNG has this many pixels per pixel of the page, so that it is sharp in a paper.
 SCALE = 2
@@ -57,7 +57,7 @@ def write_report(
         threshold: success is a score of at least this; in (0, 1].
         metric: the score that is described; by default `exact_match`, or where it was not measured what
             `jaxemerge.analysis.main_metric` says.
-        details: (label, text) pairs on how the results came about, shown above the charts.
+        details: (label, text) pairs on how the results came about, folded at the end of the page.
         passes: counts of sampling until answers pass, as an experiment with `pass_until` keeps them.
         chance: what guessing scores, as the task's `chance` says.
         best_loss: the lowest loss that any model can reach, as the task's `best_loss` says. Where it is above
@@ -75,10 +75,9 @@ def write_report(
     if frame.is_empty():
         raise ValueError("the frame has no rows: there is nothing to report")
     frame, passes = printable_names(frame), None if passes is None else printable_names(passes)
-    headline, figures, table = contents(frame, threshold, metric, passes, chance, best_loss, split, length)
     return write_page(
         Path(folder),
-        (headline, figures, table),
+        contents(frame, threshold, metric, passes, chance, best_loss, split, length),
         title=title,
         details=details,
         score=metric_name(metric or main_metric(frame) or "exact_match"),
@@ -88,20 +87,20 @@ def write_report(
 
 def write_page(
     folder: Path,
-    shown: tuple[list[str], list[Figure], pl.DataFrame],
+    shown: Contents,
     *,
     title: str,
     details: Sequence[tuple[str, str]] = (),
     score: str = "",
     threshold: float = 0.2,
 ) -> Path:
-    """Writes a page of headline sentences, figures and a summary table, as `write_report` does.
+    """Writes a page, its pictures and tables, as `write_report` does.
 
     Args:
         folder: made if it is not there.
-        shown: the sentences, the figures and the table, which may be empty.
+        shown: what is on the page.
         title: of the page.
-        details: (label, text) pairs, shown above the charts.
+        details: (label, text) pairs, folded at the end of the page.
         score: name of the metric of the table.
         threshold: of success.
 
@@ -111,23 +110,20 @@ def write_page(
     Raises:
         OSError: if the folder cannot be written.
     """
-    headline, figures, table = shown
-    tables = {figure.name: as_csv(figure.table) for figure in figures if figure.table is not None}
-    if not table.is_empty():
-        tables["summary"] = as_csv(table)
+    tables = {figure.name: as_csv(figure.table) for figure in shown.figures if figure.table is not None}
+    if not shown.table.is_empty():
+        tables["summary"] = as_csv(shown.table)
     html = page(
         title=printable(title),
-        headline=headline,
+        contents=shown,
         details=[(label, printable(text)) for label, text in details],
-        figures=figures,
-        rows=table.rows(named=True),
         score=score,
         threshold=threshold,
-        resolutions=_resolutions(table),
+        resolutions=_resolutions(shown.table),
         downloads={name: as_link(csv) for name, csv in tables.items()},
     )
     contents_of = {f"tables/{name}.csv": csv for name, csv in tables.items()}
-    for figure in filter(lambda each: each.spec, figures):
+    for figure in filter(lambda each: each.spec, shown.figures):
         picture = vl_convert.vegalite_to_svg(figure.spec)
         contents_of[f"charts/{figure.name}.svg"] = picture.encode()
         contents_of[f"charts/{figure.name}.png"] = vl_convert.svg_to_png(picture, scale=SCALE)

@@ -4,7 +4,7 @@ import polars as pl
 from scipy.stats import binom, fisher_exact
 
 from jaxemerge.analysis import final, unseen_sentence
-from jaxemerge.report.distribution import distributions
+from jaxemerge.report.distribution import histograms
 from synthetic import population_frame
 
 
@@ -38,10 +38,5 @@ def test_three_seeds_cannot_tell_rates_apart_and_one_is_no_plural():
 
 
 def test_the_report_says_it_beside_the_shape():
-    from jaxemerge.analysis import findings, summarise
-
     frame = ends(7)
-    found = findings.focus(frame, "exact_match")
-    shape = next(iter(distributions(frame, summarise(frame), found)))
-    assert shape.name == "histograms"
-    assert unseen_sentence(frame) in shape.words
+    assert unseen_sentence(frame) in histograms(frame, "exact_match").words

@@ -52,24 +52,18 @@ def test_focus_without_two_sides_is_where_scores_spread_most():
     assert findings.both_ends_sentence(found).startswith("At length 30 there is no cell in which some seeds")
 
 
-def test_success_across_scale():
-    table = summarise(planted(HALF))
-    assert findings.success_sentence(table, "length 30") == (
-        "At length 30 the share of seeds that score 0.2 or more, P(success), is 0% [0%, 45%] for depth 1; "
-        "60% [18%, 93%] for depth 2; and 100% [55%, 100%] for depth 3."
-    )
-    assert "score 0.75 or more" in findings.success_sentence(
-        summarise(planted(HALF), threshold=0.75), "length 30"
-    )
+def test_what_success_means():
+    assert findings.success_means("exact_match", 0.75) == "0.75 or more"
+    assert findings.success_means("val_loss at most 3.28", 0.2) == "val loss at most 3.28"
 
 
 def test_many_cells_are_told_by_the_ends_and_the_middle():
     table = summarise(planted([[0.1 * d] * 2 for d in range(7)]))
-    sentence = findings.success_sentence(table, "length 30")
+    sentence = findings.centre_sentence(table, "length 30")
     assert [f"depth {d}" in sentence for d in range(1, 8)] == [d in (1, 4, 7) for d in range(1, 8)]
 
 
-def test_panels_modes_and_tails():
+def test_panels_and_modes():
     frame = planted(HALF)
     table = summarise(frame)
     assert findings.split_sentence(two_sided(frame)) == (
@@ -79,10 +73,6 @@ def test_panels_modes_and_tails():
     assert findings.centre_sentence(table, "length 30") == (
         "At length 30 the most populated score (mode) and the mean are 0.00 and 0.00 for depth 1; "
         f"{table['mode'][1]:.2f} and 0.43 for depth 2; and 1.00 and 0.96 for depth 3."
-    )
-    assert findings.tails_sentence(table, "length 30").endswith(
-        "are 0%, 100% and no success for depth 1; 60%, 40% and 0.70 for depth 2; "
-        "and 100%, 0% and 0.96 for depth 3."
     )
 
 
@@ -138,3 +128,13 @@ def test_diverged_seeds_are_named_with_the_step_at_which_it_was_seen():
         "seed 4 of depth 2 at step 7; seed 5 of depth 2 at step 7; seed 6 of depth 2 at step 7; and 2 more."
     )
     assert findings.population_sentences(torn)[1].startswith("7 of 18 runs diverged. First seen: seed 2")
+
+
+def test_seeds_that_lose_the_ability_are_named():
+    rows = [("a", 0, [0.0, 0.4, 0.1]), ("a", 1, [0.0, 0.3, 0.3]), ("b", 0, [0.0, 0.1, 0.1])]
+    names = ("cell", "label", "init_seed", "data_seed", "step", "value")
+    long = [(c, f"cell {c}", seed, seed, step, y) for c, seed, ys in rows for step, y in enumerate(ys)]
+    curves = pl.DataFrame(long, schema=names, orient="row")
+    said = "At length 30 some seeds reached 0.2 while training and ended below it: 1 of 2 seeds of cell a."
+    assert findings.lost_sentence(curves, "length 30", 0.2) == said
+    assert findings.lost_sentence(curves, "length 30", 0.5) == ""
