@@ -76,7 +76,7 @@ def test_digits_are_those_that_the_seeds_support():
     assert values == [("3.27913", "3.27870", "3.27950"), ("3.2797",)]
     assert findings.supported(3.27913, 3.1, 3.4) == ("3.28", "3.10", "3.40")
     assert findings.supported(12345.6, 12000.0, 12700.0) == ("12346", "12000", "12700")
-    headline = contents(table(), 0.2, None)[0]
+    headline = contents(table(), 0.2, None).headline
     assert "3.27913" in headline[2]
     assert "3.27967" in headline[2]
 
@@ -90,7 +90,7 @@ def test_a_report_of_losses_has_their_differences_and_curves():
     ]
     frame = pl.DataFrame(rows, schema=["width", "seed", "step", "val_loss"], orient="row")
     results = read_results(frame, {"scale": "width", "value": "val_loss"})
-    figures = {each.name: each for each in contents(results, 0.2, None)[1]}
+    figures = {each.name: each for each in contents(results, 0.2, None).figures}
     assert list(figures) == ["values", "differences", "learning_curves"]
     assert figures["differences"].table.height == 3
     assert "width 256 less width 128: 0.00053 [" in figures["differences"].words
