@@ -33,7 +33,8 @@ import paper_cell
 import peers
 import timing
 from jaxemerge import host
-from jaxemerge.devices import DeviceError, keep_compiled
+from jaxemerge.cache import keep_compiled
+from jaxemerge.devices import DeviceError
 from journal import Journal, show, summary
 from rivals import Rivals, time_left
 from worker import Worker, WorkerError

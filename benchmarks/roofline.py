@@ -24,7 +24,7 @@ import jax
 
 import cells
 import timing
-from jaxemerge.devices import cache_folder
+from jaxemerge.cache import cache_folder
 from jaxemerge.training.chips import CHIPS, Chip, chip_named
 from jaxemerge.training.compiled import CompilerMissingError
 from jaxemerge.training.hlo import parse

@@ -9,6 +9,7 @@
 What is trained, and training it:
 
     Experiment, train, Population    one model on one task from many seeds; what comes out
+    sweep, run, Study                cells from lists of values; a study with its results folder and report
     paired, crossed                  seeds: one for weights and data, or every pair of two
     AdamW, Adam, SGD, Lion, Muon     optimizers with their learning-rate schedules
     Optax                            any optax optimizer: a function of the number of steps that returns it
@@ -61,7 +62,10 @@ if _TYPE_CHECKING:
     from .models import neox as neox
     from .runner.experiment import Experiment as Experiment
     from .runner.outcome import Population as Population
+    from .runner.sweep import sweep as sweep
     from .runner.train import train as train
+    from .study import Study as Study
+    from .study import run as run
     from .tasks import Addition as Addition
     from .tasks import Composition as Composition
     from .tasks import Corpus as Corpus
@@ -98,7 +102,9 @@ _HOMES = {
     "models": "Model Transformer check_model families flax_model llama neox",
     "runner.experiment": "Experiment",
     "runner.outcome": "Population",
+    "runner.sweep": "sweep",
     "runner.train": "train",
+    "study": "Study run",
     "tasks": (
         "Addition Composition Corpus Count EvaluationSet Example InContext Markov Modular "
         "Parity Recall Rewrite SparseParity Task TaskMixture check_task"

@@ -8,7 +8,6 @@ import functools
 import importlib.metadata
 import os
 import shutil
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,6 @@ _CPU_WIDE = {"xla_cpu_prefer_vector_width": "512"}
 # XLA orders operations so that several can run at once. Programs of many small ones, on devices that are a
 # core each, pay for that and do not need it: a population samples 1.4 to 1.6 times as fast without.
 _CPU_IN_ORDER = {"xla_cpu_enable_concurrency_optimized_scheduler": "False"}
-
 
 # Without it the gradients of cuDNN's attention and of scatters are added in the order in which blocks happen
 # to finish, and the same plan would not give the same bits twice.
@@ -93,8 +91,9 @@ def start() -> str:
     """Starts JAX's devices; a line on what is missing where a GPU of this host is not used, else empty.
 
     Raises:
-        DeviceError: JAX cannot start the devices that it is asked for.
+        DeviceError: JAX cannot start the devices that it is asked for, or computes in 64 bits.
     """
+    _refuse_x64()
     asked = _platforms_asked()
     try:
         devices = jax.local_devices()
@@ -110,6 +109,11 @@ def start() -> str:
         "This host has an NVIDIA GPU, and JAX does not see it: training is on the CPU. "
         "Install JAX with CUDA: pip install 'jaxemerge[cuda]'"
     )
+
+
+def _refuse_x64() -> None:
+    if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+        raise DeviceError("jax_enable_x64 is on: training computes in 32 bits; unset JAX_ENABLE_X64")
 
 
 def _platforms_asked() -> str:
@@ -168,48 +172,6 @@ def compiled(function: Callable[..., Any], *, in_order: bool = False, **options:
     return jax.jit(function, compiler_options=used, **options)
 
 
-def keep_compiled(folder: Path | None = None) -> None:
-    """Keeps compiled programs on disk, for this process and later ones: a second start skips compilation.
-
-    A folder that the user has set already (JAX_COMPILATION_CACHE_DIR) is left as it is.
-
-    Args:
-        folder: where to keep them; by default ``jaxemerge/programs`` in the user's cache folder
-            (XDG_CACHE_HOME, else ~/.cache).
-
-    Raises:
-        DeviceError: other users can write the folder: what they put there would be run as this user.
-        OSError: it cannot be made.
-    """
-    if getattr(jax.config, "jax_compilation_cache_dir") is None:  # noqa: B009 - jax declares no types here
-        jax.config.update("jax_compilation_cache_dir", str(_private(folder or cache_folder() / "programs")))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-
-
-def _private(folder: Path) -> Path:
-    """A folder that only this user can write, made where there is none."""
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    seen = folder.stat()
-    theirs = seen.st_uid != os.getuid()
-    if theirs or seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        why = (
-            f"belongs to user {seen.st_uid}"
-            if theirs
-            else f"is open to others (mode {seen.st_mode & 0o777:o})"
-        )
-        raise DeviceError(
-            f"{folder} {why}, and compiled programs are run from it: remove it, or go without (--no-cache)"
-        )
-    return folder
-
-
-def cache_folder() -> Path:
-    """Where things are kept that can be made again, for this user."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "jaxemerge"
-
-
 def self_test(options: Mapping[str, str] | None = None) -> None:
     """Checks a known miscompilation on the devices at hand; costs some ten milliseconds.
 
@@ -217,8 +179,9 @@ def self_test(options: Mapping[str, str] | None = None) -> None:
         options: compiler options to test; by default those that ``compiled`` uses.
 
     Raises:
-        DeviceError: the compiled program returns a wrong number.
+        DeviceError: the compiled program returns a wrong number, or JAX computes in 64 bits.
     """
+    _refuse_x64()
     rows = np.stack([np.arange(32_769), np.zeros(32_769), np.zeros(32_769)], axis=1).astype(np.float32)
     eye = jnp.eye(3)
     used = dict(compiler_options() if options is None else options)

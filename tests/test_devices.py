@@ -18,7 +18,6 @@ from jaxemerge.devices import (
     DeviceError,
     Layout,
     compiler_options,
-    keep_compiled,
     over_seeds,
     self_test,
     use_host_cores,
@@ -44,6 +43,17 @@ def test_known_fault_is_found_and_named() -> None:
         DeviceError, match=r"jaxlib 0\.10\.2\) returns 10[67]\d+ where 1073741824 is right.*39103"
     ):
         self_test({})
+
+
+def test_64_bits_are_refused_at_the_start() -> None:
+    jax.config.update("jax_enable_x64", True)
+    try:
+        for begin in (self_test, devices.start):
+            with pytest.raises(DeviceError, match=r"jax_enable_x64 is on: .* unset JAX"):
+                begin()
+    finally:
+        jax.config.update("jax_enable_x64", False)
+    assert devices.start() == ""
 
 
 @pytest.mark.parametrize("wrong", [1071645696.0, float("nan")])
@@ -262,26 +272,3 @@ def test_seeds_that_change_in_turn_need_their_memory_once() -> None:
     assert used.temp_size_in_bytes < size / 2
     mapped = over_seeds(lambda x: grow(x)[0], Layout(first(1))).lower(whole).compile().memory_analysis()
     assert mapped.output_size_in_bytes >= size  # what it costs where it is built anew
-
-
-def test_compiled_programs_are_kept_where_the_user_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = {
-        name: getattr(jax.config, name)
-        for name in ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    }
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    try:
-        for folder, expected in (
-            (None, tmp_path / "jaxemerge" / "programs"),
-            (tmp_path / "x", tmp_path / "x"),
-        ):
-            jax.config.update("jax_compilation_cache_dir", None)
-            keep_compiled(folder)
-            assert jax.config.jax_compilation_cache_dir == str(expected)
-        keep_compiled(tmp_path / "other")
-        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "x")  # what is set already stays
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)

@@ -19,6 +19,7 @@ import polars
 import pytest
 
 import jaxemerge
+from jaxemerge.runner.store import Store
 
 ROOT = Path(jaxemerge.__file__).parent
 PACKAGES = ("", *sorted(f".{path.parent.name}" for path in ROOT.glob("*/__init__.py")))
@@ -293,7 +294,7 @@ def test_types_of_public_names_can_be_looked_up(name: str) -> None:
     for each in public(package(name)):
         value = getattr(package(name), each)
         if isinstance(value, (type, FunctionType)):
-            optional = {"pl": polars}  # not imported by what trains
+            optional = {"pl": polars, "Store": Store}  # not imported by what trains
             hints = typing.get_type_hints(value, localns=optional, include_extras=True)
             assert "jaxtyping" not in {getattr(hint, "__module__", "") for hint in hints.values()}
 

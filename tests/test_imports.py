@@ -20,6 +20,7 @@ BELOW: dict[str, set[str]] = {
     "types": set(),
     "host": set(),
     "devices": {"host"},
+    "cache": {"devices"},
     "code": set(),
     "files": set(),
     "inputs": set(),
@@ -28,7 +29,7 @@ BELOW: dict[str, set[str]] = {
     "brief": set(),
     "stats": {"brief"},
     "tasks": {"types", "brief", "devices", "code", "inputs"},
-    "models": {"types", "devices", "code"},
+    "models": {"types", "devices", "cache", "code"},
     "training": {"types", "brief", "host", "devices", "code", "files", "tasks", "models"},
     "evaluation": {"types", "brief", "devices", "tasks", "models"},
     "runner": {
@@ -39,6 +40,7 @@ BELOW: dict[str, set[str]] = {
         "files",
         "inputs",
         "schema",
+        "text",
         "tasks",
         "models",
         "training",
@@ -48,9 +50,11 @@ BELOW: dict[str, set[str]] = {
     "analysis": {"schema", "text", "brief", "stats", "evaluation"},  # of evaluation only what metrics are
     "charts": {"analysis", "stats"},
     "report": {"files", "text", "charts", "analysis", "stats"},
+    "study": {"types", "devices", "cache", "evaluation", "training", "runner", "report"},
     "cli": {
         "text",
         "devices",
+        "cache",
         "code",
         "files",
         "tasks",
@@ -63,6 +67,7 @@ BELOW: dict[str, set[str]] = {
         "charts",
         "stats",
         "report",
+        "study",
         "__version__",
     },
     "__main__": {"cli"},
@@ -75,6 +80,7 @@ PUBLIC = {
     "evaluation",
     "runner",
     "exports",
+    "study",
 }  # what `import jaxemerge` may load
 
 

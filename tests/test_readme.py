@@ -153,6 +153,20 @@ def test_members_are_looked_into(capsys):
 
 
 @pytest.mark.slow
+def test_a_sweep_is_short_trained_reported_and_read_back(tmp_path, monkeypatch):
+    """With few steps and seeds: what the example shows is the form."""
+    monkeypatch.chdir(tmp_path)
+    code = block("je.sweep", "jaxemerge/README.md")
+    assert len(lines(code)) <= 15
+    assert '"steps": 300' in code
+    names = run(code.replace('"steps": 300', '"steps": 31').replace("range(4)", "range(2)"))
+    assert len(names["study"].cells) == 6
+    assert names["study"].frame()["learning_rate"].n_unique() == 3
+    assert names["population"].frame().height > 0
+    assert (tmp_path / "results" / "rates" / "report.html").is_file()
+
+
+@pytest.mark.slow
 def test_the_autoencoders_are_short_run_and_learn():
     code = block("class Autoencoder", "jaxemerge/README.md")
     assert len(lines(code)) <= 25

@@ -10,8 +10,9 @@ from rich.console import Console
 
 import jaxemerge
 from jaxemerge import Count, Experiment, devices, neox
+from jaxemerge.cache import keep_compiled
 from jaxemerge.cli import terminal
-from jaxemerge.devices import DeviceError, keep_compiled
+from jaxemerge.devices import DeviceError
 from jaxemerge.files import write_sealed
 from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.records import StoreError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import polars as pl
@@ -11,8 +11,8 @@ import polars as pl
 from jaxemerge.stats import Estimate
 
 from .distribution import primary_test, two_sided
-from .ends import unfinished
-from .kinds import limited
+from .ends import final_scores, unfinished
+from .kinds import MAIN, limited
 from .results import MEMBER, cell_labels, require
 from .training import Survival, curve_quantiles
 
@@ -161,6 +161,37 @@ def both_ends_sentence(found: dict[str, Any]) -> str:
 def success_means(metric: str, threshold: float) -> str:
     """What counts as success: "0.2 or more", or the limit that the metric says is met."""
     return metric.replace("_", " ") if limited(metric) else f"{threshold:g} or more"
+
+
+def constant_sentences(
+    frame: pl.DataFrame, constant: Sequence[tuple[str, str, int | None, float]]
+) -> list[str]:
+    """Where seeds end at exactly the score of one and the same answer to all items.
+
+    Args:
+        frame: results.
+        constant: cell, split, length and score of every frequent answer.
+    """
+    if not constant or MAIN not in frame["metric"].unique():
+        return []
+    kinds = {"cell": pl.String, "split": pl.String, "length": pl.Int32, "constant": pl.Float64}
+    scores = pl.DataFrame(constant, schema=kinds, orient="row")
+    ends = final_scores(frame)
+    keys = ["cell", "split", "length"]
+    alike = ends.join(scores, on=keys, how="inner", nulls_equal=True).filter(
+        (pl.col("value") - pl.col("constant")).abs() < 1e-9, ~pl.col("diverged")
+    )
+    seeds = ends.group_by(keys).len("seeds")
+    found = alike.join(seeds, on=keys, nulls_equal=True).sort("rank", "split", "length")
+    return [
+        f"At {rows['test'][0]}, {rows.height} of {_count(rows['seeds'][0], 'seed')} of {rows['label'][0]} "
+        f"score what always giving the same answer scores, such as the majority class: {_values(rows)}."
+        for rows in found.partition_by("cell", "test", maintain_order=True)
+    ]
+
+
+def _values(rows: pl.DataFrame) -> str:
+    return " or ".join(f"{value:.3g}" for value in rows["constant"].unique().sort(descending=True))
 
 
 def split_sentence(sides: pl.DataFrame) -> str:

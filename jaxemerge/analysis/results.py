@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from jaxemerge import schema
-from jaxemerge.text import printable
+from jaxemerge.evaluation.metrics import success_threshold as success_threshold
+from jaxemerge.text import named_value, numbered, printable, short_number
 
 TYPES = schema.SCHEMA
 SCHEMA = tuple(TYPES)
@@ -62,10 +63,9 @@ def one_test(rows: pl.DataFrame, metric: str, split: str | None, length: int | N
     return chosen
 
 
-ABBREVIATIONS = {"learning_rate": "lr", "task": "", "family": "", "model": ""}
+_DIGEST = re.compile(r"-[0-9a-f]{8}$")  # the end of a cell's id
 # The name given to a model elsewhere: it needs no further words.
 MODEL = "model"
-SIZES = {1e6: "M", 1e9: "B", 1e12: "T"}
 TITLES = {
     "depth": "depth (layers)",
     "width": "width (units)",
@@ -202,9 +202,12 @@ def _unique_labels(cells: pl.DataFrame) -> list[str]:
     ]
     if len(set(labels)) == len(labels) and all(labels):
         return labels
+    names = [_one_line(_DIGEST.sub("", cell)) for cell in cells["cell"]]
     if cells["depth"].null_count() == cells["width"].null_count() == cells.height:
-        return [_one_line(cell) for cell in cells["cell"]]
-    return [_one_line(f"{label} ({cell})") for label, cell in zip(labels, cells["cell"], strict=True)]
+        return numbered(names)
+    if names != cells["cell"].to_list():  # ids of the library, whose digests say nothing to people
+        return numbered(labels)
+    return numbered([f"{label} ({name})" for label, name in zip(labels, names, strict=True)])
 
 
 def _naming_columns(cells: pl.DataFrame) -> list[str]:
@@ -225,21 +228,9 @@ def _one_line(text: str) -> str:
 
 
 def _piece(column: str, value: Any) -> str:
-    name = ABBREVIATIONS.get(column, column.replace("_", " "))
-    if column == "parameters":
-        return f"{_number(float(value))} parameters"
-    return f"{name} {_number(value) if isinstance(value, float) else value}".strip()
-
-
-def _number(value: float) -> str:
-    """3e-3 for 0.003, 0.1 for 0.1, 64 for 64.0, 1.4B for 1.4e9."""
-    for power, unit in SIZES.items():
-        if power <= abs(value) < 1000 * power:
-            return f"{value / power:.4g}{unit}"
-    if value == 0 or not math.isfinite(value) or 0.01 <= abs(value) < 1e5:
-        return f"{value:.4g}"
-    mantissa, exponent = f"{value:.3e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
+    return (
+        f"{short_number(float(value))} parameters" if column == "parameters" else named_value(column, value)
+    )
 
 
 def printable_names(frame: pl.DataFrame) -> pl.DataFrame:

@@ -18,8 +18,9 @@ from jaxemerge.analysis.read import reading
 from jaxemerge.cli.foreign import COLUMNS
 from jaxemerge.cli.parser import suggestion
 from jaxemerge.cli.report import print_diverged, print_scores, print_values
-from jaxemerge.cli.studies import SUCCESS, Front
+from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import say
+from jaxemerge.evaluation.metrics import success_threshold
 from jaxemerge.report import write_report
 from jaxemerge.report.page import Contents
 from jaxemerge.report.training import event_curves
@@ -53,7 +54,7 @@ def analyze(options: argparse.Namespace, front: Front, console: Console) -> int:
         results, metric, value = _with_limit(results, metric, options)
     folder = options.out or Path("results") / options.folder.stem
     said = ", ".join(f"{meaning} is {column}" for meaning, column in _columns(options).items())
-    threshold = SUCCESS if options.threshold is None else options.threshold
+    threshold = success_threshold(given=options.threshold)
     threshold = 1.0 if options.at_most is not None else threshold  # of 0 and 1, whether the limit is met
     path = write_report(
         results,

@@ -5,21 +5,24 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from jaxemerge.cache import cache_folder, keep_compiled
 from jaxemerge.cli.custom import with_model, with_optimizer, with_task
 from jaxemerge.cli.parser import suggestion
 from jaxemerge.cli.studies import Front
-from jaxemerge.devices import cache_folder, keep_compiled, start, use_host_cores
+from jaxemerge.devices import start, use_host_cores
+from jaxemerge.evaluation.metrics import success_threshold
 from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.labels import labels
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.processes import Processes
 from jaxemerge.runner.start import Start
 from jaxemerge.runner.store import Store
-from jaxemerge.runner.sweep import distinct, override, parse
+from jaxemerge.runner.sweep import assigned, distinct
 from jaxemerge.training import Seed, crossed, paired
 
 _MOST_SEEDS = 1_000_000
@@ -82,7 +85,11 @@ def chosen_cells(options: argparse.Namespace, front: Front) -> tuple[Experiment,
         cells = with_optimizer(cells, options.optimizer)
     if options.task or options.model or options.optimizer:
         cells = [replace(cell, study=study_name(options)) for cell in cells]
-    changed = [override(cell, dict(parse(cell, text) for text in options.changes)) for cell in cells]
+    changed = [
+        each
+        for cell in cells
+        for each in assigned(cell, options.changes, zipped=getattr(options, "zip", False))
+    ]
     if options.seeds is not None:
         seeds = parse_seeds(options.seeds)
         changed = [cell.with_seeds(seeds) for cell in changed]
@@ -98,27 +105,36 @@ def selected(cells: Sequence[Experiment], which: str | None) -> tuple[Experiment
     Raises:
         ValueError: a part of the text fits no cell.
     """
-    chosen = selected_names([cell.cell for cell in cells], which)
+    chosen = selected_names(labels({cell.cell: cell.to_dict() for cell in cells}), which)
     return tuple(cell for cell in cells if cell.cell in chosen)
 
 
-def selected_names(names: Sequence[str], which: str | None) -> list[str]:
-    """The same, of names of cells.
+def selected_names(called: Mapping[str, str], which: str | None) -> list[str]:
+    """The ids of the cells that are asked for, by their numbers, ids or labels.
+
+    Args:
+        called: labels by id.
+        which: ``1,3:5``, or patterns such as ``*depth2*`` and ``*lr 3e-3``; None for all.
 
     Raises:
         ValueError: a part of the text fits no cell.
     """
+    names = list(called)
     if which is None:
-        return list(names)
+        return names
     chosen: set[str] = set()
     for part in which.split(","):
         first, colon, last = part.partition(":")
         if first.isdigit() and (last.isdigit() or not colon):
             found = names[max(0, int(first) - 1) : int(last or first)] if int(first) else []
         else:
-            found = fnmatch.filter(names, part)
+            found = [
+                name
+                for name, label in called.items()
+                if fnmatch.fnmatch(name, part) or fnmatch.fnmatch(label, part)
+            ]
         if not found:
-            hint = suggestion(part, names)
+            hint = suggestion(part, [*names, *called.values()])
             raise ValueError(
                 f"--cells {which}: {part!r} is none of the {len(names)} cells that plan shows{hint}"
             )
@@ -140,9 +156,15 @@ def results_folder(options: argparse.Namespace) -> Path:
 def created_store(
     options: argparse.Namespace, front: Front, folder: Path, cells: Sequence[Experiment]
 ) -> Store:
-    """The study's folder, opened or created; it records what counts as a success."""
-    name = study_name(options)
-    own = front.threshold(name)
+    """The study's folder, opened or created; it records what counts as a success.
+
+    Raises:
+        ValueError: guessing would be a success.
+    """
+    name, chance = study_name(options), max(cell.chance for cell in cells)
+    if options.threshold is not None:
+        success_threshold(chance, options.threshold)
+    own = front.threshold(name, chance)
     return create_store(folder, name, cells, threshold=options.threshold, default_threshold=own)
 
 

@@ -225,4 +225,4 @@ def located(error: BaseException, path: str | None) -> str:
 def is_beside(file: Path, path: Path) -> bool:
     """Whether a file is the user's, or in the same folder or one below, and none that is installed."""
     folder, file = path.resolve().parent, file.resolve()
-    return file == path.resolve() or (file.is_relative_to(folder) and not is_foreign(file))
+    return file == path.resolve() or (file.is_file() and file.is_relative_to(folder) and not is_foreign(file))

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from jaxemerge.cli.parser import Parser, one_of, real, share
-from jaxemerge.cli.studies import SUCCESS, Front
+from jaxemerge.cli.studies import Front
 
 # What columns of a file may mean; jaxemerge.analysis.read_results says more.
 COLUMNS = {
@@ -51,7 +51,7 @@ def add_analyze(parser: Parser, front: Front) -> None:
     add("--event", metavar="COLUMN", help=times)
     add = parser.add_argument_group("report").add_argument
     add("--score", metavar="METRIC", help="metric to report (default: the first share)")
-    success = f"score that counts as a success (default: {SUCCESS})"
+    success = "score that counts as a success (default: 0.2)"
     add("--threshold", type=share, metavar="SHARE", help=success)
     limit = "success is a value of at most X, such as a loss of 3.28; also tests the means"
     add("--at-most", type=real, metavar="X", help=limit)

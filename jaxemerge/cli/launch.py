@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 
 from jaxemerge.cli.cells import chosen_cells, created_store, results_folder, selected, study_name
-from jaxemerge.cli.options import add_jobs
 from jaxemerge.cli.parser import Parser
 from jaxemerge.cli.status import print_status
 from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import say
+from jaxemerge.cli.training_options import add_jobs
 from jaxemerge.runner.opening import overwrite
 from jaxemerge.runner.scheduler import Resources, require, submit
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
 from rich.console import Console
 
+from jaxemerge.cache import cache_folder
 from jaxemerge.cli.cells import Asked, asked
 from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import say, table
-from jaxemerge.devices import cache_folder
+from jaxemerge.runner.cautions import cautions
 from jaxemerge.runner.chip_estimate import ChipEstimate, chip_estimates, compiler_missing
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.jobs import Estimate, assumed_rate, estimates, jobs
+from jaxemerge.runner.labels import labels
 from jaxemerge.runner.opening import open_store
 from jaxemerge.runner.processes import Processes, join
 from jaxemerge.runner.quantities import duration, quantity
@@ -45,37 +47,39 @@ def plan(options: argparse.Namespace, front: Front, console: Console) -> int:
         study = asked(options, front, processes)
         if processes.first:
             print_plan(study, options, console, processes)
+            for line in cautions(study.cells):
+                say(console, f"note: {line}")
     return 0
 
 
 def print_plan(study: Asked, options: argparse.Namespace, console: Console, processes: Processes) -> None:
     """Cells, their cost, and how they are trained."""
     store = open_store(study.folder) if (study.folder / "study.json").is_file() else None
-    order = [cell.cell for cell in study.whole]
+    called = labels({cell.cell: cell.to_dict() for cell in study.whole})
     if options.target:
         left = [job.experiment for job in jobs(study.cells, store, study=study.whole)]
         answers = None if options.no_cache else cache_folder() / "rooflines"
         chip = chip_named(options.target)
-        chip_plan(left, chip, console, order, memory=options.memory, cache=answers)
+        chip_plan(left, chip, console, called, memory=options.memory, cache=answers)
         return
     rate = options.flops_per_second or assumed_rate(getattr(study.cells[0].model, "dtype", "float32"))
     todo = jobs(study.cells, store, **study.given, search=options.autotune)
     given = options.flops_per_second is not None
-    plan_table(console, estimates(study.cells, todo, rate), rate, order, given=given)
+    plan_table(console, estimates(study.cells, todo, rate), rate, called, given=given)
     if processes.count > 1:
         say(console, f"This is the share of the first of {processes.count} processes in every cell.")
 
 
 def plan_table(
-    console: Console, costs: Sequence[Estimate], rate: float, order: Sequence[str], *, given: bool
+    console: Console, costs: Sequence[Estimate], rate: float, called: Mapping[str, str], *, given: bool
 ) -> None:
-    """Numbers (as in ``order``) and names of cells; parameters, FLOPs, memory and time of what is left."""
+    """Numbers and labels (``called``, by id) of cells; parameters, FLOPs, memory and time of what is left."""
     names = ("cell", "N", "with embeddings", "seeds left", "at once", "FLOPs", "memory", "time")
     made = table("", *names, left=2)
     for cost in costs:
         made.add_row(
-            str(order.index(cost.experiment.cell) + 1),
-            cost.experiment.cell,
+            str(list(called).index(cost.experiment.cell) + 1),
+            called[cost.experiment.cell],
             quantity(cost.parameters),
             quantity(cost.total_parameters),
             str(cost.seeds),
@@ -127,7 +131,7 @@ def chip_plan(
     cells: Sequence[Experiment],
     chip: Chip,
     console: Console,
-    order: Sequence[str],
+    called: Mapping[str, str],
     *,
     memory: int = 0,
     cache: Path | None = None,
@@ -138,18 +142,19 @@ def chip_plan(
         cells: each with the seeds that are left.
         chip: need not be here.
         console: where to print.
-        order: names of the study's cells, for their numbers.
+        called: labels of the study's cells by id, in the order of their numbers.
         memory: bytes that a chunk may take; 0 takes a share of what the chip has.
         cache: folder of earlier answers; None keeps none.
     """
 
     def compiling(cell: Experiment) -> None:
-        say(console, f"compiling {cell.cell} for {chip.label} ...")
+        say(console, f"compiling {called[cell.cell]} for {chip.label} ...")
 
     costs = [*chip_estimates(cells, chip, memory=memory, cache=cache, compiling=compiling)]
     made = table("", *_COLUMNS, left=2)
     for cost in costs:
-        made.add_row(str(order.index(cost.experiment.cell) + 1), cost.experiment.cell, *_row(cost))
+        name = cost.experiment.cell
+        made.add_row(str(list(called).index(name) + 1), called[name], *_row(cost))
     console.print(made)
     for line in _notes(costs, chip):
         say(console, line)

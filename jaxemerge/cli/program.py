@@ -8,12 +8,14 @@ import errno
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from jaxemerge import __version__
-from jaxemerge.cli.options import COMMANDS, RENAMED, parser, top_help
+from jaxemerge.cli.help import top_help
+from jaxemerge.cli.options import COMMANDS, RENAMED, parser
 from jaxemerge.cli.output import lasting_output
 from jaxemerge.cli.parser import USAGE_ERROR, Parser, renamed, suggestion
 from jaxemerge.cli.questions import check_design
@@ -63,6 +65,7 @@ def _ended(command: str, words: Sequence[str], front: Front) -> int:
     console = Console(width=width, highlight=False, markup=False, emoji=False)  # names are no markup
     try:
         options = parsed(command, words, front, options)
+        front = front.with_file(getattr(options, "study_file", None))
         module, _, function = COMMANDS[command].place.rpartition(".")
         return getattr(importlib.import_module(f"jaxemerge.cli.{module}"), function)(options, front, console)
     except StoppedError as stopped:
@@ -176,6 +179,9 @@ def _check_run(command: str, options: argparse.Namespace, front: Front) -> None:
         ValueError: a word is no study, or an option misses another.
     """
     study, *others = options.words or [front.default]
+    options.study_file = study_file(study)
+    front = front.with_file(options.study_file)
+    study = options.study_file.stem if options.study_file else study
     if study not in front.studies and (hint := suggestion(study, COMMANDS)):
         raise ValueError(f"unknown command or study {study!r}{hint}")
     front.check(study)
@@ -194,6 +200,11 @@ def _check_run(command: str, options: argparse.Namespace, front: Front) -> None:
     if given and not options.launch:
         option = f"--{given[0].replace('_', '-')}"
         raise ValueError(f"{option}: add --launch slurm or --launch local")
+
+
+def study_file(word: str) -> Path | None:
+    """The file that a word names instead of a study, if it does."""
+    return Path(word) if word.endswith(".py") else None
 
 
 def _unknown_option(word: str, command: str, reader: Parser, front: Front) -> str:

@@ -69,6 +69,10 @@ def check_design(options: argparse.Namespace, front: Front) -> None:
     options.study, *others = options.words or [""]
     if others:
         raise ValueError(f"{others[0]}: design takes one study")
+    if options.study.endswith(".py"):
+        options.study_file = Path(options.study)
+        options.study = options.study_file.stem
+        return
     if options.study:
         front.check(options.study)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
@@ -18,19 +18,21 @@ from jaxemerge.analysis import (
     never_right,
     summarise,
 )
-from jaxemerge.analysis.findings import divergences, supported
+from jaxemerge.analysis.findings import constant_sentences, divergences, supported
 from jaxemerge.analysis.kinds import limited
 from jaxemerge.analysis.results import MEMBER
 from jaxemerge.charts.theme import metric_name, metric_title
 from jaxemerge.cli.cells import parse_seeds, selected_names
+from jaxemerge.cli.own_study import OwnStudy
 from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import number, say, share, table
 from jaxemerge.exports import write_members
-from jaxemerge.report import write_report
+from jaxemerge.runner.labels import labels
 from jaxemerge.runner.opening import open_store
-from jaxemerge.runner.provenance import described
 from jaxemerge.runner.records import StoreError
 from jaxemerge.runner.store import Store
+from jaxemerge.study import report_of
+from jaxemerge.study.folder import constant_scores_of
 
 MOST_ROWS = 40  # of a table on the terminal
 
@@ -56,36 +58,41 @@ def write(store: Store, options: argparse.Namespace, front: Front, console: Cons
     results = store.results()
     if results.is_empty():
         raise StoreError(f"{store.folder} holds no finished seeds yet: nothing to report")
-    records, passes = store.records(), store.passes()
-    threshold = front.success(options.threshold, store)
-    if options.threshold is store.threshold is None and not front.studies:
-        say(
-            console,
-            f"No studies here: success is an exact match of {threshold:g}, unless --threshold says else.",
-        )
-    found = findings(front.studies.get(store.study), store, results, passes)
-    path = write_report(
-        results,
-        store.folder,
-        title=store.study,
-        threshold=threshold,
-        details=[*((each.name, each.numbers) for each in found), *described(records)],
-        passes=passes,
-        chance=max(record.get("chance", 0.0) for record in records),
-        best_loss=min(record.get("best_loss") or 0.0 for record in records),
-    )
+    records, threshold = store.records(), front.success(options.threshold, store)
+    for line in notes_on_threshold(options.threshold, threshold, store, front):
+        say(console, line)
+    study = front.studies.get(store.study)
+    found = findings(study, store, results, store.passes())
+    figure = study.figure(results) if isinstance(study, OwnStudy) else None
+    details = [(each.name, each.numbers) for each in found]
+    path = report_of(store, threshold, details=details, figure=figure)
     best = {record["cell"]: record.get("best_loss") for record in records}
     print_scores(console, results, main_metric(results), threshold, best)
     print_diverged(console, results)
+    for line in constant_sentences(results, constant_scores_of(records)):
+        say(console, line)
     for each in found:
         say(console, each.line)
     say(console, f"Report: {path}")
+
+
+def notes_on_threshold(given: float | None, threshold: float, store: Store, front: Front) -> Iterator[str]:
+    """What a person should know of the score that counts as a success."""
+    if given is store.threshold is None and not front.studies:
+        yield f"No studies here: success is an exact match of {threshold:g}, unless --threshold says else."
+    if given is None and store.threshold not in (None, threshold):
+        yield (
+            f"The folder's threshold {store.threshold:g} is no more than chance: success is a score of "
+            f"{threshold:g} here."
+        )
 
 
 def findings(study: Any, store: Store, results: pl.DataFrame, passes: pl.DataFrame | None) -> list[Any]:
     """What a measured study asks of its results; nothing where cells are missing, or other than its own."""
     if not hasattr(study, "findings") or set(results["cell"]) != store.cells.keys():
         return []
+    if isinstance(study, OwnStudy):
+        return study.findings(results)
     rows = passes if getattr(study, "SAMPLES", False) else results
     own = [{cell.cell for cell in study.cells(quick=quick)} for quick in (True, False)]
     return study.findings(study.kept(rows)) if store.cells.keys() in own else []
@@ -100,7 +107,7 @@ def export(options: argparse.Namespace, front: Front, console: Console) -> int:
     store = open_store(options.folder)
     if options.out is None:
         raise ValueError("export: name a folder to write to, with --out")
-    names = selected_names(list(store.cells), options.cells)
+    names = selected_names(labels(store.cells), options.cells)
     asked = set(parse_seeds(options.seeds)) if options.seeds is not None else None
     results, written, threshold = store.results(), 0, front.success(options.threshold, store)
     for name in names:
@@ -185,6 +192,7 @@ def print_summary(
     made = table(
         "cell",
         "length" if lengths else "test",
+        "items",
         "seeds",
         f"P({metric})" if limited(metric) else f"P(>= {threshold:g})",
         "95 %",
@@ -195,8 +203,9 @@ def print_summary(
     previous = None
     for row in summary.iter_rows(named=True):
         made.add_row(
-            "" if row["cell"] == previous else row["cell"],
+            "" if row["cell"] == previous else row["label"],
             str(row["length"]) if lengths else row["test"],
+            "-" if row["trials"] is None else str(row["trials"]),
             str(row["seeds"]),
             share(row["success"]),
             f"{share(row['success_low'])} to {share(row['success_high'])}",
@@ -226,7 +235,7 @@ def print_values(
         interval = " to ".join(ends) if ends else "-"
         least, most = (number(row[name]) for name in ("least", "most"))
         floor = [number(best[row["cell"]])] if best else []
-        made.add_row(row["cell"], row["test"], str(row["runs"]), mean, interval, least, most, *floor)
+        made.add_row(row["label"], row["test"], str(row["runs"]), mean, interval, least, most, *floor)
     title = metric_title(metric)
     console.print(Text(f"{title[0].upper()}{title[1:]} over runs at their end", style="bold"))
     console.print(made)

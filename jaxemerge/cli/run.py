@@ -17,6 +17,7 @@ from jaxemerge.cli.launch import launch
 from jaxemerge.cli.report import write
 from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import say
+from jaxemerge.runner.cautions import cautions
 from jaxemerge.runner.chunk import Follow, RunOptions
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.groups import grouped
@@ -99,6 +100,9 @@ def opened(study: Asked, session: Session) -> tuple[Store, list[Job]]:
         kept_steps(options.keep_weights_at, cell.steps)
     jobs(study.cells, None, **study.given)
     store = created(study, session)
+    if session.processes.first:
+        for line in cautions(study.cells):
+            session.say(f"note: {line}")
     todo = jobs(study.cells, store, **study.given, search=options.autotune or None)
     if options.keep_weights and todo and session.processes.first:
         session.say(f"Final weights are kept: {quantity(weight_bytes(todo))}B in {study.folder}.")
@@ -187,6 +191,7 @@ def run_options(session: Session, store: Store, display: Display) -> RunOptions:
         follow=followed(store, session, display.line),
         share=session.processes.share,
         patience=options.wait,
+        code=getattr(session.front.studies[options.study], "code", {}),
     )
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from jaxemerge.cli.studies import ELSEWHERE, Front
 from jaxemerge.cli.terminal import say, table
+from jaxemerge.runner.labels import labels
 from jaxemerge.runner.quantities import duration
 from jaxemerge.runner.records import CellStatus, Records, open_records, study_status
 
@@ -53,11 +54,11 @@ def verify(options: argparse.Namespace, front: Front, console: Console) -> int:
 
 def print_status(console: Console, store: Records) -> None:
     """How far every cell is, who is at work on it, and what is damaged."""
-    cells = study_status(store)
+    cells, called = study_status(store), labels(store.cells)
     made = table("cell", "steps", "finished", "missing", "checkpoints", "training time", "now")
     for cell in cells:
         made.add_row(
-            cell.cell,
+            called[cell.cell],
             str(cell.steps),
             str(cell.finished),
             "-" if cell.missing is None else str(cell.missing),
@@ -70,7 +71,7 @@ def print_status(console: Console, store: Records) -> None:
         for one in cell.writers:
             since = one["since"][:19].replace("T", " ")
             who = f"process {one['pid']} on {one['host']}"
-            say(console, f"{cell.cell} is trained by {who} since {since} (UTC)")
+            say(console, f"{called[cell.cell]} is trained by {who} since {since} (UTC)")
     damaged = [line for cell in cells for line in cell.damaged]
     for line in damaged:
         say(console, line)

@@ -8,17 +8,16 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from jaxemerge.cli.parser import suggestion
 from jaxemerge.runner.records import Records
 
-SUCCESS = 0.2  # exact match that counts as a success, where neither study nor command line says
 ELSEWHERE = (
-    "no studies here: they are in the repository's folder experiments/studies; "
-    "in a clone, python experiments/run.py is this program with its studies"
+    "no studies here: name a file of your own with cells(), as in jaxemerge run my_study.py; those of the "
+    "repository are in experiments/studies, and python experiments/run.py is this program with them"
 )
 
 
@@ -73,7 +72,7 @@ class Front:
 
     Attributes:
         studies: by name; the first is the default. A study is a module, or anything with ``cells(quick)``
-            and, where it has them, ``THRESHOLD``, ``findings``, ``kept`` and ``SAMPLES``.
+            and, where it has them, ``THRESHOLD``, ``findings``, ``kept`` and ``SAMPLES``; or an ``OwnStudy``.
         file: the program's own file; None for ``python -m jaxemerge`` and the console script.
     """
 
@@ -121,9 +120,17 @@ class Front:
             return self.studies.header(name).partition("\n")[0]
         return (self.studies[name].__doc__ or "").partition("\n")[0]
 
-    def threshold(self, study: str) -> float:
-        """The score that counts as a success in the study of that name, if it is one of these."""
-        return getattr(self.studies[study], "THRESHOLD", SUCCESS) if study in self.studies else SUCCESS
+    def threshold(self, study: str, chance: float = 0.0) -> float:
+        """The score that counts as a success: that of the study, if it is one of these, else by chance.
+
+        Args:
+            study: its name.
+            chance: what guessing scores in its easiest cell.
+        """
+        from jaxemerge.evaluation.metrics import success_threshold  # imports JAX
+
+        own = getattr(self.studies[study], "THRESHOLD", None) if study in self.studies else None
+        return success_threshold(chance) if own is None else own
 
     def success(self, given: float | None, store: Records) -> float:
         """The score that counts as a success in a results folder.
@@ -131,6 +138,22 @@ class Front:
         Args:
             given: on the command line.
             store: the folder, which records what it was trained with.
+
+        Raises:
+            ValueError: the threshold that is given is no more than chance.
         """
-        known = given if given is not None else store.threshold
-        return self.threshold(store.study) if known is None else known
+        from jaxemerge.evaluation.metrics import success_threshold
+
+        chance = max((record.get("chance", 0.0) for record in store.records()), default=0.0)
+        if given is not None:
+            return success_threshold(chance, given)
+        known = store.threshold
+        return known if known is not None and known > chance else self.threshold(store.study, chance)
+
+    def with_file(self, path: Path | None) -> Front:
+        """The program with a study of the user's own as its first; as it is where there is none."""
+        if path is None:
+            return self
+        from jaxemerge.cli.own_study import WithFile
+
+        return replace(self, studies=WithFile(self.studies, path))

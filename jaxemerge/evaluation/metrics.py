@@ -42,6 +42,23 @@ class Guess:
     choices: int = 0
 
 
+def success_threshold(chance: float = 0.0, given: float | None = None) -> float:
+    """The score that counts as a success: by default a fifth of the way from chance to 1.
+
+    Args:
+        chance: what guessing scores, in [0, 1].
+        given: the threshold that was asked for; None for the default, with three decimals.
+
+    Raises:
+        ValueError: the threshold is no more than chance: guessing would be a success.
+    """
+    if given is None:
+        return round(chance + 0.2 * (1.0 - chance), 3)
+    if chance and given <= chance:
+        raise ValueError(f"threshold {given:g}: must be above {chance:.3g}, which guessing scores by chance")
+    return given
+
+
 @brief
 @dataclass(frozen=True, eq=False)
 class Items:

@@ -67,9 +67,10 @@ class Architecture:
                 raise ValueError(f"{name}={getattr(self, name)!r}: must be one of {', '.join(allowed)}")
         if not 0 <= self.rotary_fraction <= 1:
             raise ValueError(f"rotary_fraction={self.rotary_fraction}: must lie in [0, 1]")
-        if self.rotary_width % 2:
+        rotated = self.head_width * self.rotary_fraction if self.positions == "rotary" else 0
+        if self.rotary_width % 2 or abs(rotated - self.rotary_width) > 1e-6:
             raise ValueError(
-                f"rotary_fraction={self.rotary_fraction} rotates {self.rotary_width} of head width "
+                f"rotary_fraction={self.rotary_fraction} rotates {rotated:g} of head width "
                 f"{self.head_width}: must be an even number"
             )
         if not 0.5 < self.width * self.mlp_ratio < 2**31:
@@ -98,7 +99,7 @@ class Architecture:
     @property
     def rotary_width(self) -> int:
         """How many of a head's K dimensions are rotated."""
-        return int(self.head_width * self.rotary_fraction) if self.positions == "rotary" else 0
+        return round(self.head_width * self.rotary_fraction) if self.positions == "rotary" else 0
 
     @property
     def biases_scores(self) -> bool:

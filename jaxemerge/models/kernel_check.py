@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.devices import ahead_of_time, cache_folder
+from jaxemerge.cache import cache_folder
+from jaxemerge.devices import ahead_of_time
 
 if TYPE_CHECKING:
     from jaxtyping import Array

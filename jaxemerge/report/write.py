@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import vl_convert
 
 from jaxemerge.analysis import main_metric, printable_names
+from jaxemerge.analysis.findings import constant_sentences
+from jaxemerge.analysis.results import success_threshold as success_threshold
 from jaxemerge.charts.theme import metric_name
 from jaxemerge.files import (
     DamagedError,
@@ -22,7 +26,8 @@ from jaxemerge.files import (
 from jaxemerge.text import printable
 
 from .contents import contents
-from .page import Contents, as_csv, as_link, page
+from .page import Contents, Figure, Section, as_csv, as_link, page
+from .page import figure as as_figure
 
 # A PNG has this many pixels per pixel of the page, so that it is sharp in a paper.
 SCALE = 2
@@ -34,7 +39,7 @@ def write_report(
     folder: Path | str,
     *,
     title: str,
-    threshold: float = 0.2,
+    threshold: float | None = None,
     metric: str | None = None,
     details: Sequence[tuple[str, str]] = (),
     passes: pl.DataFrame | None = None,
@@ -42,6 +47,8 @@ def write_report(
     best_loss: float | None = None,
     split: str | None = None,
     length: int | None = None,
+    constant: Sequence[tuple[str, str, int | None, float]] = (),
+    figure: Any = None,
 ) -> Path:
     """Writes `folder/report.html`, and every chart as `folder/charts/NAME.png` and `.svg`;
     tables as `folder/tables/NAME.csv`, which the page also offers.
@@ -54,7 +61,8 @@ def write_report(
         frame: results, of one study or several; at least one row.
         folder: made if it is not there.
         title: of the page.
-        threshold: success is a score of at least this; in (0, 1].
+        threshold: success is a score of at least this, above `chance` and at most 1; by default a fifth of
+            the way from chance to 1.
         metric: the score that is described; by default `exact_match`, or where it was not measured what
             `jaxemerge.analysis.main_metric` says.
         details: (label, text) pairs on how the results came about, folded at the end of the page.
@@ -64,6 +72,9 @@ def write_report(
             0 and no answer was ever right, the report is about losses.
         split, length: the test that figures of one test show and whose differences are tested; by default as
             `jaxemerge.analysis.primary_test` says.
+        constant: what a model scores that gives one and the same answer to all items: cell, split, length and
+            score, for every frequent answer. The report says where seeds score just that.
+        figure: an Altair chart of your own, which is shown first.
 
     Returns:
         The path of the page.
@@ -74,15 +85,26 @@ def write_report(
     """
     if frame.is_empty():
         raise ValueError("the frame has no rows: there is nothing to report")
+    threshold = success_threshold(chance, threshold)
     frame, passes = printable_names(frame), None if passes is None else printable_names(passes)
+    shown = contents(frame, threshold, metric, passes, chance, best_loss, split, length)
+    shown = replace(shown, headline=shown.headline + constant_sentences(frame, constant))
+    if figure is not None:
+        shown = _led_by(as_figure("study", "What does the study show?", "", figure), shown)
     return write_page(
         Path(folder),
-        contents(frame, threshold, metric, passes, chance, best_loss, split, length),
+        shown,
         title=title,
         details=details,
         score=metric_name(metric or main_metric(frame) or "exact_match"),
         threshold=threshold,
     )
+
+
+def _led_by(figure: Figure, shown: Contents) -> Contents:
+    """The page with a study's own figure on its first screen, and its former lead after it."""
+    former = [] if shown.lead is None else [Section("values", "Values", (shown.lead,))]
+    return replace(shown, lead=figure, sections=(*former, *shown.sections))
 
 
 def write_page(

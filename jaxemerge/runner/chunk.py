@@ -31,6 +31,7 @@ from jaxemerge.runner.store import Store
 from jaxemerge.runner.tables import items_table, passes_table, results_table, with_pass_rates
 from jaxemerge.runner.train import train_chunk
 from jaxemerge.runner.weights import KeepAt, kept_steps, named
+from jaxemerge.tasks import Task, constant_scores
 from jaxemerge.training import Members, Program, ResumeState, Seed, Snapshot
 from jaxemerge.types import Params
 
@@ -59,6 +60,7 @@ class RunOptions:
         follow: opens, for each cell of a chunk, what sees its progress.
         share: name of this process' part of every cell, ``-GROUP-RANK``; empty where it has all of it.
         patience: seconds to wait for cells that other processes train.
+        code: names and digests of the files of the user's own study.
     """
 
     interval: float = INTERVAL
@@ -71,6 +73,7 @@ class RunOptions:
     follow: Follow = _unfollowed
     share: str = ""
     patience: float = 0.0
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stopping(self) -> bool:
@@ -158,6 +161,8 @@ class _Run:
     def __post_init__(self) -> None:
         self._began = time.monotonic()
         self._provenance = provenance(self.chunk.experiment.model)
+        if self.options.code:
+            self._provenance["study"] = dict(self.options.code)
         self.resumed = _resumable(self.chunk, self.store, self.options.say)
         experiment = self.chunk.experiment
         self._kept = kept_steps(self.options.keep_weights_at, experiment.steps)
@@ -260,11 +265,14 @@ class _Run:
         before = self.resumed.get(part.cell)
         share = len(part.seeds) / len(self.chunk)  # so that the times of cells add up
         seconds = (before.record["seconds"] if before else 0.0) + share * (time.monotonic() - self._began)
+        task = part.experiment.task
+        constant = constant_scores(task) if isinstance(task, Task) else ()
         return {
             "seconds": round(seconds, 3),
             "chance": part.experiment.chance,
             "best_loss": part.experiment.best_loss,
             "files": digests(part.experiment.task),
+            **({"constant": [list(each) for each in constant]} if constant else {}),
             "plan": self.chunk.plan.record,
             "provenance": self._provenance,
             "earlier": _earlier(before, self._provenance),
@@ -277,10 +285,11 @@ def _resumable(chunk: Chunk, store: Store, say: Callable[[str], None]) -> dict[s
     whole = {cell: checkpoint for cell, checkpoint in found.items() if checkpoint is not None}
     if len(whole) < len(found) or len({checkpoint.moment for checkpoint in whole.values()}) > 1:
         return {}
-    for cell, checkpoint in whole.items():
-        own = checkpoint.record["cell"] == cell
+    for part in chunk.parts:
+        checkpoint = whole[part.cell]
+        own = checkpoint.record["cell"] == part.cell
         what = "resuming from the checkpoint" if own else "continuing from the kept state"
-        say(f"{cell}: {what} of step {checkpoint.step:,}.")
+        say(f"{part.job.label}: {what} of step {checkpoint.step:,}.")
     return whole
 
 

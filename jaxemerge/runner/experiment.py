@@ -12,13 +12,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jaxemerge import tasks as library
 from jaxemerge.code import check_function, code_of, is_own, told
 from jaxemerge.evaluation import PassUntil
 from jaxemerge.inputs import digests
 from jaxemerge.models import Model, Transformer
-from jaxemerge.models.modules import construction
-from jaxemerge.runner.plain import as_json, built, metrics_from, optimizer_from, plain, task_from, value_from
+from jaxemerge.runner.identity import identity
+from jaxemerge.runner.plain import (
+    as_json,
+    built,
+    check_order,
+    checked_part,
+    metrics_from,
+    optimizer_from,
+    own_numbers,
+    plain,
+    task_from,
+    value_from,
+)
 from jaxemerge.runner.start import Start
 from jaxemerge.tasks import BUILT_IN, EvaluationSet, Task
 from jaxemerge.training import (
@@ -30,8 +40,8 @@ from jaxemerge.training import (
     check_seeds,
     members,
     objective_of,
-    optimizer,
     paired,
+    seed_pairs,
 )
 from jaxemerge.training.optimizer import AdamW, Optax, Optimizer, Scheduled
 from jaxemerge.types import Params
@@ -79,7 +89,12 @@ class Experiment(Recipe):
     family: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seeds", tuple((int(i), int(d)) for i, d in self.seeds))
+        check_order(self.task, self.model)
+        for name in ("task", "model", "optimizer"):
+            object.__setattr__(self, name, checked_part(getattr(self, name)))
+        for name, number in own_numbers(self).items():
+            object.__setattr__(self, name, number)
+        object.__setattr__(self, "seeds", seed_pairs(self.seeds))
         object.__setattr__(self, "metrics", tuple(self.metrics))
         if not isinstance(self.evaluations, int):
             object.__setattr__(self, "evaluations", tuple(int(e) for e in self.evaluations))
@@ -88,11 +103,6 @@ class Experiment(Recipe):
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
         check_seeds(self.seeds)
         check_numbers(self)
-        for each in (self.task, self.model, self.optimizer):
-            if isinstance(each, type):
-                raise ValueError(
-                    f"{each.__name__} is a class: give one that is made of it, as {construction(each)}"
-                )
         if not isinstance(self.task.name, str) or not _NAME.fullmatch(self.task.name):
             raise ValueError(
                 f"task name {self.task.name!r}: must be letters, digits, or any of _.+- but for the first"
@@ -202,10 +212,8 @@ class Experiment(Recipe):
 
     @property
     def cell(self) -> str:
-        """Stable, readable id of this experiment without its seeds and labels; see ``_IN_EVERY_ID``."""
-        fields = {k: v for k, v in _identity(self.to_dict(), self).items() if k not in _LABELS}
-        if "files" in fields:
-            fields["files"] = list(fields["files"].values())  # what is in them counts, not where they are
+        """Stable, readable id of this experiment without its seeds and labels; see ``identity``."""
+        fields = {k: v for k, v in identity(self.to_dict(), self).items() if k not in _LABELS}
         digest = hashlib.sha256(as_json(fields).encode()).hexdigest()[:8]
         return "-".join(filter(None, [self.task.name, self.learner.label, digest]))
 
@@ -282,35 +290,6 @@ class Experiment(Recipe):
         )
 
 
-def _identity(saved: Any, value: Any) -> Any:
-    """A value as it goes into a cell's id: later fields are left out at their defaults.
-
-    Args:
-        saved: the value, made plain by ``to_dict``.
-        value: the value.
-    """
-    if isinstance(value, tuple):
-        return [_identity(*each) for each in zip(saved, value, strict=True)]
-    if not dataclasses.is_dataclass(value) or not isinstance(saved, dict):
-        return saved
-    always = _IN_EVERY_ID[type(value)].split() if type(value) in _IN_EVERY_ID else saved
-    left_out = {
-        each.name
-        for each in dataclasses.fields(value)
-        if each.name not in always and getattr(value, each.name) == _default(each)
-    }
-    left_out |= {"path"} if type(value) is library.Corpus else set()  # the digests of its files are there
-    return {
-        name: _identity(inner, getattr(value, name, None))
-        for name, inner in saved.items()
-        if name not in left_out
-    }
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-
-
 def log_spaced(steps: int, count: int) -> tuple[int, ...]:
     """``count`` steps from steps / 100 to ``steps``, evenly spaced in their logarithm, rounded."""
     if count == 1:
@@ -318,37 +297,3 @@ def log_spaced(steps: int, count: int) -> tuple[int, ...]:
     first = math.log(max(steps / 100, 1.0))
     span = math.log(steps) - first
     return tuple(sorted({round(math.exp(first + span * i / (count - 1))) for i in range(count)}))
-
-
-# Fields of the library's classes that are part of every cell's id. Fields that are not listed were added
-# later: they are part of the id only where they differ from their defaults, so that a new field changes no id
-# of earlier results. The ids of a user's own classes hold the digest of their code.
-_IN_EVERY_ID: dict[type, str] = {
-    Experiment: "task model optimizer steps batch context seeds evaluations study family",
-    Transformer: "depth width heads residual norm rotary_fraction mlp mlp_ratio tied bias norm_epsilon "
-    "rotary_base init_std dtype",
-    AdamW: "learning_rate warmup final beta1 beta2 epsilon weight_decay clip",
-    **{
-        kind: f"learning_rate warmup final weight_decay clip horizon schedule decayed {own}"
-        for kind, own in (
-            (optimizer.Adam, "beta1 beta2 epsilon"),
-            (optimizer.SGD, "momentum nesterov"),
-            (optimizer.Lion, "beta1 beta2"),
-            (optimizer.Muon, "momentum newton_schulz beta1 beta2 epsilon"),
-        )
-    },
-    Optax: "make",
-    PassUntil: "split length items r cap temperature source",
-    library.Addition: "hints carries train_digits test_digits items",
-    library.Composition: "values functions steps shown test_steps items source",
-    library.Corpus: "context level held_out windows limit",
-    library.Count: "numbers train_length test_lengths",
-    library.InContext: "rule shots test_shots longest years items",
-    library.Markov: "words signal length texts source",
-    library.Modular: "modulus operation train_share source",
-    library.Parity: "train_length test_lengths items",
-    library.Recall: "keys values pairs queries test_pairs items",
-    library.Rewrite: "operation symbols train_length test_lengths items",
-    library.SparseParity: "length relevant items source",
-    library.TaskMixture: "tasks weights shared marked",
-}

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from jaxemerge.devices import compiled
 from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.labels import labels
 from jaxemerge.runner.provenance import changes, provenance, settings
 from jaxemerge.runner.records import StoreError
 from jaxemerge.runner.store import Store
@@ -38,6 +39,7 @@ class Job:
         note: what has changed since the cell's finished seeds: plan, versions, commit; else empty.
         checkpointed: groups of these seeds that have a checkpoint.
         grouped_seeds: seeds of other cells that share the plan; see ``grouped``.
+        label: the cell in words: what tells it from the study's other cells.
     """
 
     experiment: Experiment
@@ -46,14 +48,7 @@ class Job:
     note: str = ""
     checkpointed: tuple[tuple[Seed, ...], ...] = ()
     grouped_seeds: int = 0
-
-    @property
-    def label(self) -> str:
-        """The cell in words: its size and what is swept."""
-        sizes = self.experiment.learner.sizes
-        swept = [f"{name} {value}" for name, value in self.columns.items()]
-        shown = [f"{name} {size}" for name, size in sizes.items() if size is not None]
-        return ", ".join([*shown, *swept] or [self.experiment.task.name])
+    label: str = ""
 
     @property
     def chunks(self) -> list[tuple[Seed, ...]]:
@@ -121,6 +116,7 @@ def jobs(
     """
     found = []
     columns = swept_columns(study or experiments)
+    called = labels({each.cell: each.to_dict() for each in study or experiments})
     known = _latest_records(store) if store else {}
     records = {} if chunk or width else known
     here = provenance() if known else {}
@@ -128,7 +124,8 @@ def jobs(
     fresh = [each for each, checkpointed in left if each.cell not in records and not checkpointed]
     sharing = Counter(common(each) for each in fresh for _ in each.seeds)
     for missing, checkpointed in left:
-        plan, note = _resumed(missing, records.get(missing.cell), memory)
+        label = called[missing.cell]
+        plan, note = _resumed(missing, records.get(missing.cell), memory, label)
         own = len(missing.seeds)
         n_seeds = sharing[common(missing)] if missing in fresh else own
         if plan is None:
@@ -137,8 +134,8 @@ def jobs(
                 wanted = worth_searching(missing, plan, n_seeds) if search is None else search
                 plan = planned_by_search(missing, plan, memory=memory, search=wanted, cache=cache)
         if missing.cell in known:
-            note = _with_changes(note, known[missing.cell], here)
-        found.append(Job(missing, plan, columns[missing.cell], note, checkpointed, n_seeds - own))
+            note = _with_changes(note, known[missing.cell], here, label)
+        found.append(Job(missing, plan, columns[missing.cell], note, checkpointed, n_seeds - own, label))
     return found
 
 
@@ -199,7 +196,9 @@ def _check_settings(record: Mapping[str, Any]) -> None:
         )
 
 
-def _resumed(missing: Experiment, record: Mapping[str, Any] | None, memory: int) -> tuple[Plan | None, str]:
+def _resumed(
+    missing: Experiment, record: Mapping[str, Any] | None, memory: int, label: str
+) -> tuple[Plan | None, str]:
     """The plan of a cell's finished seeds, or why it cannot be used."""
     if record is None:
         return None, ""
@@ -207,13 +206,13 @@ def _resumed(missing: Experiment, record: Mapping[str, Any] | None, memory: int)
     try:
         return resumed_plan(missing, len(missing.seeds), record["plan"], kind=kind, memory=memory), ""
     except ValueError as error:
-        return None, f"{missing.cell}: planned again, not as its finished seeds were: {error}"
+        return None, f"{label}: planned again, not as its finished seeds were: {error}"
 
 
-def _with_changes(note: str, record: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+def _with_changes(note: str, record: Mapping[str, Any], here: Mapping[str, Any], label: str) -> str:
     """The note, and what has changed since the cell was started."""
     changed = changes(record["provenance"], here)
-    lines = [f"{record['cell']}: since it was started, {', '.join(changed)}"] if changed else []
+    lines = [f"{label}: since it was started, {', '.join(changed)}"] if changed else []
     return "; ".join(filter(None, [note, *lines]))
 
 

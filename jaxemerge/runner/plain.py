@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import numbers
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from jaxemerge.code import name_of
+from jaxemerge.code import is_own, name_of
+from jaxemerge.models import Model
+from jaxemerge.models.modules import construction
+from jaxemerge.tasks import Task
 from jaxemerge.training.objective import Pair
 from jaxemerge.training.optimizer import BUILT_IN_OPTIMIZERS, SCHEDULES, AdamW, Optax, Optimizer
 
@@ -20,6 +26,70 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(plain, value))
     return value.__qualname__ if callable(value) else value
+
+
+def check_order(task: Any, model: Any) -> None:
+    """Tells a model that was given as the task, or a task as the model.
+
+    Raises:
+        ValueError: they are swapped, or the task is neither a Task nor an Objective.
+    """
+    if isinstance(task, Model) or isinstance(model, Task):
+        names = f"task={type(task).__name__} and model={type(model).__name__}"
+        raise ValueError(f"{names} are swapped: the task comes first, as in Experiment(task, model)")
+    if not isinstance(task, type) and not hasattr(task, "name"):
+        raise ValueError(f"task={task!r}: must be a Task or an Objective")
+
+
+def checked_part(value: Any) -> Any:
+    """A task, model or optimizer with its numbers in the types of their fields; see ``own_numbers``.
+
+    Raises:
+        ValueError: it is a class, or a field of whole numbers holds something else.
+    """
+    if isinstance(value, type):
+        raise ValueError(
+            f"{value.__name__} is a class: give one that is made of it, as {construction(value)}"
+        )
+    changed = own_numbers(value)
+    return dataclasses.replace(value, **changed) if changed else value
+
+
+def own_numbers(value: Any) -> dict[str, int | float]:
+    """Fields of a record of the library whose numbers have another type, in their own.
+
+    ``steps=1e3`` is 1000 and ``clip=1`` is 1.0, so that one experiment has one id however it is written.
+
+    Raises:
+        ValueError: a field of whole numbers holds something else.
+    """
+    kind: Any = type(value)
+    if not dataclasses.is_dataclass(value) or is_own(kind):
+        return {}
+    given = {name: getattr(value, name) for name in _kinds(kind)}
+    found = {name: _number(name, number, _kinds(kind)[name]) for name, number in given.items()}
+    return {name: number for name, number in found.items() if type(number) is not type(given[name])}
+
+
+@functools.cache
+def _kinds(kind: Any) -> dict[str, tuple[Any, ...]]:
+    """Fields of a dataclass that hold numbers, and the types that each allows."""
+    allowed = {name: typing.get_args(hint) or (hint,) for name, hint in typing.get_type_hints(kind).items()}
+    names = [each.name for each in dataclasses.fields(kind)]
+    return {name: allowed[name] for name in names if any(kind in allowed[name] for kind in (int, float))}
+
+
+def _number(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if number and float in allowed:
+        return float(value)
+    if number and isinstance(value, numbers.Integral):
+        return int(value)
+    if number and float(value).is_integer():
+        return int(float(value))
+    if number or allowed == (int,):
+        raise ValueError(f"{name}={value!r}: must be a whole number")
+    return value
 
 
 def task_from(saved: dict[str, Any], given: Sequence[Any]) -> Any:

@@ -126,6 +126,7 @@ def described_circumstances(found: Sequence[Mapping[str, Any]]) -> list[tuple[st
         ("Device", _joined(f"{one['devices']} x {one['device']} ({one['processor']})" for one in found)),
         ("Versions", _joined(_versions(one) for one in found)),
         ("Code", _joined(_commit(one["git"]) for one in found)),
+        *([("Study's files", _joined(map(_files, own)))] if (own := [*filter(_files, found)]) else []),
         ("Platform", _joined(one["platform"] for one in found)),
         ("JAX settings", _joined(_settings(one["settings"]) for one in found)),
         ("Model computed by", _joined(_implementation(one.get("implementation", {})) for one in found)),
@@ -146,6 +147,10 @@ def _commit(git: Mapping[str, Any] | None) -> str:
     if git is None:
         return "installed package, commit unknown"
     return f"commit {git['commit'][:12]}" + (" with uncommitted changes" if git["dirty"] else "")
+
+
+def _files(one: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {digest}" for name, digest in one.get("study", {}).items())
 
 
 def _settings(settings: Mapping[str, Any]) -> str:

@@ -56,6 +56,7 @@ from jaxemerge.runner.records import (
     is_longer,
     read_record,
 )
+from jaxemerge.runner.tables import with_swept_columns
 from jaxemerge.runner.weights import read_weights, write_weights
 from jaxemerge.schema import SCHEMA
 from jaxemerge.training import Seed
@@ -118,7 +119,7 @@ class Store(Records):
         write_sealed(rows_file.with_suffix(".json"), fields)
 
     def results(self) -> pl.DataFrame:
-        """All rows of all finished chunks; cells without some swept column have null there.
+        """All rows of all finished chunks, with columns for the fields in which the cells differ.
 
         Raises:
             StoreError: a file is damaged.
@@ -126,7 +127,7 @@ class Store(Records):
         parts = [self._rows(path) for cell in self.cells for path in self._record_files(cell)]
         if not parts:
             return pl.DataFrame(schema=SCHEMA)
-        return pl.concat(parts, how="diagonal")
+        return with_swept_columns(parts, self.cells)
 
     def items(self) -> pl.DataFrame:
         """Saved items of all finished chunks, a row per seed and item, for ``jaxemerge.analysis.rescore``.

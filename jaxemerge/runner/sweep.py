@@ -1,6 +1,6 @@
 """Which cells does a study have? Sweeps are lists of dicts, made and combined by plain functions.
 
-cells(base, product({"model.depth": [1, 2, 4], "optimizer.learning_rate": [1e-3, 3e-3]}))
+sweep(base, {"model.depth": [1, 2, 4], "optimizer.learning_rate": [1e-3, 3e-3]})    # six cells
 """
 
 from __future__ import annotations
@@ -18,17 +18,49 @@ from jaxemerge.runner.experiment import Experiment
 Sweep = list[dict[str, Any]]
 
 
+def sweep(
+    base: Experiment, axes: Mapping[str, Iterable[Any]], *, zipped: bool = False
+) -> tuple[Experiment, ...]:
+    """Cells that differ in the fields that are named, the last one varying fastest.
+
+    Args:
+        base: what they have in common.
+        axes: values by the dotted name of their field, such as ``optimizer.learning_rate``; or of a whole
+            part, such as ``optimizer`` or ``task``.
+        zipped: whether the first values of all fields make a cell, then the second ones, and so on; otherwise
+            every combination makes one.
+
+    Returns:
+        The experiments; cells that are equal appear once.
+
+    Raises:
+        ValueError: a field is unknown, a value is out of range, or fields that are zipped have different
+            numbers of values.
+    """
+    listed = {name: _several(name, values) for name, values in axes.items()}
+    return cells(base, together(listed) if zipped else product(listed))
+
+
+def _several(name: str, values: Any) -> list[Any]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{name}={values!r}: give a list of values, as in {{{name!r}: [{values!r}]}}")
+    return list(values)
+
+
 def product(axes: Mapping[str, Iterable[Any]]) -> Sweep:
     """Every combination of the values of all fields."""
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
-def together(axes: Mapping[str, Iterable[Any]]) -> Sweep:
+def together(axes: Mapping[str, Sequence[Any]]) -> Sweep:
     """The first values of all fields, then the second ones, and so on.
 
     Raises:
         ValueError: fields have different numbers of values.
     """
+    if len({len(values) for values in axes.values()}) > 1:
+        counts = ", ".join(f"{name} has {len(values)}" for name, values in axes.items())
+        raise ValueError(f"fields that are paired must have equally many values: {counts}")
     return [dict(zip(axes, values, strict=True)) for values in zip(*axes.values(), strict=True)]
 
 
@@ -56,8 +88,34 @@ def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
     return typing.cast(Experiment, _replaced(experiment, changes, prefix=""))
 
 
-def parse(experiment: Experiment, assignment: str) -> tuple[str, Any]:
-    """Reads ``model.depth=6`` into a name and a value of the field's own type.
+def assigned(experiment: Experiment, assignments: Iterable[str], *, zipped: bool = False) -> list[Experiment]:
+    """The cells that texts such as ``model.depth=6,8`` make of an experiment; see ``parse``.
+
+    Args:
+        experiment: what they change.
+        assignments: fields of one value have it in every cell; the last assignment to a field counts.
+        zipped: whether the first values of all fields of several values make a cell, then the second ones,
+            and so on; otherwise every combination makes one.
+
+    Raises:
+        ValueError: as ``parse``; there is nothing to zip, or fields that are zipped
+            have different numbers of values.
+    """
+    axes = dict(parse(experiment, text) for text in assignments)
+    fixed = {name: values[0] for name, values in axes.items() if len(values) == 1}
+    several = {name: values for name, values in axes.items() if len(values) > 1}
+    if zipped and len(several) < 2:
+        raise ValueError("--zip pairs the values of fields: give several to two fields or more, with --set")
+    points = together(several) if zipped else product(several)
+    return [override(experiment, {**fixed, **point}) for point in points]
+
+
+def parse(experiment: Experiment, assignment: str) -> tuple[str, tuple[Any, ...]]:
+    """Reads ``model.depth=6`` or ``model.depth=6,8`` into a name and values of the field's own type.
+
+    Commas are part of the value of a field that holds several numbers: ``evaluations=3,5`` is one value.
+    Brackets list values of any field: ``evaluations=[10,20]``, ``task.test_lengths=[(10,15),(20,30)]``. A
+    comma within quotes is text.
 
     Raises:
         ValueError: no ``=``, an unknown field, or a value of another type.
@@ -77,7 +135,49 @@ def parse(experiment: Experiment, assignment: str) -> tuple[str, Any]:
         raise ValueError(f"{name} is a group of fields: name one of {_allowed(getattr(owner, last), name)}")
     if owner is experiment and last == "seeds":
         raise ValueError("seeds: use --seeds to choose them")
-    return name, converted(name, typing.get_type_hints(type(owner))[last], text)
+    if owner is experiment and last in ("study", "family"):
+        return name, (text,)  # they name cells, and make none
+    kind = typing.get_type_hints(type(owner))[last]
+    return name, tuple(converted(name, kind, part) for part in listed(name, kind, text))
+
+
+def listed(name: str, kind: Any, text: str) -> list[str]:
+    """The values of a field of some type that a text lists.
+
+    Raises:
+        ValueError: there is nothing between two commas.
+    """
+    inner = text.strip()
+    if inner.startswith("[") and inner.endswith("]"):
+        parts = _split(inner[1:-1])
+    elif _holds_several(kind):
+        return [text]
+    else:
+        parts = _split(text)
+    if len(parts) > 1 and not all(part.strip() for part in parts):
+        raise ValueError(f"{name}={text}: there is no value between two commas, or after the last")
+    return [part.strip() for part in parts] if len(parts) > 1 else parts
+
+
+def _split(text: str) -> list[str]:
+    """Parts between commas that stand outside of brackets and quotes."""
+    parts, depth, quote = [""], 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        else:
+            depth += (character in "([{") - (character in ")]}")
+        if character == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+def _holds_several(kind: Any) -> bool:
+    return typing.get_origin(kind) is tuple or any(map(_holds_several, typing.get_args(kind)))
 
 
 def _replaced(owner: Any, changes: Mapping[str, Any], prefix: str) -> Any:
@@ -117,14 +217,16 @@ def converted(name: str, kind: Any, text: str) -> Any:
         ValueError: it is a value of another type.
     """
     if typing.get_origin(kind) is Literal or kind is str:
-        return text
+        quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+        return text[1:-1] if quoted else text
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         value = text
-    if isinstance(value, float) and value.is_integer() and kind is not float:
+    allowed = typing.get_args(kind) or (kind,)
+    if isinstance(value, float) and value.is_integer() and float not in allowed:
         value = int(value)  # 1e4 steps
-    if kind is float and type(value) is int:
+    if float in allowed and type(value) is int:
         value = float(value)
     if kind == tuple[float, ...] and isinstance(value, tuple):
         value = tuple(float(each) if type(each) is int else each for each in value)
@@ -156,29 +258,3 @@ def _described(kind: Any) -> str:
     if not parts and kind not in words:
         return "None" if kind is type(None) else "given in a study"
     return " or ".join(_described(part) for part in parts) or words[kind]
-
-
-def varied_fields(experiments: Sequence[Experiment]) -> list[str]:
-    """Dotted names of the fields in which experiments differ, labels and seeds aside."""
-    flat = [flat_fields(experiment) for experiment in experiments]
-    names = dict.fromkeys(name for fields in flat for name in fields)
-    return [name for name in names if len({repr(fields.get(name)) for fields in flat}) > 1]
-
-
-def flat_fields(experiment: Experiment) -> dict[str, Any]:
-    """All fields by their dotted names, labels and seeds aside."""
-    fields = experiment.to_dict()
-    others = ("seeds", "study", "family", "code", "files")
-    return _flat({name: value for name, value in fields.items() if name not in others})
-
-
-def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in fields.items():
-        tasks = isinstance(value, tuple) and any(isinstance(each, dict) for each in value)
-        nested = dict(enumerate(value)) if tasks else value
-        if isinstance(nested, dict):
-            flat.update(_flat({f"{name}.{key}": inner for key, inner in nested.items()}))
-        else:
-            flat[name] = value
-    return flat

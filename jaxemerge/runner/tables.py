@@ -7,7 +7,7 @@ passes_table     one row per seed and item: how many samples were drawn until en
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ import polars as pl
 
 from jaxemerge.evaluation import Evaluated, Passed
 from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.labels import flat_fields, short_name, varied_fields
 from jaxemerge.runner.scores import Evaluation, measured
-from jaxemerge.runner.sweep import flat_fields, varied_fields
 from jaxemerge.schema import SCHEMA
 from jaxemerge.training import Seed, cost_of
 
@@ -87,34 +87,50 @@ def swept_columns(experiments: Sequence[Experiment]) -> dict[str, dict[str, Any]
     They are named by their last part, or by as many as tell them apart from one another and from the schema:
     ``learning_rate``, but ``tasks.0.numbers`` and ``tasks.1.numbers`` of a mixture of two.
     """
+    return columns_of({each.cell: each.to_dict() for each in experiments})
+
+
+def columns_of(cells: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The same for cells given by their plain fields, as ``to_dict`` and study.json have them."""
     shown = {"model.depth", "model.width"}
-    if any(experiment.model is None for experiment in experiments):
+    if any(fields["model"] is None for fields in cells.values()):
         shown |= {"task.depth", "task.width"}
-    names = varied_fields(experiments)
-    if "model.width" in names:
+    flat = {cell: flat_fields(fields) for cell, fields in cells.items()}
+    varied = varied_fields(flat.values())
+    if "model.width" in varied:
         shown.add("model.heads")  # follows the width
-    names = [name for name in names if name not in shown]
-    called = {name: _short(name, names) for name in names}
-    flat = {experiment.cell: flat_fields(experiment) for experiment in experiments}
+    names = [name for name in varied if name not in shown]
+    called = {name: short_name(name, names, SCHEMA) for name in names}
+    kinds = {name: {type(fields[name]) for fields in flat.values() if name in fields} for name in names}
     return {
-        cell: {called[name]: _plain(fields[name]) for name in names if name in fields}
+        cell: {called[name]: _plain(fields[name], kinds[name]) for name in names if name in fields}
         for cell, fields in flat.items()
     }
 
 
-def _short(name: str, names: Sequence[str]) -> str:
-    """The fewest last parts of a dotted name that no other ends in, and no column of the schema is called."""
-    parts = name.split(".")
-    for first in range(len(parts) - 1, 0, -1):
-        short = ".".join(parts[first:])
-        alike = sum(f".{other}".endswith(f".{short}") for other in names)
-        if alike == 1 and short not in SCHEMA and not parts[first].isdigit():
-            return short
-    return name
+def _plain(value: Any, kinds: Set[type]) -> Any:
+    """A value as it stands in a column, among values of these types: text where these do not go together."""
+    if kinds == {int, float}:
+        return float(value)
+    return value if len(kinds) == 1 and isinstance(value, (int, float, str, bool)) else str(value)
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, (int, float, str, bool)) else str(value)
+def with_swept_columns(parts: Sequence[pl.DataFrame], cells: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:
+    """Parts of a study's rows as one frame, with columns for the fields in which its cells differ.
+
+    Rows that were written before another cell was added have no column for what tells the two apart.
+
+    Args:
+        parts: rows of results.
+        cells: plain fields of the study's cells by id.
+    """
+    swept = columns_of(cells)
+    names = dict.fromkeys(name for columns in swept.values() for name in columns)
+    order = dict.fromkeys([*(name for part in parts for name in part.columns), *names])
+    frame = pl.concat([part.drop(names, strict=False) for part in parts], how="diagonal")
+    values = {name: [columns.get(name) for columns in swept.values()] for name in names}
+    columns = pl.DataFrame({"cell": list(swept), **values})
+    return frame.join(columns, on="cell", how="left", maintain_order="left").select(*order)
 
 
 def _block(

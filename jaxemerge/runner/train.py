@@ -18,6 +18,7 @@ from jaxemerge.devices import self_test, use_host_cores
 from jaxemerge.evaluation import sampled
 from jaxemerge.inputs import check_unchanged
 from jaxemerge.models import check_model
+from jaxemerge.runner.cautions import cautions
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.outcome import Population
 from jaxemerge.runner.scores import Evaluation, Progress, Scores, check_metrics, joined, scorer
@@ -182,6 +183,8 @@ def train(
     keep_at = kept_steps(keep_weights_at, experiment.steps)
     use_host_cores()
     prepare(experiment)
+    for line in cautions([experiment]):
+        _LOG.warning(line)
     plan = make_plan(experiment, len(experiment.seeds), chunk=chunk)
     with contextlib.ExitStack() as shown:
         display = shown.enter_context(_shown(experiment, plan)) if progress else None

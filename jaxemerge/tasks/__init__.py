@@ -27,12 +27,18 @@ The tasks (each one's help has worked examples):
     TaskMixture             several tasks at once
     BUILT_IN                all of these classes, which the command line knows by name
 
+What the same answer to all items scores, such as the majority class:
+
+    constant_scores, ConstantScore    of every evaluation set
+
 From examples to context windows:
 
     pack_window, pack_batch, Batch    examples end to end, [L] or [B, L], with no padding
 """
 
 from .addition import Addition as Addition
+from .answers import ConstantScore as ConstantScore
+from .answers import constant_scores as constant_scores
 from .composition import Composition as Composition
 from .corpus import Corpus as Corpus
 from .count import Count as Count

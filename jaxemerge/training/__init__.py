@@ -13,7 +13,7 @@ numbers depend neither on its neighbours nor on its chunk.
 Who is trained, on what, and how:
 
     paired, crossed, check_seeds, members, Members    seeds; with their hyperparameters as arrays [S]
-    Seed                                              a pair (init_seed, data_seed)
+    Seed, seed_pairs                                  a pair (init_seed, data_seed); such pairs of integers
     Recipe                                            task, model, optimizer, steps: what one program trains
     AdamW, Adam, SGD, Lion, Muon                      optimizers, with their schedules
     Optax, Optimizer, Scheduled                       an optimizer of your own: from optax, or a class
@@ -74,3 +74,4 @@ from .step import check_seeds as check_seeds
 from .step import crossed as crossed
 from .step import members as members
 from .step import paired as paired
+from .step import seed_pairs as seed_pairs

@@ -62,14 +62,42 @@ Seed = tuple[int, int]  # (init_seed, data_seed)
 
 
 def paired(seeds: Iterable[int]) -> tuple[Seed, ...]:
-    """Each seed decides both the initial weights and the data."""
-    return tuple((int(s), int(s)) for s in seeds)
+    """Each seed decides both the initial weights and the data.
+
+    Raises:
+        ValueError: a number is given instead of seeds.
+    """
+    return tuple((int(s), int(s)) for s in _several(seeds, "paired(range({}))"))
 
 
 def crossed(init_seeds: Iterable[int], data_seeds: Iterable[int]) -> tuple[Seed, ...]:
-    """Every initialisation with every data order, to tell the two sources of variance apart."""
-    orders = tuple(data_seeds)
-    return tuple((int(i), int(d)) for i in init_seeds for d in orders)
+    """Every initialisation with every data order, to tell the two sources of variance apart.
+
+    Raises:
+        ValueError: a number is given instead of seeds.
+    """
+    orders = tuple(_several(data_seeds, "crossed(..., range({}))"))
+    return tuple((int(i), int(d)) for i in _several(init_seeds, "crossed(range({}), ...)") for d in orders)
+
+
+def _several(seeds: Any, call: str) -> Iterable[int]:
+    """The seeds; a number of them is an error, which shows the right call."""
+    if not isinstance(seeds, Iterable):
+        raise ValueError(f"{seeds!r} is a number: give the seeds themselves, as in {call.format(seeds)}")
+    return seeds
+
+
+def seed_pairs(seeds: Any) -> tuple[Seed, ...]:
+    """Seeds as pairs of Python integers.
+
+    Raises:
+        ValueError: they are not pairs (init_seed, data_seed).
+    """
+    try:
+        return tuple((int(init), int(data)) for init, data in seeds)
+    except TypeError:
+        call = "paired(range(8))" if not isinstance(seeds, Iterable) else f"paired({seeds!r})"
+        raise ValueError(f"seeds={seeds!r}: must be pairs (init_seed, data_seed), as in {call}") from None
 
 
 def check_seeds(seeds: Iterable[Seed]) -> None:

@@ -57,6 +57,20 @@ def test_what_success_means():
     assert findings.success_means("val_loss at most 3.28", 0.2) == "val loss at most 3.28"
 
 
+def test_what_a_constant_answer_scores_is_named():
+    frame = planted(HALF)
+    cells = dict(zip([1, 2, 3], frame.sort("depth")["cell"].unique(maintain_order=True), strict=True))
+    known = [(cells[2], "test", 30, 0.6), (cells[3], "test", 30, 0.9), (cells[3], "test", 30, 0.1)]
+    assert findings.constant_sentences(frame, known) == [
+        "At length 30, 1 of 5 seeds of depth 2 score what always giving the same answer scores, such as the "
+        "majority class: 0.6.",
+        "At length 30, 2 of 5 seeds of depth 3 score what always giving the same answer scores, such as the "
+        "majority class: 0.9.",
+    ]
+    assert findings.constant_sentences(frame, []) == []
+    assert findings.constant_sentences(frame, [(cells[1], "test", 31, 0.0)]) == []
+
+
 def test_many_cells_are_told_by_the_ends_and_the_middle():
     table = summarise(planted([[0.1 * d] * 2 for d in range(7)]))
     sentence = findings.centre_sentence(table, "length 30")

@@ -6,13 +6,18 @@ import json
 import re
 import shlex
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 import run
+from jaxemerge.cli.cells import chosen_cells
+from jaxemerge.cli.program import parsed
+from jaxemerge.cli.studies import Front
 from jaxemerge.code import digests
+from studies import STUDIES
 
 README = (Path(__file__).parents[2] / "jaxemerge" / "README.md").read_text(encoding="utf-8")
 TINY = ["--set", "model.depth=1", "--set", "steps=6", "--set", "batch=2", "--set", "evaluations=2"]
@@ -88,17 +93,18 @@ def test_a_task_that_the_file_makes_is_trained_on_and_scored_part_by_part(
 def test_a_task_is_found_in_a_file_or_module_and_its_fields_are_set(
     where: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        run.main(
-            ["--task", where, "--set", "task.length=9", "--plan", "--flops-per-second", "1e9", "--no-cache"]
-        )
-        == 0
-    )
-    plan = capsys.readouterr().out
-    cells = re.findall(r"twice-depth\d-width64-\w+", plan)
-    assert len(set(cells)) == 3  # those of the study
-    assert run.main(["--task", where, "--plan", "--flops-per-second", "1e9", "--no-cache"]) == 0
-    assert not set(cells) & set(re.findall(r"twice-depth\d-width64-\w+", capsys.readouterr().out))
+    words = ["--task", where, "--plan", "--flops-per-second", "1e9", "--no-cache"]
+    assert run.main([*words, "--set", "task.length=9"]) == 0
+    assert re.findall(r"depth \d", capsys.readouterr().out) == ["depth 1", "depth 2", "depth 3"]
+    cells = cells_of([*words, "--set", "task.length=9"])
+    assert len(set(cells)) == 3
+    assert not set(cells) & set(cells_of(words))
+
+
+def cells_of(words: list[str]) -> list[str]:
+    """Ids of the cells that a plan is about."""
+    front = Front(STUDIES)
+    return [cell.cell for cell in chosen_cells(parsed("plan", words, front, Namespace()), front)]
 
 
 def test_a_file_may_import_with_a_dot_and_have_a_space_in_its_path(
@@ -124,7 +130,8 @@ def test_text_of_ones_own_is_planned_and_bad_paths_are_one_line(
     ids = []
     for path in ("notes.txt", "2024", "'notes.txt','2024'"):
         assert run.main([*corpus, "--set", f"task.path={path}"]) == 0
-        ids.append(re.findall(r"corpus-depth\d-width64-\w+", capsys.readouterr().out))
+        ids.append(cells_of([*corpus, "--set", f"task.path={path}"]))
+        capsys.readouterr()
     assert [len(set(each)) for each in ids] == [3, 3, 3]
     assert len({each for part in ids for each in part}) == 9
     assert "path is empty: name a file or folder of text, as in task.path=notes.txt" in fails(corpus, capsys)
@@ -148,7 +155,7 @@ def test_a_built_in_task_is_found_by_its_name_and_gets_its_context(
         "--no-cache",
     ]
     assert run.main(arguments) == 0  # 120 characters, where the study's context is 64
-    assert "in_context_reversal-depth3" in capsys.readouterr().out
+    assert re.findall(r"\n (\d)", capsys.readouterr().out)[-1] == "3"  # a cell of each depth
 
 
 def changed(old: str, new: str) -> str:
@@ -246,7 +253,7 @@ def test_the_commands_of_the_readme(folder: Path, capsys: pytest.CaptureFixture[
     assert "Training 8 seeds in 1 cells" in capsys.readouterr().out
     assert run.main(report) == 0
     assert run.main(["status", report[1]]) == 0
-    assert "reverse-depth1-width64" in capsys.readouterr().out
+    assert "depth 1, width 64" in capsys.readouterr().out
     assert run.main([*train, *TINY]) == 0
     assert "nothing to train" in capsys.readouterr().out
     kept = json.loads(Path(report[1], "study.json").read_text())

@@ -123,7 +123,7 @@ def test_stopped_and_killed_processes_cost_nothing_but_time(single, tmp_path):
     running = started(out)
     first, second = outputs(running)
     assert [process.returncode for process in running] == [0, 0], first + second
-    assert "[process 1] count-depth" in second
+    assert "[process 1] depth" in second
     assert "resuming from the checkpoint of step" in second
     assert rows(out).equals(single)
     assert [p for p in out.rglob("*") if p.name.startswith(".lock") or p.name.endswith(".partial")] == []

@@ -13,12 +13,14 @@ import pytest
 import jaxemerge
 import run
 from jaxemerge import Count, Experiment, neox
-from jaxemerge.cli import main, options
-from jaxemerge.cli.options import COMMANDS, RENAMED, top_help
+from jaxemerge.cli import main, training_options
+from jaxemerge.cli.help import top_help
+from jaxemerge.cli.options import COMMANDS, RENAMED
 from jaxemerge.cli.studies import Front
 from jaxemerge.runner.checkpoint import INTERVAL
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.tracking import TRACKERS
+from jaxemerge.study import running
 from jaxemerge.training.chips import CHIPS
 from studies import STUDIES
 
@@ -72,9 +74,9 @@ def test_the_programs_help_names_every_command_and_real_examples(capsys):
 
 
 def test_what_options_name_without_importing_it_is_what_there_is():
-    assert tuple(CHIPS) == options.CHIPS
-    assert options.TRACKERS == TRACKERS
-    assert options.CHECKPOINT == INTERVAL
+    assert tuple(CHIPS) == training_options.CHIPS
+    assert training_options.TRACKERS == TRACKERS
+    assert training_options.CHECKPOINT == running.CHECKPOINT == INTERVAL
 
 
 @pytest.mark.parametrize(
@@ -218,9 +220,7 @@ def test_is_a_program_of_its_own_where_it_is_installed(tmp_path):
     for program in ([tmp_path / "venv" / "bin" / "jaxemerge"], [python, "-I", "-m", "jaxemerge"]):
         code, output, _ = ended(*program, "list")
         assert code == 0
-        assert output.startswith(
-            "No studies here: they are in the repository's folder experiments/studies; in a"
-        )
+        assert output.startswith("No studies here: name a file of your own with cells(), as in jaxemerge run")
         code, output, _ = ended(*program)
         assert (code, output.splitlines()[0]) == (0, "usage: jaxemerge COMMAND [options]")
         code, output, error = ended(*program, "run")

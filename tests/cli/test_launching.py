@@ -28,6 +28,7 @@ from jaxemerge.cli.studies import Front
 from jaxemerge.runner import study
 from jaxemerge.runner.chunk import RunOptions
 from jaxemerge.runner.jobs import jobs
+from jaxemerge.runner.labels import labels
 from jaxemerge.runner.lock import LockedError
 from jaxemerge.runner.opening import create_store, open_store
 from jaxemerge.runner.processes import Processes
@@ -258,9 +259,11 @@ def test_status_tells_what_is_done_begun_running_missing_and_damaged(whole, tmp_
     out = tmp_path / "out"
     shutil.copytree(whole, out)
     first, second, third = (out / "cells" / cell for cell in open_store(out).cells)
+    names = labels(open_store(out).cells)
+    called = {each: names[each.name] for each in (first, second, third)}
     shown = status(out, capsys)
-    assert shown[first.name] == shown[second.name] == ["20", "2", "0", "-", "finished"]
-    assert shown[third.name] == ["20", "0", "2", "-", "waiting"]
+    assert shown[called[first]] == shown[called[second]] == ["20", "2", "0", "-", "finished"]
+    assert shown[called[third]] == ["20", "0", "2", "-", "waiting"]
     (victim,) = second.glob("*.parquet")
     victim.write_bytes(victim.read_bytes()[:-1])
     now = {"host": socket.gethostname(), "pid": os.getpid(), "since": "2026-11-24T10:00:00+00:00"}
@@ -268,11 +271,11 @@ def test_status_tells_what_is_done_begun_running_missing_and_damaged(whole, tmp_
     third.mkdir()
     (third / ".lock").write_text(json.dumps({**now, "pid": 2**22 + 1}))  # no process has it: it is dead
     shown = status(out, capsys)
-    assert shown[first.name] == ["20", "2", "0", "-", "running"]
-    assert shown[second.name] == ["20", "0", "2", "-", "damaged"]
-    assert shown[third.name] == ["20", "0", "2", "-", "waiting"]
+    assert shown[called[first]] == ["20", "2", "0", "-", "running"]
+    assert shown[called[second]] == ["20", "0", "2", "-", "damaged"]
+    assert shown[called[third]] == ["20", "0", "2", "-", "waiting"]
     who = f"process {os.getpid()} on {socket.gethostname()} since 2026-11-24 10:00:00 (UTC)"
-    assert f"{first.name} is trained by {who}\n" in shown["lines"]
+    assert f"{called[first]} is trained by {who}\n" in shown["lines"]
     assert f"{victim} is damaged: its content does not match its digest\n" in shown["lines"]
 
 
@@ -280,7 +283,7 @@ def status(out, capsys):
     """By cell the columns of the table, but for the time; and all that was printed."""
     assert run.main(["status", str(out)]) == 0
     text = capsys.readouterr().out
-    rows = [line.split() for line in text.splitlines() if line.startswith(" count-")]
+    rows = [re.split(" {2,}", line.strip()) for line in text.splitlines() if line.startswith(" depth")]
     return {row[0]: [*row[1:5], row[-1]] for row in rows} | {"lines": text}
 
 

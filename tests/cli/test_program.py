@@ -156,7 +156,9 @@ def test_plan_prints_every_cell_and_trains_nothing(capsys, tmp_path, monkeypatch
     assert run.main(["count_fixed_parameters", "--plan", "--flops-per-second", "4e14"]) == 0
     output = capsys.readouterr().out
     for cell in STUDIES["count_fixed_parameters"].cells(quick=False):
-        assert cell.cell in output
+        assert f"depth {cell.model.depth}, width {cell.model.width}" in output or (
+            f" depth {cell.model.depth} " in output
+        )
     assert "In all 1250 seeds" in output
     assert "seeds at once on 2 cpu devices, on each one after the other (map); by formula\n" in output
     kernels = ", ".join(f"blocks/*/{part}/kernel" for part in MATRICES)
@@ -329,7 +331,7 @@ def test_a_run_leaves_report_record_and_status(folder, capsys):
     assert record["provenance"]["packages"]["jax"]
     assert record["plan"]["chunk"] >= 3
     assert run.main(["status", str(folder)]) == 0
-    assert "count-depth1-width64" in capsys.readouterr().out
+    assert "depth 1, width 64" in capsys.readouterr().out
     assert run.main(["report", str(folder)]) == 0
     output = capsys.readouterr().out
     assert f"Report: {folder / 'report.html'}\n" in output

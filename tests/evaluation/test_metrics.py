@@ -21,9 +21,20 @@ from jaxemerge.evaluation.metrics import (
     MULTIPLE_CHOICE,
     NORMALISED_LOG_PROBABILITY,
     TOKEN_ACCURACY,
+    success_threshold,
 )
 
 VOCABULARY, CHOICES = 7, 3
+
+
+def test_success_is_above_chance() -> None:
+    assert [success_threshold(chance) for chance in (0.0, 1e-12, 0.5, 1 / 3)] == [0.2, 0.2, 0.6, 0.467]
+    assert success_threshold(0.5, 0.501) == 0.501
+    assert success_threshold(given=0.05) == 0.05
+    with pytest.raises(ValueError, match=r"threshold 0\.5: must be above 0\.5, which guessing scores"):
+        success_threshold(0.5, 0.5)
+
+
 GUESS = Guess(exact=0.125, vocabulary=VOCABULARY, choices=CHOICES)
 
 

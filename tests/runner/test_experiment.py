@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 
+import numpy as np
 import optax
 import pytest
 
@@ -24,6 +25,7 @@ from jaxemerge import (
 )
 from jaxemerge.evaluation import PassUntil
 from jaxemerge.runner import experiment as module
+from jaxemerge.runner import identity as ids
 from jaxemerge.runner.experiment import log_spaced
 from jaxemerge.tasks import (
     BUILT_IN,
@@ -51,6 +53,16 @@ def small(**changes):
     ("changes", "message"),
     [
         ({"steps": 0}, "steps=0: must be at least 1"),
+        ({"steps": 40.5}, r"steps=40\.5: must be a whole number"),
+        ({"steps": "40"}, "steps='40': must be a whole number"),
+        ({"steps": float("inf")}, "steps=inf: must be a whole number"),
+        ({"seeds": range(8)}, r"seeds=range\(0, 8\): must be pairs .* as in paired\(range\(0, 8\)\)"),
+        ({"seeds": 8}, r"seeds=8: must be pairs \(init_seed, data_seed\), as in paired\(range\(8\)\)"),
+        ({"task": "count"}, "task='count': must be a Task or an Objective"),
+        (
+            {"task": neox(1, 24, 3), "model": Count(17, 5, (5, 7))},
+            r"task=Transformer and model=Count are swapped: the task comes first, as in Experiment\(task, mo",
+        ),
         ({"batch": -1}, "batch=-1: must be at least 1"),
         ({"context": 9}, "context=9 is shorter than the longest example of count: it must be at least 10"),
         ({"seeds": ()}, "seeds: none given"),
@@ -99,6 +111,23 @@ def test_tasks_that_do_not_say_their_length_or_name_are_refused(task, message):
 def test_classes_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         small(**changes)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ({"steps": 4e1}, {"steps": 40}),
+        ({"steps": np.int64(40), "batch": np.float32(3)}, {"steps": 40, "batch": 3}),
+        ({"evaluations": 7.0}, {"evaluations": 7}),
+        ({"optimizer": AdamW(1, clip=2)}, {"optimizer": AdamW(1.0, clip=2.0)}),
+        ({"optimizer": AdamW(warmup=1e1)}, {"optimizer": AdamW(warmup=10)}),
+        ({"model": neox(1.0, 24, 3, mlp_ratio=2)}, {"model": neox(1, 24, 3, mlp_ratio=2.0)}),
+    ],
+)
+def test_one_experiment_has_one_id_however_its_numbers_are_written(written, meant):
+    one, other = small(**written), small(**meant)
+    assert (one.cell, one.to_json()) == (other.cell, other.to_json())
+    assert one == other
 
 
 def test_evaluations_always_hold_the_start_and_the_end():
@@ -237,7 +266,7 @@ def test_a_new_field_changes_no_id(monkeypatch):
     Wider.__name__ = "Count"
     before = small(optimizer=AdamW(3e-3)).cell
     for old, new in ((AdamW, Longer), (Count, Wider)):
-        monkeypatch.setitem(module._IN_EVERY_ID, new, module._IN_EVERY_ID[old])
+        monkeypatch.setitem(ids.IN_EVERY_ID, new, ids.IN_EVERY_ID[old])
     monkeypatch.setattr(module, "code_of", lambda values: {})  # as of a class of the library
 
     def mixed(kind, **changes):
@@ -257,7 +286,7 @@ def test_a_new_field_changes_no_id(monkeypatch):
 
 def test_fields_of_every_id_are_those_of_the_first_format():
     """Each library class that an experiment may hold is listed, with fields that it has."""
-    listed = module._IN_EVERY_ID
+    listed = {Experiment: ids.OF_EXPERIMENT, **ids.IN_EVERY_ID}
     assert set(listed) == {Experiment, Transformer, Optax, PassUntil, *BUILT_IN, *BUILT_IN_OPTIMIZERS}
     for kind, names in listed.items():
         assert set(names.split()) <= {field.name for field in dataclasses.fields(kind)}, kind

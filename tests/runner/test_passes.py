@@ -120,7 +120,8 @@ def test_it_is_part_of_what_a_cell_is(tiny: Any, asking: Any) -> None:
     before = {k: v for k, v in json.loads(tiny.to_json()).items() if k != "pass_until"}
     assert Experiment.from_json(json.dumps(before)) == tiny  # as written before it could be asked for
     assert asking.cell != tiny.cell
-    changed = override(asking, dict([parse(asking, "pass_until.cap=99")]))
+    name, (cap,) = parse(asking, "pass_until.cap=99")
+    changed = override(asking, {name: cap})
     assert changed.pass_until == replace(ASKED, cap=99)
     assert changed.cell != asking.cell
 

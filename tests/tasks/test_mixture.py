@@ -15,7 +15,8 @@ from scipy import stats
 
 from jaxemerge import Experiment, neox
 from jaxemerge.runner.experiment import Experiment as Spec
-from jaxemerge.runner.sweep import flat_fields, parse, varied_fields
+from jaxemerge.runner.labels import flat_fields, varied_fields
+from jaxemerge.runner.sweep import parse
 from jaxemerge.tasks import (
     Addition,
     Count,
@@ -198,14 +199,15 @@ def test_cells_that_differ_within_a_task_differ() -> None:
     other = TaskMixture((Count(11, 4, (4, 6)), *PARTS[1:]), (1, 2, 1))
     cells = [experiment(mixed()), experiment(other)]
     assert cells[0].cell != cells[1].cell
-    assert varied_fields(cells) == ["task.tasks.0.test_lengths"]
-    assert flat_fields(cells[0])["task.tasks.1.operation"] == "sort"
+    flat = [flat_fields(cell.to_dict()) for cell in cells]
+    assert varied_fields(flat) == ["task.tasks.0.test_lengths"]
+    assert flat[0]["task.tasks.1.operation"] == "sort"
 
 
 def test_weights_can_be_set_by_hand_and_tasks_cannot() -> None:
     base = experiment(mixed())
-    assert parse(base, "task.weights=1,2.5,3") == ("task.weights", (1.0, 2.5, 3.0))
-    assert parse(base, "task.marked=False") == ("task.marked", False)
+    assert parse(base, "task.weights=1,2.5,3") == ("task.weights", ((1.0, 2.5, 3.0),))
+    assert parse(base, "task.marked=False") == ("task.marked", (False,))
     for text, message in (
         ("task.weights=a,b", "task.weights=a,b: must be numbers with commas between them"),
         ("task.tasks=count", "task.tasks=count: must be given in a study"),

@@ -280,6 +280,13 @@ def test_seeds_on_two_devices_are_shared_out() -> None:
 
 def test_lists_of_seeds() -> None:
     assert paired(range(2, 4)) == ((2, 2), (3, 3))
+    for call, message in (
+        (lambda: paired(8), r"8 is a number: give the seeds themselves, as in paired\(range\(8\)\)"),
+        (lambda: crossed(3, range(2)), r"3 is a number: .* as in crossed\(range\(3\), \.\.\.\)"),
+        (lambda: crossed(range(2), 3), r"3 is a number: .* as in crossed\(\.\.\., range\(3\)\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
     assert crossed([1, 2], iter([7, 9, 8])) == ((1, 7), (1, 9), (1, 8), (2, 7), (2, 9), (2, 8))
     who = members(((5, 2**32 - 1), (0, 3)), 0.5, 0.25, 40)
     assert who.init_seed.tolist() == [5, 0]
