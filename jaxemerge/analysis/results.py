@@ -196,10 +196,7 @@ def _varying(cells: pl.DataFrame, columns: tuple[str, ...] | list[str]) -> list[
 
 def _unique_labels(cells: pl.DataFrame) -> list[str]:
     columns = _naming_columns(cells)
-    labels = [
-        _one_line(", ".join(_piece(column, row[column]) for column in columns if row[column] is not None))
-        for row in cells.iter_rows(named=True)
-    ]
+    labels = [_label(row, columns) or _label(row, ["depth", "width"]) for row in cells.iter_rows(named=True)]
     if len(set(labels)) == len(labels) and all(labels):
         return labels
     names = [_one_line(_DIGEST.sub("", cell)) for cell in cells["cell"]]
@@ -208,6 +205,10 @@ def _unique_labels(cells: pl.DataFrame) -> list[str]:
     if names != cells["cell"].to_list():  # ids of the library, whose digests say nothing to people
         return numbered(labels)
     return numbered([f"{label} ({name})" for label, name in zip(labels, names, strict=True)])
+
+
+def _label(row: dict[str, Any], columns: list[str]) -> str:
+    return _one_line(", ".join(_piece(column, row[column]) for column in columns if row[column] is not None))
 
 
 def _naming_columns(cells: pl.DataFrame) -> list[str]:

@@ -103,7 +103,7 @@ def write_report(
 
 def _led_by(figure: Figure, shown: Contents) -> Contents:
     """The page with a study's own figure on its first screen, and its former lead after it."""
-    former = [] if shown.lead is None else [Section("values", "Values", (shown.lead,))]
+    former = [] if shown.lead is None else [Section("distribution", "Distribution", (shown.lead,))]
     return replace(shown, lead=figure, sections=(*former, *shown.sections))
 
 

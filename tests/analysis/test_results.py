@@ -115,25 +115,22 @@ def study(cells, **extra):
         ),
         (study([(4, 64)] * 2, tied=[True, False]), "depth", ["tied False", "tied True"]),
         (study([(1, 64), (2, 64)], heads=[1, 2]), "depth", ["depth 1", "depth 2"]),
-        (study([(4, 64)] * 2, weight_decay=[0.1, None]), "depth", ["weight decay 0.1", "cell"]),
+        (study([(4, 64)] * 2, weight_decay=[0.1, None]), "depth", ["weight decay 0.1", "depth 4, width 64"]),
     ],
 )
 def test_names_and_orders_by_what_varies(frame, scale, labels):
     found = cell_labels(frame)
     assert scale_column(frame) == scale
-    if labels[-1] == "cell":  # nothing to say of a cell without the field, but its name
-        assert all(label.endswith(f"({cell})") for label, cell in found.select("label", "cell").rows())
-    else:
-        assert found["label"].to_list() == labels
+    assert found["label"].to_list() == labels
     assert found["rank"].to_list() == list(range(found.height))
     assert found["scale"].to_list() == found[scale].cast(pl.Float64).to_list()
 
 
-def test_cells_that_nothing_tells_apart_are_named_by_their_id():
+def test_cells_that_nothing_tells_apart_are_numbered():
     frame = study([(4, 64)])
     other = frame.with_columns(cell=pl.lit("depth4-width64-other"))
     labels = cell_labels(pl.concat([frame, other]))["label"].to_list()
-    assert sorted(labels)[1] == "depth 4, width 64 (depth4-width64-other)"
+    assert sorted(labels)[1] == "depth 4, width 64 (2)"
     assert len(set(labels)) == 2
 
 

@@ -41,9 +41,9 @@ def test_report_and_summary_of_shares(runs, capsys):
     assert run.main([*arguments, "--threshold", "0.5", "--out", "there"]) == 0
     output = capsys.readouterr().out
     rows = [line.split() for line in output.splitlines() if line.strip().startswith("size")]
-    assert [row[1:6] for row in rows] == [
-        ["70000000", "all", "items", "4", "0.25"],
-        ["1400000000", "all", "items", "4", "0.75"],
+    assert [row[1:7] for row in rows] == [
+        ["70M", "all", "items", "20", "4", "0.25"],
+        ["1.4B", "all", "items", "20", "4", "0.75"],
     ]
     assert "Acc over seeds at the end of training" in output
     assert "Report: there/report.html" in output
