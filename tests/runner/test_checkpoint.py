@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from chunks import run_chunk
+from chunks import called, run_chunk
 from jaxemerge import files, paired
 from jaxemerge.files import DamagedError
 from jaxemerge.runner import checkpoint
@@ -87,7 +87,7 @@ def test_a_stopped_chunk_goes_on_bit_for_bit(longer, undisturbed, tmp_path, step
     lines = []
     again = trained(longer, tmp_path, say=lines.append)
     assert again.results().equals(undisturbed)
-    assert lines == [f"{longer.cell}: resuming from the checkpoint of step {at}."]
+    assert lines == [f"{called(longer)}: resuming from the checkpoint of step {at}."]
     assert not (tmp_path / "cells" / longer.cell / "checkpoints").exists()
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from chunks import run_chunk
+from chunks import called, run_chunk
 from jaxemerge import paired
 from jaxemerge.report import report_damage, write_report
 from jaxemerge.runner import checkpoint
@@ -129,7 +129,7 @@ def in_turn(folder, names, kind):
 def test_the_healthy_folder_goes_on(whole, cell, rows, tmp_path):
     shutil.copytree(whole, tmp_path / "out")
     store, told = trained(tmp_path / "out", cell)
-    assert told == [f"{cell.cell}: resuming from the checkpoint of step {LATER}."]
+    assert told == [f"{called(cell)}: resuming from the checkpoint of step {LATER}."]
     assert store.results().sort(KEY).equals(rows)
     assert store.damage() == report_damage(whole) == []
 

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 import chunks
+from chunks import called
 from jaxemerge import paired
 from jaxemerge.analysis import rescore
 from jaxemerge.devices import compiled
@@ -106,7 +107,7 @@ def test_what_was_stopped_together_goes_on_cell_by_cell_to_the_same_bits(grid, a
     assert [len(group.jobs) for group in groups] == [1, 1, 1]
     said: list[str] = []
     train_all(grid, store, say=said.append)
-    assert said == [f"{cell.cell}: resuming from the checkpoint of step 3." for cell in grid[:2]]
+    assert said == [f"{called(cell, *grid)}: resuming from the checkpoint of step 3." for cell in grid[:2]]
     assert store.results().sort(KEY).select(alone.columns).equals(alone)
     assert [store.checkpointed(cell.cell) for cell in grid] == [[], [], []]
 

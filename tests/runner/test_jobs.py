@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import pytest
 
-from chunks import run_chunk
+from chunks import called, run_chunk
 from jaxemerge import paired
 from jaxemerge.files import read_sealed, write_sealed
 from jaxemerge.runner import provenance
@@ -102,7 +102,7 @@ def test_a_recorded_plan_of_another_machine_is_not_used_and_that_is_said(tmp_pat
     [job] = jobs([tiny], store)
     assert job.plan.source == "formula"
     assert job.note == (
-        f"{tiny.cell}: planned again, not as its finished seeds were: "
+        f"{called(tiny)}: planned again, not as its finished seeds were: "
         "that was on 16 x cpu, and here are 2 x cpu"
     )
 

@@ -6,7 +6,7 @@ import shutil
 import polars as pl
 import pytest
 
-from chunks import run_chunk
+from chunks import called, run_chunk
 from jaxemerge import AdamW, paired, train
 from jaxemerge.runner.checkpoint import Checkpoint
 from jaxemerge.runner.jobs import jobs
@@ -47,7 +47,7 @@ def test_continues_from_the_last_step_that_both_have(tiny, tmp_path, schedule, b
     assert short.common_step == begin
     trained(short, tmp_path, save_state=True)
     seen, lines = trained(long, tmp_path)
-    assert lines == [f"{long.cell}: continuing from the kept state of step {begin}."] * 3
+    assert lines == [f"{called(long)}: continuing from the kept state of step {begin}."] * 3
     assert list(open_store(tmp_path).cells) == [long.cell]
     assert open_store(tmp_path).damage() == []
     same_as_at_once(seen, long)
@@ -74,8 +74,8 @@ def test_twice_and_interrupted(tiny, tmp_path):
             running.close()  # as a kill would
             break
     seen, lines = trained(long, tmp_path)
-    assert f"{long.cell}: resuming from the checkpoint of step 11." in lines
-    assert f"{long.cell}: continuing from the kept state of step 8." in lines
+    assert f"{called(long)}: resuming from the checkpoint of step 11." in lines
+    assert f"{called(long)}: continuing from the kept state of step 8." in lines
     same_as_at_once(seen, long)
 
 
