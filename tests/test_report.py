@@ -401,6 +401,15 @@ def test_two_rankings_of_the_same_seeds_are_not_drawn_twice():
         assert len(list(single_seeds(ends, findings.focus(ends)))) == figures
 
 
+def test_a_report_of_a_study_under_way_says_so_and_reloads(frame, page, tmp_path):
+    short = frame.filter(pl.col("metric") == "grad_norm")
+    again = write_report(short, tmp_path, title="A study", notes=["Under way."], reload=7.5)
+    source = again.read_text(encoding="utf-8")
+    assert '<meta http-equiv="refresh" content="7.5">' in source
+    assert '<p class="headline">Under way. 7 seeds' in source
+    assert 'http-equiv="refresh"' not in page.read_text(encoding="utf-8")
+
+
 def test_refuses_nothing_and_nonsense(frame, tmp_path):
     with pytest.raises(ValueError, match="the frame has no rows: there is nothing to report"):
         write_report(frame.clear(), tmp_path, title="")

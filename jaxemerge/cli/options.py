@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxemerge.cli.foreign import add_analyze
-from jaxemerge.cli.parser import Parser, share
+from jaxemerge.cli.parser import Parser, positive, share
 from jaxemerge.cli.questions import DESIGN, add_design
 from jaxemerge.cli.studies import Front
 from jaxemerge.cli.training_options import CELLS, SEEDS, THRESHOLD, add_plan, add_run
@@ -71,8 +71,18 @@ def _folder(parser: Parser, front: Front) -> None:
     parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help=argparse.SUPPRESS)
 
 
+def _status(parser: Parser, front: Front) -> None:
+    _folder(parser, front)
+    _watch(parser, "print again after every change, looking every SECONDS (5), until the study is finished")
+
+
+def _watch(parser: Parser, words: str) -> None:
+    parser.add_argument("--watch", nargs="?", const=5.0, type=positive, metavar="SECONDS", help=words)
+
+
 def _report(parser: Parser, front: Front) -> None:
     _folder(parser, front)
+    _watch(parser, "write again after every chunk, looking every SECONDS (5); the open page reloads itself")
     own = "your own study, for its findings and figure"
     parser.add_argument("--study", type=Path, metavar="FILE.py", dest="study_file", help=own)
     _success(parser)
@@ -119,7 +129,7 @@ COMMANDS = {
         "How far is a study? Finished, running, missing and damaged seeds",
         "Prints for every cell of a results folder how many seeds are finished, missing or damaged, which\n"
         "checkpoints there are, and which process trains it now. Changes nothing; works during training.",
-        _folder,
+        _status,
         "status.status",
     ),
     "report": Command(

@@ -26,10 +26,11 @@ from jaxemerge.cli.cells import parse_seeds, selected_names
 from jaxemerge.cli.own_study import OwnStudy
 from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import number, say, share, table
+from jaxemerge.cli.watch import cleared, finished, follow
 from jaxemerge.exports import write_members
 from jaxemerge.runner.labels import labels
 from jaxemerge.runner.opening import open_store
-from jaxemerge.runner.records import StoreError
+from jaxemerge.runner.records import CellStatus, StoreError
 from jaxemerge.runner.store import Store
 from jaxemerge.study import report_of
 from jaxemerge.study.folder import constant_scores_of
@@ -38,12 +39,32 @@ MOST_ROWS = 40  # of a table on the terminal
 
 
 def report(options: argparse.Namespace, front: Front, console: Console) -> int:
-    """Writes the report of a results folder."""
-    write(open_store(options.folder), options, front, console)
+    """Writes the report of a results folder, and with ``--watch`` again after every finished chunk."""
+    if options.watch is None:
+        write(open_store(options.folder), options, front, console)
+        return 0
+    written: tuple[float | None, list[int]] = (None, [])
+
+    def show(cells: list[CellStatus]) -> None:
+        nonlocal written
+        seeds = [cell.finished for cell in cells]
+        reload = None if finished(cells) else options.watch  # the last page does not reload
+        if any(seeds) and (reload, seeds) != written:
+            written = (reload, seeds)
+            cleared(console)
+            write(open_store(options.folder), options, front, console, reload)
+
+    follow(options.folder, options.watch, show)
     return 0
 
 
-def write(store: Store, options: argparse.Namespace, front: Front, console: Console) -> None:
+def write(
+    store: Store,
+    options: argparse.Namespace,
+    front: Front,
+    console: Console,
+    reload: float | None = None,
+) -> None:
     """Writes the report of a results folder and prints the summary of its distributions.
 
     Args:
@@ -51,6 +72,7 @@ def write(store: Store, options: argparse.Namespace, front: Front, console: Cons
         options: the threshold, where one is given.
         front: the studies, for the findings of one.
         console: where to print.
+        reload: seconds after which the open page loads itself again; None for never.
 
     Raises:
         StoreError: no seed is finished.
@@ -65,7 +87,7 @@ def write(store: Store, options: argparse.Namespace, front: Front, console: Cons
     found = findings(study, store, results, store.passes())
     figure = study.figure(results) if isinstance(study, OwnStudy) else None
     details = [(each.name, each.numbers) for each in found]
-    path = report_of(store, threshold, details=details, figure=figure)
+    path = report_of(store, threshold, details=details, figure=figure, reload=reload)
     best = {record["cell"]: record.get("best_loss") for record in records}
     print_scores(console, results, main_metric(results), threshold, best)
     print_diverged(console, results)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from jaxemerge.cli.studies import ELSEWHERE, Front
 from jaxemerge.cli.terminal import say, table
+from jaxemerge.cli.watch import cleared, follow
 from jaxemerge.runner.labels import labels
 from jaxemerge.runner.quantities import duration
 from jaxemerge.runner.records import CellStatus, Records, open_records, study_status
@@ -26,7 +27,15 @@ def list_studies(options: argparse.Namespace, front: Front, console: Console) ->
 
 def status(options: argparse.Namespace, front: Front, console: Console) -> int:
     """Prints how far every cell is."""
-    print_status(console, open_records(options.folder))
+    if options.watch is None:
+        print_status(console, open_records(options.folder))
+        return 0
+
+    def show(cells: list[CellStatus]) -> None:
+        cleared(console)
+        print_status(console, open_records(options.folder))
+
+    follow(options.folder, options.watch, show)
     return 0
 
 

@@ -49,6 +49,8 @@ def write_report(
     length: int | None = None,
     constant: Sequence[tuple[str, str, int | None, float]] = (),
     figure: Any = None,
+    notes: Sequence[str] = (),
+    reload: float | None = None,
 ) -> Path:
     """Writes `folder/report.html`, and every chart as `folder/charts/NAME.png` and `.svg`;
     tables as `folder/tables/NAME.csv`, which the page also offers.
@@ -75,6 +77,8 @@ def write_report(
         constant: what a model scores that gives one and the same answer to all items: cell, split, length and
             score, for every frequent answer. The report says where seeds score just that.
         figure: an Altair chart of your own, which is shown first.
+        notes: sentences before the others.
+        reload: seconds after which the open page loads itself again; None for never.
 
     Returns:
         The path of the page.
@@ -88,7 +92,7 @@ def write_report(
     threshold = success_threshold(chance, threshold)
     frame, passes = printable_names(frame), None if passes is None else printable_names(passes)
     shown = contents(frame, threshold, metric, passes, chance, best_loss, split, length)
-    shown = replace(shown, headline=shown.headline + constant_sentences(frame, constant))
+    shown = replace(shown, headline=[*notes, *shown.headline, *constant_sentences(frame, constant)])
     if figure is not None:
         shown = _led_by(as_figure("study", "What does the study show?", "", figure), shown)
     return write_page(
@@ -98,6 +102,7 @@ def write_report(
         details=details,
         score=metric_name(metric or main_metric(frame) or "exact_match"),
         threshold=threshold,
+        reload=reload,
     )
 
 
@@ -115,6 +120,7 @@ def write_page(
     details: Sequence[tuple[str, str]] = (),
     score: str = "",
     threshold: float = 0.2,
+    reload: float | None = None,
 ) -> Path:
     """Writes a page, its pictures and tables, as `write_report` does.
 
@@ -125,6 +131,7 @@ def write_page(
         details: (label, text) pairs, folded at the end of the page.
         score: name of the metric of the table.
         threshold: of success.
+        reload: seconds after which the open page loads itself again.
 
     Returns:
         The path of the page.
@@ -138,6 +145,7 @@ def write_page(
     html = page(
         title=printable(title),
         contents=shown,
+        reload=reload,
         details=[(label, printable(text)) for label, text in details],
         score=score,
         threshold=threshold,

@@ -16,6 +16,7 @@ from jaxemerge.types import Params
 if TYPE_CHECKING:
     import polars as pl
 
+    from jaxemerge.runner.records import CellStatus
     from jaxemerge.runner.store import Store
 
 
@@ -141,14 +142,16 @@ def report_of(
     *,
     details: Sequence[tuple[str, str]] = (),
     figure: Any = None,
+    reload: float | None = None,
 ) -> Path:
-    """Writes the report of a results folder into it.
+    """Writes the report of a results folder into it; where seeds are missing, it says so first.
 
     Args:
         store: the folder.
         threshold: success is a score of at least this; None for a fifth of the way from chance to 1.
         details: (label, text) pairs, shown before those on how the results came about.
         figure: an Altair chart that is shown first.
+        reload: seconds after which the open page loads itself again; None for never.
 
     Returns:
         The path of its page.
@@ -158,7 +161,7 @@ def report_of(
     """
     from jaxemerge.report import write_report
     from jaxemerge.runner.provenance import described
-    from jaxemerge.runner.records import StoreError
+    from jaxemerge.runner.records import StoreError, study_status
 
     results, records = store.results(), store.records()
     if results.is_empty():
@@ -174,7 +177,22 @@ def report_of(
         best_loss=min(record.get("best_loss") or 0.0 for record in records),
         constant=constant_scores_of(records),
         figure=figure,
+        notes=_under_way(study_status(store)),
+        reload=reload,
     )
+
+
+def _under_way(cells: Sequence[CellStatus]) -> list[str]:
+    """How much of a study that is not finished is there."""
+    missing = sum(cell.missing or 0 for cell in cells)
+    if not missing:
+        return []
+    done = sum(cell.finished for cell in cells)
+    started = sum(cell.finished > 0 for cell in cells)
+    return [
+        f"Under way: {done:,} of {done + missing:,} seeds are finished, in {started} of {len(cells)} cells; "
+        "what follows is about these."
+    ]
 
 
 def constant_scores_of(records: Iterable[dict[str, Any]]) -> list[tuple[str, str, int | None, float]]:

@@ -84,7 +84,7 @@ def test_what_options_name_without_importing_it_is_what_there_is():
     [
         (["staus", "results"], "unknown command or study 'staus'; did you mean status?"),
         (["run", "count_quik"], "unknown study 'count_quik'; did you mean count_quick?"),
-        (["--set", "model.dept=3"], "model.dtype; did you mean model.depth?"),
+        (["--set", "model.dept=3"], "model.dropout; did you mean model.depth?"),
         (["--seed", "3"], "unknown option --seed; did you mean --seeds?"),
         (
             ["--steps", "9"],
