@@ -14,7 +14,6 @@ from rich.console import Console
 
 from jaxemerge.cli.cells import Asked, asked, created_store, study_name
 from jaxemerge.cli.launch import launch
-from jaxemerge.cli.report import write
 from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import say
 from jaxemerge.runner.cautions import cautions
@@ -220,6 +219,8 @@ def conclude(whole: Sequence[Experiment], store: Store, session: Session) -> int
         return LOST
     if session.options.cells is None or not left:
         with session.stop.at_once():
+            from jaxemerge.cli.report import write  # statistics and charts: a second, not needed to train
+
             write(store, session.options, session.front, session.console)
         return 0
     session.say(f"{left} of the study's {len(whole)} cells are not finished; the last writes the report.")
