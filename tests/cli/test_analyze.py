@@ -83,8 +83,8 @@ def test_several_files_are_one_table(runs, capsys):
     assert run.main(["analyze", *files, *arguments]) == 0
     output = capsys.readouterr().out
     assert [line.split()[:5] for line in output.splitlines() if line.startswith(" size")] == [
-        ["size", "70000000", "all", "items", "4"],
-        ["size", "1400000000", "all", "items", "4"],
+        ["size", "70M", "all", "items", "4"],
+        ["size", "1.4B", "all", "items", "4"],
     ]
     assert "seed0.csv, seed1.csv" in (runs / "there" / "report.html").read_text(encoding="utf-8")
 

@@ -127,7 +127,7 @@ def test_negative_log_likelihood() -> None:
         ({"rotary_fraction": 1.01}, r"rotary_fraction=1.01: must lie in \[0, 1\]"),
         ({"rotary_fraction": -0.1}, r"rotary_fraction=-0.1: must lie in \[0, 1\]"),
         ({"rotary_fraction": float("nan")}, r"rotary_fraction=nan: must lie in \[0, 1\]"),
-        ({"rotary_fraction": 0.4}, "rotary_fraction=0.4 rotates 3 of head width 8: must be an even number"),
+        ({"rotary_fraction": 0.4}, "rotary_fraction=0.4 rotates 3.2 of head width 8: must be an even number"),
         ({"mlp_ratio": 0.02}, "mlp_ratio=0.02: the MLP must be 1 to 2147483647 wide"),
         ({"norm_epsilon": 0.0}, "norm_epsilon=0.0: must be positive"),
         ({"rotary_base": -1.0}, "rotary_base=-1.0: must be positive"),
