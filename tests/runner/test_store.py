@@ -130,7 +130,7 @@ def test_cells_stored_without_a_swept_column_have_the_value_of_their_field(tmp_p
     other = dataclasses.replace(tiny, steps=5)
     made = create_store(tmp_path, "tiny", [tiny, other])
     made.write(tiny.cell, tiny.seeds, rows, RECORD)
-    made.write(other.cell, tiny.seeds, rows.with_columns(steps=5), RECORD)
+    made.write(other.cell, tiny.seeds, rows.with_columns(cell=pl.lit(other.cell)), RECORD)
     found = made.results().group_by("cell").agg(pl.col("steps").unique())
     assert dict(found.rows()) == {tiny.cell: [7], other.cell: [5]}
 
