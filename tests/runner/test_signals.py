@@ -32,7 +32,7 @@ def test_a_signal_waits_until_it_is_asked_for(number, code):
     with StopRequest(told.append) as stop:
         stop.raise_if_asked()
         assert not stop
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert stop
         with pytest.raises(StoppedError, match=signal.Signals(number).name) as stopped:
             stop.raise_if_asked()
@@ -42,10 +42,10 @@ def test_a_signal_waits_until_it_is_asked_for(number, code):
 
 def test_a_second_interrupt_stops_at_once_and_a_second_term_does_not():
     with StopRequest() as stop:
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         with pytest.raises(StoppedError, match="SIGTERM"):
             stop.raise_if_asked()
 
@@ -74,7 +74,7 @@ def test_a_signal_that_comes_while_others_are_asked_is_not_lost(also):
     """A handler runs between any two operations: what it notes must not be overwritten."""
 
     def elsewhere():
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         return also
 
     with StopRequest(elsewhere=elsewhere) as stop:
@@ -88,7 +88,7 @@ def test_a_hangup_that_is_ignored_stays_ignored():
     former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with StopRequest() as stop:
-            os.kill(os.getpid(), signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
             assert not stop
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
@@ -100,14 +100,14 @@ def test_a_signal_that_comes_while_the_program_prints_does_not_break_it():
         raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stdout>'>")
 
     with StopRequest(printing) as stop:
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         assert stop
 
 
 def test_where_nothing_is_lost_a_signal_is_obeyed_at_once_whatever_the_users_code_catches():
     def careless():  # as a task's file may have it
         with contextlib.suppress(Exception):
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
     with StopRequest() as stop, pytest.raises(StoppedError, match="SIGTERM"), stop.at_once():
         careless()
@@ -117,7 +117,7 @@ class Finalised:
     """Sends a signal from where Python drops what is raised."""
 
     def __del__(self):
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         for _ in range(3):
             pass
 
