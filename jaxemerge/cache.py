@@ -30,7 +30,7 @@ def keep_compiled(folder: Path | None = None) -> None:
 
 
 def _private(folder: Path) -> Path:
-    """A folder that only this user can write, made where there is none."""
+    """A folder that only this user can write; created if it does not exist."""
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     seen = folder.stat()

@@ -90,7 +90,7 @@ class OwnStudy:
         return [Line(str(getattr(each, "line", each))) for each in found or ()]
 
     def figure(self, results: Any) -> Any:
-        """The file's chart of a frame of results; None where there is none.
+        """The file's chart of a frame of results, or None if it has no `figure`.
 
         Raises:
             ValueError: the file's code fails.

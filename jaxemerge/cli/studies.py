@@ -151,7 +151,7 @@ class Front:
         return known if known is not None and known > chance else self.threshold(store.study, chance)
 
     def with_file(self, path: Path | None) -> Front:
-        """The program with a study of the user's own as its first; as it is where there is none."""
+        """The program with the user's own study first; unchanged without one."""
         if path is None:
             return self
         from jaxemerge.cli.own_study import WithFile

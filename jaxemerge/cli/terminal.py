@@ -24,7 +24,7 @@ def say(console: Console, text: str) -> None:
 
 
 def number(value: float | None) -> str:
-    """A number with six digits; a dash where there is none."""
+    """A number with six digits, or a dash for None."""
     return "-" if value is None else f"{value:.6g}"
 
 

@@ -1,4 +1,4 @@
-"""Showing a results folder again whenever it changes, while its study is trained."""
+"""Shows a results folder again whenever it changes, while its study trains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxemerge.runner.records import CellStatus, open_records, study_status
 
 
 def finished(cells: list[CellStatus]) -> bool:
-    """Whether no seed that was asked for is missing, and nobody trains."""
+    """Whether every requested seed is finished and no process is training."""
     return all(cell.missing == 0 and not cell.writers for cell in cells)
 
 
@@ -22,7 +22,7 @@ def follow(
     show: Callable[[list[CellStatus]], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Shows a folder at once and after every change, until its study is finished or Ctrl-C.
+    """Shows a folder now and after every change, until its study is finished or Ctrl-C is pressed.
 
     Args:
         folder: of results.

@@ -53,7 +53,7 @@ def layer_axes(params: Params) -> Params:
     """How many leading axes of each weight count layers: 1 in a stack of layers, else 0.
 
     A module is a stack (``nn.scan``, ``nnx.vmap`` over the first axis) if all its weights have the same first
-    axis and its biases and scales, of which there must be at least one, have two axes or more.
+    axis, and its biases and scales (at least one is needed) have two axes or more.
 
     Args:
         params: weights of one seed, or their shapes.

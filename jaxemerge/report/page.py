@@ -59,7 +59,7 @@ class Contents:
 
     Attributes:
         headline: sentences of its first paragraph.
-        lead: the figure on the first screen; None where there is nothing to draw.
+        lead: the figure on the first screen, or None if there is nothing to draw.
         sections: in their order; none of them empty.
         table: `jaxemerge.analysis.summarise` of every cell and test; empty where nothing has scores.
         test: the test of the first screen's table.

@@ -91,7 +91,8 @@ def sample_distribution_law(
     with float64():
         r_hat = np.asarray(potential_scale_reduction(jnp.asarray(found.position)))
         effective = np.asarray(effective_sample_size(jnp.asarray(found.position)))
-    theta = law.optimum.theta + found.position[..., : _free_root(law).shape[1]] @ _free_root(law).T
+    root = _free_root(law)
+    theta = law.optimum.theta + found.position[..., : root.shape[1]] @ root.T
     again = record(
         law.seen,
         law.columns,
