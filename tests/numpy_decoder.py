@@ -28,18 +28,14 @@ class NumpyDecoder:
     ) -> Array:
         """Logits of every window; an example's positions start at the window's offset (0 if not given)."""
         windows = np.asarray(tokens)
-        offsets = np.zeros(len(windows), int) if offsets is None else offsets
-        apart = self.spec.within_example and segments is not None
+        starts = np.zeros(len(windows), int) if offsets is None else np.asarray(offsets)
+        parts = [[window] for window in windows]
+        if self.spec.within_example and segments is not None:
+            parts = [_examples(*each) for each in zip(windows, segments, strict=True)]
         return np.stack(
             [
-                np.concatenate([self.example(params, part, start) for part in parts])
-                for parts, start in zip(
-                    [_examples(*each) for each in zip(windows, segments, strict=True)]
-                    if apart
-                    else windows[:, None],
-                    offsets,
-                    strict=True,
-                )
+                np.concatenate([self.example(params, part, start) for part in window])
+                for window, start in zip(parts, starts, strict=True)
             ]
         )
 
@@ -50,7 +46,8 @@ class NumpyDecoder:
 
     def stream(self, params: dict[Any, Any], tokens: Array, start: int = 0) -> tuple[Array, Array]:
         """The residual stream [layers + 1, L, D] of one example, and attention weights [layers, H, L, L]."""
-        self.start, self.seen = start, []
+        self.start = start
+        self.seen: list[Array] = []
         states = [self.embed(params, tokens)]
         for i in range(self.spec.depth):
             states.append(self.block(params["blocks"][i], states[-1]))
