@@ -22,9 +22,10 @@ from jaxemerge import Count, Experiment, neox
 from jaxemerge.devices import Layout, use_host_cores
 from jaxemerge.evaluation import SetScores
 from jaxemerge.files import appearing, make_folder, read_sealed
+from jaxemerge.runner.checks import prepare
 from jaxemerge.runner.provenance import provenance
 from jaxemerge.runner.scores import Evaluation, successes
-from jaxemerge.runner.train import chunked, prepare, train_chunk
+from jaxemerge.runner.train import chunked, train_chunk
 from jaxemerge.training import Plan, Seed, program
 from jaxemerge.training.plan import fixed_plan, is_out_of_memory, plan_fits, smaller_plan
 

@@ -13,6 +13,7 @@ What is trained, and training it:
     paired, crossed                  seeds: one for weights and data, or every pair of two
     AdamW, Adam, SGD, Lion, Muon     optimizers with their learning-rate schedules
     Optax                            any optax optimizer: a function of the number of steps that returns it
+    Above, Below, Patience           rules that stop single seeds (`Experiment(stop_when=...)`)
     PassUntil                        sampling at the end of training until answers pass
     use_host_cores, self_test        devices: cores of the host as such; can their numbers be trusted?
 
@@ -62,6 +63,9 @@ if _TYPE_CHECKING:
     from .models import neox as neox
     from .runner.experiment import Experiment as Experiment
     from .runner.outcome import Population as Population
+    from .runner.stopping import Above as Above
+    from .runner.stopping import Below as Below
+    from .runner.stopping import Patience as Patience
     from .runner.sweep import sweep as sweep
     from .runner.train import train as train
     from .study import Study as Study
@@ -102,6 +106,7 @@ _HOMES = {
     "models": "Model Transformer check_model families flax_model llama neox",
     "runner.experiment": "Experiment",
     "runner.outcome": "Population",
+    "runner.stopping": "Above Below Patience",
     "runner.sweep": "sweep",
     "runner.train": "train",
     "study": "Study run",

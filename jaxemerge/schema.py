@@ -24,3 +24,5 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "trials": pl.Int32,
     "diverged": pl.Boolean,
 }
+# A further column where rules stop seeds: the step, null before it. Later rows repeat the last scores.
+STOPPED_AT = "stopped_at"

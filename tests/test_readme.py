@@ -140,6 +140,16 @@ def test_kinds_of_positions_are_trained():
 
 
 @pytest.mark.slow
+def test_seeds_are_stopped(capsys):
+    code = block("stop_when", "jaxemerge/README.md")
+    assert len(lines(code)) <= 15
+    names = run(code)
+    stopped = names["results"].filter(pl.col("step") == 600)["stopped_at"]
+    assert stopped.drop_nulls().is_between(60, 599).sum() > 8
+    assert "shape: (1, " in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_members_are_looked_into(capsys):
     code = block("population.hidden", "jaxemerge/README.md")
     assert len(lines(code)) <= 15

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from .kinds import worst
-from .results import CELL, MEMBER, RESULT, cell_labels, require, rows_of, with_test_label
+from .results import CELL, MEMBER, RESULT, STOPPED_AT, cell_labels, require, rows_of, with_test_label
 
 
 def final(frame: pl.DataFrame) -> pl.DataFrame:
@@ -46,6 +46,28 @@ def unfinished(frame: pl.DataFrame) -> pl.DataFrame:
     )
     named = short.join(cell_labels(frame).select("cell", "label", "rank"), on="cell")
     return named.sort("rank", *MEMBER[1:]).select("cell", "label", *MEMBER[1:], "step", "of")
+
+
+def as_trained(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows up to where rules stopped their seeds; later ones repeat the last scores."""
+    if STOPPED_AT not in frame.columns:
+        return frame
+    return frame.filter(pl.col(STOPPED_AT).is_null() | (pl.col("step") <= pl.col(STOPPED_AT)))
+
+
+def stopped_sentences(frame: pl.DataFrame) -> list[str]:
+    """How many seeds rules stopped, and how these count; empty if none were."""
+    if STOPPED_AT not in frame.columns:
+        return []
+    members = frame.group_by(MEMBER).agg(pl.col(STOPPED_AT).max())
+    stopped = int(members[STOPPED_AT].count())
+    if not stopped:
+        return []
+    first, last = members[STOPPED_AT].min(), members[STOPPED_AT].max()
+    return [
+        f"Rules stopped {stopped} of {members.height} seeds, at steps {first:,} to {last:,}: their last "
+        "scores count as final, and seeds without a breakthrough before are censored there."
+    ]
 
 
 COUNTED_AS = ("omitted", "failed", "last")

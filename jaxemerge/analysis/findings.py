@@ -11,7 +11,7 @@ import polars as pl
 from jaxemerge.stats import Estimate
 
 from .distribution import primary_test, two_sided
-from .ends import final_scores, unfinished
+from .ends import final_scores, stopped_sentences, unfinished
 from .kinds import MAIN, limited
 from .results import MEMBER, cell_labels, require
 from .training import Survival, curve_quantiles
@@ -80,7 +80,7 @@ def population_sentences(frame: pl.DataFrame) -> list[str]:
     # Results read from elsewhere may say nothing of steps: they are all at 0 then.
     last = max(frame["step"])
     done = f"trained for {_count(last, 'step')}" if last else "scored"
-    return [f"{seeds} {cells} {verb} {done}.", lost, *too_short(frame)]
+    return [f"{seeds} {cells} {verb} {done}.", lost, *stopped_sentences(frame), *too_short(frame)]
 
 
 def too_short(frame: pl.DataFrame) -> list[str]:

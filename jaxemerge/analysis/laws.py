@@ -25,7 +25,7 @@ from jaxemerge.stats import (
     fit_ladder,
 )
 
-from .ends import final
+from .ends import as_trained, final
 from .groups import divided, dividing_columns
 from .kinds import is_loss, is_share
 from .results import MEMBER, require
@@ -128,11 +128,11 @@ def loss_metric(frame: pl.DataFrame) -> str | None:
 def law_runs(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
     """The runs that a law can be fitted to, as `ScalingLaws.runs` has them.
 
-    Runs that failed, and those whose learning rate fell over another length than their own (`horizon`), are
-    left out. Tokens that are not known are those that the FLOPs pay for, C / (6 N). Where there are several
-    tests of the metric the first is taken.
+    Runs that failed, those that a rule stopped early, and those whose learning rate fell over another length
+    than their own (`horizon`) are left out. Tokens that are not known are those that the FLOPs pay for,
+    C / (6 N). Where there are several tests of the metric the first is taken.
     """
-    ends = final(_usable(frame, metric))
+    ends = as_trained(final(_usable(frame, metric)))
     scores = _accuracies(frame)
     keys = ["cell", "init_seed", "data_seed"]
     joined = (
@@ -244,18 +244,27 @@ def _determined(law: ParametricLoss) -> ParametricLoss:
 
 
 def left_out(frame: pl.DataFrame, metric: str) -> list[str]:
-    """The runs without a positive last loss, most of them diverged, in a sentence; none if all have one."""
+    """The runs that rules stopped, and those without a positive last loss, most of them diverged.
+
+    Returns:
+        A sentence for each of the two, where there are any.
+    """
     ends = final(frame.filter(pl.col("metric") == metric)).unique(MEMBER, maintain_order=True)
     value = pl.col("value").fill_nan(None)
     lost = ends.filter(pl.col("diverged") | value.is_null() | (value <= 0))
+    early = ends.height - as_trained(ends).height
+    notes = [f"rules stopped {early} of {ends.height} runs early; these are in no fit"] if early else []
     if lost.is_empty():
-        return []
+        return notes
     named = [
         f"{row['cell']} seed {row['init_seed']}/{row['data_seed']}"
         for row in lost.head(NAMED).rows(named=True)
     ]
     more = f" and {lost.height - NAMED} more" if lost.height > NAMED else ""
-    return [f"{lost.height} of {ends.height} runs diverged and are in no fit: {', '.join(named)}{more}"]
+    return [
+        *notes,
+        f"{lost.height} of {ends.height} runs diverged and are in no fit: {', '.join(named)}{more}",
+    ]
 
 
 NAMED = 5  # runs or groups that are named one by one
@@ -314,7 +323,7 @@ def _accuracies(frame: pl.DataFrame) -> pl.DataFrame | None:
 
 def _curves(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
     """Losses along the training, of runs with two or more; one row per step."""
-    rows = _usable(frame, metric)
+    rows = as_trained(_usable(frame, metric))
     member = ("cell", "init_seed", "data_seed")
     several = rows.filter(pl.len().over(member) > 1)
     number = pl.struct(member).rank("dense").alias("run")

@@ -15,6 +15,7 @@ from jaxemerge.text import named_value, numbered, printable, short_number
 
 TYPES = schema.SCHEMA
 SCHEMA = tuple(TYPES)
+STOPPED_AT = schema.STOPPED_AT
 MEMBER = ("cell", "init_seed", "data_seed")
 CELL = ("cell", "depth", "width", "parameters")
 RESULT = ("step", "split", "length", "metric", "value", "trials", "diverged")
@@ -174,7 +175,7 @@ def some_tests(frame: pl.DataFrame, most: int) -> pl.DataFrame:
 
 def cell_columns(frame: pl.DataFrame) -> list[str]:
     """The columns that may describe cells besides their shape: task, family and those outside the schema."""
-    return [c for c in frame.columns if c in ("task", "family") or c not in SCHEMA]
+    return [c for c in frame.columns if c in ("task", "family") or c not in (*SCHEMA, STOPPED_AT)]
 
 
 def _cells(frame: pl.DataFrame) -> pl.DataFrame:

@@ -20,6 +20,7 @@ from jaxemerge.stats import (
 )
 from jaxemerge.stats.estimates.arguments import check_at_least
 
+from .ends import as_trained
 from .kinds import worst
 from .results import MEMBER, cell_labels, one_test, rows_of
 
@@ -134,7 +135,7 @@ def breakthroughs(
     """When every seed breaks through, and whether it loses the ability again.
 
     A breakthrough is the first of `in_a_row` evaluations in a row at or above the threshold; see
-    `jaxemerge.stats.breakthrough_time`.
+    `jaxemerge.stats.breakthrough_time`. A seed that a rule stopped before is censored at its last evaluation.
 
     Args:
         frame: results.
@@ -151,7 +152,7 @@ def breakthroughs(
     Raises:
         ValueError: as `learning_curves` and `jaxemerge.stats.breakthrough_time`.
     """
-    curves = learning_curves(frame, metric, split, length)
+    curves = learning_curves(as_trained(frame), metric, split, length)
     seeds = curves.group_by(*MEMBER, "label", maintain_order=True).agg("step", "value")
     times = [
         breakthrough_time(steps, values, threshold, in_a_row=in_a_row)

@@ -17,6 +17,7 @@ from jaxemerge.cli.launch import launch
 from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import say
 from jaxemerge.runner.cautions import cautions
+from jaxemerge.runner.checks import prepare
 from jaxemerge.runner.chunk import Follow, RunOptions
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.groups import grouped
@@ -29,7 +30,6 @@ from jaxemerge.runner.signals import StoppedError, StopRequest
 from jaxemerge.runner.store import Store
 from jaxemerge.runner.study import is_done, train_jobs
 from jaxemerge.runner.tracking import ChunkMetrics, tracker
-from jaxemerge.runner.train import prepare
 from jaxemerge.runner.weights import kept_steps
 from jaxemerge.training import Seed, cost_of
 

@@ -242,6 +242,8 @@ def _of_evaluation(evaluation: Evaluation) -> dict[str, Any]:
     fields = evaluation._asdict()
     del fields["step"]
     scores = fields.pop("scores")
+    if evaluation.stopped_at is None:
+        del fields["stopped_at"]
     if isinstance(scores, WithOwn):
         own = {f"{_METRIC}{name}": values for name, values in scores.own.items()}
         return {**own, **scores.sets._asdict(), **fields}
@@ -254,7 +256,8 @@ def _evaluation(step: int, arrays: Mapping[str, Any]) -> Evaluation:
     own = {k.removeprefix(_METRIC): values for k, values in arrays.items() if k.startswith(_METRIC)}
     sets = SetScores(*(arrays[name] for name in SetScores._fields)) if "exact" in arrays else None
     scores = own if sets is None else WithOwn(sets, own) if own else sets
-    return Evaluation(step, scores, arrays["train_loss"], arrays["gradient_norm"], arrays["diverged"])
+    training = (arrays[name] for name in ("train_loss", "gradient_norm", "diverged"))
+    return Evaluation(step, scores, *training, arrays.get("stopped_at"))
 
 
 def _check_room(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:

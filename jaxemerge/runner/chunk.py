@@ -115,6 +115,7 @@ def run_chunk(chunk: Chunk, store: Store, options: RunOptions = DEFAULT) -> Iter
         pause=lambda: run.checkpoint_due or options.stopping,
         resume=run.resume if run.resumed else None,
         keep_at=run.snapshot_steps,
+        earlier=run.evaluations,
     )
     for progress, snapshot in training:
         if progress.evaluation is not None:

@@ -30,6 +30,7 @@ from jaxemerge.runner.plain import (
     value_from,
 )
 from jaxemerge.runner.start import Start
+from jaxemerge.runner.stopping import StopRule, checked_rules, read_rules
 from jaxemerge.tasks import BUILT_IN, EvaluationSet, Task
 from jaxemerge.training import (
     Members,
@@ -73,6 +74,8 @@ class Experiment(Recipe):
         metrics: your own, at every evaluation: ``f(apply, params, evaluation_set) -> {name: value}`` of one
             member, where ``apply(params, tokens)`` are logits [E, L, V] of tokens [E, L]. A value is a
             number, or one bool per item.
+        stop_when: rules that freeze single seeds at evaluations: ``Above``, ``Below``, ``Patience``. Any of
+            them stops a seed; its later results repeat its last scores.
         study: name of its study.
         family: name of the scale family, where there are several.
 
@@ -85,6 +88,7 @@ class Experiment(Recipe):
     pass_until: PassUntil | None = None
     start: Start | None = None
     metrics: tuple[OwnMetric, ...] = ()
+    stop_when: tuple[StopRule, ...] = ()
     study: str = "untitled"
     family: str = ""
 
@@ -96,6 +100,7 @@ class Experiment(Recipe):
             object.__setattr__(self, name, number)
         object.__setattr__(self, "seeds", seed_pairs(self.seeds))
         object.__setattr__(self, "metrics", tuple(self.metrics))
+        object.__setattr__(self, "stop_when", checked_rules(self.stop_when))
         if not isinstance(self.evaluations, int):
             object.__setattr__(self, "evaluations", tuple(int(e) for e in self.evaluations))
         for name in ("steps", "batch"):
@@ -239,7 +244,8 @@ class Experiment(Recipe):
             if not is_own(type(self.model)):  # there is one kind
                 del fields["model"]["kind"]
         code = code_of((self.task, self.model, self.optimizer, self.metrics))
-        others = {"code": code, "files": digests(self.task)}
+        rules = tuple(map(str, fields.pop("stop_when")))
+        others = {"stop_when": rules, "code": code, "files": digests(self.task)}
         return {**fields, **{name: value for name, value in others.items() if value}}
 
     def to_json(self) -> str:
@@ -284,6 +290,7 @@ class Experiment(Recipe):
                 "optimizer": optimizer_from(fields["optimizer"], tuple(optimizers)),
                 "pass_until": built(PassUntil, asked) if (asked := fields.get("pass_until")) else None,
                 "metrics": metrics_from(fields.get("metrics", ()), tuple(metrics)),
+                "stop_when": read_rules(", ".join(fields.get("stop_when", ()))),
                 "start": Start(digest) if (digest := fields.get("start")) else None,
                 "seeds": tuple(map(tuple, fields["seeds"])),
             }

@@ -141,7 +141,7 @@ def jobs(
 
 def common(experiment: Experiment) -> tuple[Any, ...]:
     """Equal for cells that can be trained in the same chunks."""
-    own = experiment.start, experiment.metrics
+    own = experiment.start, experiment.metrics, experiment.stop_when
     return fixed_part(experiment), experiment.steps, experiment.evaluation_steps, *own
 
 

@@ -41,7 +41,10 @@ class Population:
 
     def __repr__(self) -> str:
         lost = int(self.evaluations[-1].diverged.sum())
+        at = self.evaluations[-1].stopped_at
+        stopped = 0 if at is None else int((at >= 0).sum())
         seeds = f"{len(self.experiment.seeds)} seeds" + (f", {lost} of them diverged" if lost else "")
+        seeds += f", {stopped} stopped by rules" if stopped else ""
         tests = "; ".join(map(_range, measured(self.experiment, self.evaluations[-1].scores)[:1]))
         size = sum(leaf[0].size for leaf in jax.tree.leaves(self.params))
         scale = f"{size:,} weights each, {self.experiment.steps:,} steps"

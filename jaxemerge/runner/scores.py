@@ -29,9 +29,10 @@ from jaxemerge.runner.experiment import Experiment, OwnMetric
 from jaxemerge.tasks import Task
 from jaxemerge.training import Objective, init_shapes
 from jaxemerge.training.objective import TAKEN, metric_problems
-from jaxemerge.types import Bool, Float, Params
+from jaxemerge.types import Bool, Float, Int, Params
 
 BITS_PER_BYTE = "bits_per_byte"  # metric of running text
+TRAINING = ("train_loss", "grad_norm")  # metrics of training batches
 # SetScores of a task, within WithOwn where there are own metrics; of an objective a dict of arrays [S]:
 # numbers, or how many items are True.
 Scores = Any
@@ -76,6 +77,7 @@ class Evaluation(NamedTuple):
         scores: sums over the items of each evaluation set, [S, M]; of an objective its metrics, [S].
         train_loss, gradient_norm: see ``jaxemerge.training.Snapshot``.
         diverged: whether a loss or gradient was ever not finite up to this step.
+        stopped_at: steps at which rules stopped seeds, -1 for those not stopped yet; None without rules.
     """
 
     step: int
@@ -83,6 +85,7 @@ class Evaluation(NamedTuple):
     train_loss: Float[np.ndarray, " S"]
     gradient_norm: Float[np.ndarray, " S"]
     diverged: Bool[np.ndarray, " S"]
+    stopped_at: Int[np.ndarray, " S"] | None = None
 
 
 def joined(parts: Sequence[Evaluation]) -> Evaluation:
@@ -206,6 +209,19 @@ def measured(experiment: Experiment, seen: Scores) -> list[Measured]:
     if not isinstance(seen, WithOwn):
         return _of_task(items, seen)
     return [*_of_task(items, seen.sets), *own_metrics(experiment, seen)]
+
+
+def metric_names(experiment: Experiment) -> tuple[str, ...]:
+    """Names of all metrics of an evaluation."""
+    if experiment.model is None:
+        names = list(_trials(cast("Objective", experiment.task)))
+    else:
+        task, model = experiment.language()
+        items = sheet_of(task)
+        nothing = SetScores(*(np.zeros((1, len(items.splits))) for _ in SetScores._fields))
+        own = _own_trials(task, model, experiment.metrics) if experiment.metrics else ()
+        names = [one.metric for one in _of_task(items, nothing)] + [key.partition(".")[2] for key in own]
+    return tuple(dict.fromkeys([*names, *TRAINING]))
 
 
 def own_metrics(experiment: Experiment, seen: Scores) -> list[Measured]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from jaxemerge.runner.experiment import Experiment
+from jaxemerge.runner.stopping import StopRule, read_rules
 
 Sweep = list[dict[str, Any]]
 
@@ -216,6 +217,8 @@ def converted(name: str, kind: Any, text: str) -> Any:
     Raises:
         ValueError: it is a value of another type.
     """
+    if kind == tuple[StopRule, ...]:
+        return read_rules(text)
     if typing.get_origin(kind) is Literal or kind is str:
         quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
         return text[1:-1] if quoted else text

@@ -18,7 +18,7 @@ from jaxemerge.evaluation import Evaluated, Passed
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.labels import flat_fields, short_name, varied_fields
 from jaxemerge.runner.scores import Evaluation, measured
-from jaxemerge.schema import SCHEMA
+from jaxemerge.schema import SCHEMA, STOPPED_AT
 from jaxemerge.training import Seed, cost_of
 
 METRIC = "pass_rate"
@@ -36,7 +36,8 @@ def results_table(
     carry in ``trials`` the number of items (``exact_match``) or tokens (``token_accuracy``) behind
     them. ``answer_nll`` is nats per scored token, null where it is not finite. A diverged seed has
     failed: its proportions are 0 from then on, and its other values null. Of an objective ``tokens`` is
-    null: what it trains on is its own.
+    null: what it trains on is its own. With rules that stop seeds there is the column ``stopped_at``; a
+    stopped seed's later rows repeat its last scores, with the tokens and FLOPs that it was trained for.
 
     Args:
         experiment: the cell.
@@ -48,16 +49,19 @@ def results_table(
     columns = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     pairs = np.tile(np.asarray(seeds, np.int64), (len(blocks), 1))
     per_step = pl.lit(experiment.tokens_per_step)
+    stops = [STOPPED_AT] if experiment.stop_when else []
     frame = pl.DataFrame({**columns, "init_seed": pairs[:, 0], "data_seed": pairs[:, 1]})
+    frame = frame.with_columns(pl.col(name).replace(-1, None) for name in stops)
+    trained = pl.min_horizontal("step", *stops)
     fixed = {**cell_columns(experiment), **(extra or {})}
     return frame.with_columns(
         *(pl.lit(value).alias(name) for name, value in fixed.items()),
-        tokens=pl.col("step") * per_step,
-        flops=pl.col("step") * cost_of(experiment).flops,
+        tokens=trained * per_step,
+        flops=trained * cost_of(experiment).flops,
         length=pl.col("length").replace(-1, None),
         trials=pl.col("trials").replace(-1, None),
         value=pl.when(pl.col("value").is_finite()).then("value"),
-    ).select(*(pl.col(n).cast(t) for n, t in SCHEMA.items()), *(extra or {}))
+    ).select(*(pl.col(n).cast(t) for n, t in SCHEMA.items()), *stops, *(extra or {}))
 
 
 def _blocks(experiment: Experiment, evaluation: Evaluation, n_seeds: int) -> Iterator[dict[str, np.ndarray]]:
@@ -144,6 +148,7 @@ def _block(
         "value": np.where(evaluation.diverged, np.nan if trials < 0 else 0.0, np.asarray(value, np.float64)),
         "trials": np.full(n, trials),
         "diverged": evaluation.diverged,
+        **({} if evaluation.stopped_at is None else {STOPPED_AT: evaluation.stopped_at}),
     }
 
 
@@ -208,12 +213,17 @@ def _item_rows(
     """A row per seed and item: which it is, ``values`` of shape [S, E], and what names a row of results."""
     n_items = len(seen.number)
     pairs = np.repeat(np.asarray(seeds, np.int64), n_items, axis=0)
+    stopped: dict[str, np.ndarray] = {}
+    trained: Any = last.step
+    if last.stopped_at is not None:
+        stopped[STOPPED_AT] = np.repeat(last.stopped_at, n_items)
+        trained = np.where(last.stopped_at < 0, last.step, last.stopped_at).repeat(n_items)
     of_item = {"split": seen.split, "length": seen.length, "item": seen.number, "answers": answers}
     named = {
         **cell_columns(experiment),
         "step": last.step,
-        "tokens": last.step * experiment.batch * experiment.context,
-        "flops": last.step * cost_of(experiment).flops,
+        "tokens": trained * experiment.batch * experiment.context,
+        "flops": trained * cost_of(experiment).flops,
     }
     return pl.DataFrame(
         {
@@ -222,9 +232,11 @@ def _item_rows(
             **{name: np.tile(column, len(seeds)) for name, column in of_item.items()},
             **{name: array.ravel() for name, array in values.items()},
             "diverged": np.repeat(last.diverged, n_items),
+            **stopped,
         }
     ).with_columns(
         *(pl.lit(value).alias(name) for name, value in named.items()),
+        *(pl.col(name).replace(-1, None) for name in stopped),
         length=pl.col("length").replace(-1, None),
     )
 
@@ -240,13 +252,14 @@ def rate_rows(passes: pl.DataFrame, extra: Mapping[str, Any] | None = None) -> p
     """
     less = pl.when("censored").then(0).otherwise(1)
     rate = ((pl.col("passes") - less) / (pl.col("samples") - less)).mean()
-    named = [name for name in SCHEMA if name not in ("metric", "value", "trials")]
+    stops = [STOPPED_AT] if STOPPED_AT in passes.columns else []
+    named = [*(name for name in SCHEMA if name not in ("metric", "value", "trials")), *stops]
     rows = passes.group_by(named, maintain_order=True).agg(value=rate)
     return rows.with_columns(
         *(pl.lit(value).alias(name) for name, value in (extra or {}).items()),
         metric=pl.lit(METRIC),
         trials=pl.lit(None),
-    ).select(*(pl.col(n).cast(t) for n, t in SCHEMA.items()), *(extra or {}))
+    ).select(*(pl.col(n).cast(t) for n, t in SCHEMA.items()), *stops, *(extra or {}))
 
 
 def with_pass_rates(

@@ -181,6 +181,7 @@ def summary(experiment: Experiment, evaluation: Evaluation, threshold: float) ->
     return {
         "seeds": len(lost),
         "diverged": int(lost.sum()),
+        **({} if evaluation.stopped_at is None else {"stopped": int((evaluation.stopped_at >= 0).sum())}),
         "step": evaluation.step,
         "tokens": None if per_step is None else evaluation.step * per_step,
         "loss": {"low": _finite(low), "median": _finite(middle), "high": _finite(high)},
@@ -224,8 +225,9 @@ def flat(line: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _flat(line: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name in ("seeds", "diverged", "tokens", "seconds", "seed_steps_per_second"):
-        yield name, line[name]
+    for name in ("seeds", "diverged", "stopped", "tokens", "seconds", "seed_steps_per_second"):
+        if name in line:
+            yield name, line[name]
     for name, value in line["loss"].items():
         yield f"loss/{name}", value
     for test in line["tests"]:

@@ -7,32 +7,28 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxemerge.code import is_own
-from jaxemerge.devices import self_test, use_host_cores
+from jaxemerge.devices import use_host_cores
 from jaxemerge.evaluation import sampled
-from jaxemerge.inputs import check_unchanged
-from jaxemerge.models import check_model
 from jaxemerge.runner.cautions import cautions
+from jaxemerge.runner.checks import prepare
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.outcome import Population
-from jaxemerge.runner.scores import Evaluation, Progress, Scores, check_metrics, joined, scorer
+from jaxemerge.runner.scores import Evaluation, Progress, Scores, joined, scorer
+from jaxemerge.runner.stopped import Stopped, Stream, under_rules
 from jaxemerge.runner.weights import KeepAt, kept_steps
-from jaxemerge.tasks import Task, check_task
 from jaxemerge.training import (
     Members,
-    Objective,
     Plan,
     Program,
     ResumeState,
     Seed,
     Snapshot,
-    check_objective,
     cost_of,
     is_out_of_memory,
     make_plan,
@@ -57,11 +53,13 @@ def train_chunk(
     pause: Callable[[], bool] = lambda: False,
     resume: Callable[[Program, Members], ResumeState] | None = None,
     keep_at: Sequence[int] = (),
+    earlier: Sequence[Evaluation] = (),
 ) -> Iterator[tuple[Progress, Snapshot | None]]:
     """Trains up to ``plan.chunk`` members, scoring them at every evaluation step.
 
     The numbers of a dispatch are read while the next one runs: the device never waits for the host. Snapshots
     of the weights are therefore yielded only at the end, at ``keep_at``, and where ``pause`` asks for them.
+    With rules that stop seeds the device waits at evaluations, and these have snapshots, too.
 
     The chunk is filled up with copies of its last member, which are not reported.
 
@@ -72,6 +70,7 @@ def train_chunk(
         pause: called after every dispatch; True yields a snapshot, for which the device waits.
         resume: program and members -> the state to resume from.
         keep_at: further steps after which a snapshot is yielded.
+        earlier: evaluations up to where training resumes; read once ``resume`` has returned.
 
     Yields:
         Progress after every dispatch, with a Snapshot where one is valid, else None.
@@ -80,22 +79,44 @@ def train_chunk(
     population: Members = _filled(who, plan.chunk)
     score = scorer(experiment, plan.layout)
     built = program(experiment, plan.layout)
-    snapshots = train_population(
-        built,
-        population,
-        experiment.evaluation_steps,
-        longest_dispatch=plan.dispatch,
-        resume=_resumed(resume(built, population), plan.chunk) if resume else None,
-        start=None if resume else _started(experiment, population),
-        stops=keep_at,
-    )
+    begin = _resumed(resume(built, population), plan.chunk) if resume else None
+    start = None if resume else _started(experiment, population)
+    due, rules = experiment.evaluation_steps, bool(experiment.stop_when)
+
+    def asked_for(snapshot: Snapshot) -> bool:
+        return pause() or snapshot.step in keep_at or (rules and snapshot.due)
+
+    def train_from(state: ResumeState | None) -> Stream:
+        snapshots = train_population(
+            *(built, population, due),
+            longest_dispatch=plan.dispatch,
+            resume=state,
+            start=start,
+            stops=keep_at,
+        )
+        return _followed(snapshots, score, n, asked_for)
+
+    if rules:
+        steps = sorted({*due, *keep_at})
+        yield from under_rules(Stopped(experiment, n, earlier), train_from, begin, steps, due)
+    else:
+        yield from train_from(begin)
+
+
+def _followed(
+    snapshots: Iterator[Snapshot],
+    score: Callable[[Params], Scores],
+    n: int,
+    asked_for: Callable[[Snapshot], bool],
+) -> Stream:
+    """The numbers of the first ``n`` seeds, read one dispatch late but where a snapshot is asked for."""
     waiting: tuple[Snapshot, _Scored | None] | None = None  # is read while the next dispatch runs
     for snapshot in snapshots:
         scored = _scored(snapshot, score)
         if waiting is not None:
             yield _read(*waiting, n), None
         waiting = snapshot, scored
-        if pause() or snapshot.step in keep_at:
+        if asked_for(snapshot):
             yield _read(*waiting, n), snapshot
             waiting = None
     if waiting is not None:
@@ -281,7 +302,7 @@ def _trained(
             display.update(progress)
         if progress.evaluation is not None:
             part.evaluations.append(progress.evaluation)
-        if snapshot is not None:
+        if snapshot is not None and snapshot.step in (*keep_at, experiment.steps):
             part.kept[snapshot.step] = jax.tree.map(np.array, _first(snapshot.state.params, len(seeds)))
     return part
 
@@ -289,34 +310,6 @@ def _trained(
 def shrunk(plan: Plan) -> str:
     """The line for people where ``smaller_plan`` was needed."""
     return f"Out of memory: continuing with {plan.chunk} seeds at once."
-
-
-def prepare(experiment: Experiment) -> None:
-    """Checks devices, task, model and objective before training.
-
-    Raises:
-        DeviceError: the devices return wrong numbers.
-        ValueError: the task, model or objective breaks its contract, or a data file has changed since this
-            process read it; the message says how.
-    """
-    self_test()
-    task, model = experiment.task, experiment.model
-    check_unchanged(task)
-    if model is None:
-        _raise_problems(f"objective {task.name}", check_objective(cast("Objective", task)))
-        return
-    known = cast("Task", task)
-    _raise_problems(f"task {task.name}", check_task(known))
-    if experiment.metrics:
-        _raise_problems("metrics", check_metrics(experiment))
-    if is_own(type(model)):
-        longest = max(experiment.context, *(one.tokens.shape[1] for one in known.evaluation_sets()))
-        _raise_problems(f"model {type(model).__name__}", check_model(model, known.vocabulary, longest))
-
-
-def _raise_problems(what: str, problems: Sequence[str]) -> None:
-    if problems:
-        raise ValueError(f"{what}: {'; '.join(problems)}")
 
 
 def chunked(seeds: Sequence[Seed], size: int) -> list[tuple[Seed, ...]]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from jaxemerge.evaluation.metrics import success_threshold
 from jaxemerge.runner.cautions import cautions
+from jaxemerge.runner.checks import prepare
 from jaxemerge.runner.experiment import Experiment
-from jaxemerge.runner.train import prepare
 
 from .folder import Study
 

@@ -19,6 +19,7 @@ from jaxemerge.analysis import (
     read_results,
     scaling_laws,
 )
+from jaxemerge.analysis.laws import left_out
 from jaxemerge.charts.laws import contours, frontier, steps_of
 from jaxemerge.report.laws import laws as figures_of
 
@@ -289,3 +290,13 @@ def test_a_law_that_the_runs_do_not_determine_is_no_result():
     found = scaling_laws(read_results(noise, {"parameters": "params", "value": "loss"}), bootstraps=50)
     assert found.parametric is None
     assert any("the runs do not determine it: the 95% interval of" in note for note in found.notes)
+
+
+def test_runs_that_rules_stopped_early_are_in_no_fit():
+    last = pl.col("step") == 12
+    whole, seed = planted(), pl.col("init_seed") == 1
+    stop = pl.when(seed & last).then(11).when(~seed & last).then(12).cast(pl.Int64)
+    stopped = whole.with_columns(stopped_at=stop)
+    assert law_runs(stopped, "loss").equals(law_runs(whole, "loss").filter(pl.col("init_seed") == 0))
+    assert left_out(stopped, "loss") == ["rules stopped 20 of 40 runs early; these are in no fit"]
+    assert left_out(whole, "loss") == []

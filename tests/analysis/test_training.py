@@ -8,7 +8,9 @@ import pytest
 
 from jaxemerge.analysis import (
     breakthroughs,
+    cell_labels,
     curve_quantiles,
+    final_scores,
     findings,
     learning_curves,
     read_results,
@@ -250,3 +252,55 @@ def test_a_failed_share_is_zero_also_without_trials(metric, worst):
     assert curves.filter("diverged")["value"].to_list() == [worst] * 3
     if metric != "loss":
         assert breakthroughs(frame, metric, 0.3, in_a_row=1)["observed"].sum() == 5
+
+
+def with_stops(frame, at):
+    """The frame with the rows of some seeds repeated from the steps at which rules stopped them."""
+    key = ["cell", "init_seed", "split", "length", "metric"]
+    stops = pl.DataFrame({"init_seed": list(at), "at": list(at.values())}, schema_overrides={"at": pl.Int64})
+    rows = frame.join(stops, on="init_seed", how="left", maintain_order="left")
+    held = rows.filter(step=pl.col("at")).select(*key, held="value")
+    late = pl.col("step") >= pl.col("at")
+    joined = rows.join(held, on=key, how="left", nulls_equal=True, maintain_order="left")
+    return joined.with_columns(
+        value=pl.when(late).then("held").otherwise("value"), stopped_at=pl.when(late).then("at")
+    ).drop("at", "held")
+
+
+def test_stopped_seeds_are_censored_where_they_stopped_unless_they_broke_through(test):
+    frame = population_frame(seeds=13, diverged=0)
+    steps = sorted(frame["step"].unique())
+    at = {seed: steps[3 + seed % 4] for seed in range(0, 13, 2)}
+    stopped = with_stops(frame, at)
+    times = breakthroughs(stopped, threshold=0.3, in_a_row=2, **test)
+    short = {
+        seed: frame.filter(pl.col("init_seed") == seed, pl.col("step") <= at.get(seed, steps[-1]))
+        for seed in range(13)
+    }
+    for row in times.rows(named=True):
+        alone = breakthroughs(short[row["init_seed"]], threshold=0.3, in_a_row=2, **test)
+        same = alone.filter(cell=row["cell"]).row(0, named=True)
+        names = ("step", "observed", "after", "relapses", "relapse", "loss")
+        assert [row[name] for name in names] == [same[name] for name in names]
+    # Taken as they stand, the repeated scores would make breakthroughs, and put censoring at the end.
+    taken = breakthroughs(stopped.drop("stopped_at"), threshold=0.3, in_a_row=2, **test)
+    assert taken["observed"].sum() > times["observed"].sum() > 0
+    censored = times.filter(~pl.col("observed"), pl.col("init_seed") % 2 == 0)
+    assert 0 < censored["step"].max() < steps[-1]
+    assert survival(times).medians["broken"].sum() == times["observed"].sum()
+
+
+def test_stopped_seeds_keep_their_last_scores_and_are_named():
+    frame = population_frame([(2, 64)], seeds=5, lengths=(30,), steps=(0, 7, 11, 13), diverged=0)
+    stopped = with_stops(frame, {1: 7, 4: 11})
+    finals = {each["init_seed"]: each for each in final_scores(stopped).rows(named=True)}
+    before = {(r["init_seed"], r["step"]): r["value"] for r in learning_curves(frame).rows(named=True)}
+    assert {seed: row["value"] for seed, row in finals.items()} == {
+        seed: before[seed, {1: 7, 4: 11}.get(seed, 13)] for seed in range(5)
+    }
+    assert findings.population_sentences(stopped)[2:] == [
+        "Rules stopped 2 of 5 seeds, at steps 7 to 11: their last scores count as final, and seeds without a "
+        "breakthrough before are censored there."
+    ]
+    assert len(findings.population_sentences(frame.with_columns(stopped_at=pl.lit(None, pl.Int64)))) == 2
+    assert cell_labels(stopped).columns == cell_labels(frame).columns

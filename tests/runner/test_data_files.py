@@ -9,10 +9,10 @@ import pytest
 
 from jaxemerge import AdamW, Corpus, Experiment, Objective, Task, inputs, llama, paired
 from jaxemerge.exports.card import card
+from jaxemerge.runner.checks import prepare
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.provenance import described, provenance
 from jaxemerge.runner.records import StoreError
-from jaxemerge.runner.train import prepare
 from toy_tasks import Echo
 
 TEXT = bytes(np.random.default_rng(3).integers(97, 123, 4_001).astype(np.uint8))

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from chunks import run_chunk
-from jaxemerge import Experiment, PassUntil, train
+from jaxemerge import Above, Experiment, PassUntil, train
 from jaxemerge.evaluation import Sampling, estimate, prompts, sampled
 from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.opening import create_store, open_store
@@ -151,3 +151,17 @@ def test_the_command_line_cannot_make_one(tiny: Any) -> None:
         parse(tiny, "pass_until=5")
     with pytest.raises(ValueError, match=r"unknown field pass_until.cap: pass_until is a plain value"):
         parse(tiny, "pass_until.cap=5")
+
+
+def test_seeds_that_rules_stopped_have_what_they_were_trained_for(sampling: Any) -> None:
+    at = np.array([-1, 3, -1, 7, 3])
+    evaluations = [
+        each._replace(stopped_at=np.where(at <= each.step, at, -1)) for each in sampling.evaluations
+    ]
+    ruled = replace(sampling.experiment, stop_when=(Above("exact_match", 1.0),))
+    rows = replace(sampling, experiment=ruled, evaluations=tuple(evaluations)).frame()
+    same = ["init_seed", "step", "tokens", "flops", "stopped_at"]
+    added = rows.filter(metric="pass_rate").select(same)
+    assert added.equals(rows.filter(metric="answer_nll", length=3, step=7).select(same))
+    assert added["stopped_at"].to_list() == [None, 3, None, 7, 3]
+    assert (added["tokens"] / (2 * 13)).to_list() == [7, 3, 7, 7, 3]
