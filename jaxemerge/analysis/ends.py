@@ -60,12 +60,11 @@ def stopped_sentences(frame: pl.DataFrame) -> list[str]:
     if STOPPED_AT not in frame.columns:
         return []
     members = frame.group_by(MEMBER).agg(pl.col(STOPPED_AT).max())
-    stopped = int(members[STOPPED_AT].count())
-    if not stopped:
+    at: list[int] = members[STOPPED_AT].drop_nulls().to_list()
+    if not at:
         return []
-    first, last = members[STOPPED_AT].min(), members[STOPPED_AT].max()
     return [
-        f"Rules stopped {stopped} of {members.height} seeds, at steps {first:,} to {last:,}: their last "
+        f"Rules stopped {len(at)} of {members.height} seeds, at steps {min(at):,} to {max(at):,}: their last "
         "scores count as final, and seeds without a breakthrough before are censored there."
     ]
 

@@ -256,8 +256,8 @@ def _evaluation(step: int, arrays: Mapping[str, Any]) -> Evaluation:
     own = {k.removeprefix(_METRIC): values for k, values in arrays.items() if k.startswith(_METRIC)}
     sets = SetScores(*(arrays[name] for name in SetScores._fields)) if "exact" in arrays else None
     scores = own if sets is None else WithOwn(sets, own) if own else sets
-    training = (arrays[name] for name in ("train_loss", "gradient_norm", "diverged"))
-    return Evaluation(step, scores, *training, arrays.get("stopped_at"))
+    training = (arrays["train_loss"], arrays["gradient_norm"], arrays["diverged"])
+    return Evaluation(step, scores, *training, stopped_at=arrays.get("stopped_at"))
 
 
 def _check_room(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:

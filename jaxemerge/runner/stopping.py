@@ -22,6 +22,9 @@ class StopRule:
 
     Attributes:
         metric: of the results: ``exact_match``, ``answer_nll``, ``train_loss``, or one of your own.
+
+    Raises:
+        ValueError: a field is out of range.
     """
 
     metric: str
@@ -64,6 +67,7 @@ class Above(StopRule):
     """Stops a seed that scores ``value`` or more on all tests, several evaluations in a row.
 
     Attributes:
+        metric: of the results.
         value: to reach.
         in_a_row: evaluations; not fewer than make a breakthrough in the analysis, which are 3 by default: a
             seed that is stopped earlier is never seen to break through.
@@ -85,6 +89,7 @@ class Below(StopRule):
     """Stops a seed that scores ``value`` or less on all tests, several evaluations in a row.
 
     Attributes:
+        metric: of the results.
         value: to reach, of a loss for example.
         in_a_row: evaluations.
 
@@ -105,6 +110,7 @@ class Patience(StopRule):
     """Stops a seed whose last evaluations are no better than the best of those before.
 
     Attributes:
+        metric: of the results.
         mode: whether the ``max`` or the ``min`` of the metric is best; it is averaged over all tests.
         evaluations: how many must bring no improvement.
         min_delta: improvement that counts must be larger than this; at least 0.

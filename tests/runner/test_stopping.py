@@ -255,7 +255,7 @@ def test_once_all_seeds_have_stopped_nothing_is_trained(tiny, free, monkeypatch)
 
     monkeypatch.setattr(training, "train_population", spied)
     all_stop = dataclasses.replace(free.experiment, stop_when=Below("answer_nll", 1e9, in_a_row=3))
-    found = train(all_stop, keep_weights_at=(5,), progress=False)
+    found = train(all_stop, chunk=2, keep_weights_at=(5,), progress=False)
     assert max(steps) == 2
     assert [seen.step for seen in found.evaluations] == list(STEPS)
     assert found.evaluations[-1].stopped_at.tolist() == [2] * 5
