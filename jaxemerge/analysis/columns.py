@@ -9,17 +9,20 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from .entries import listed, numbers
-from .results import SCHEMA
+from .results import SCHEMA, STOPPED_AT
 
 # Meanings of a column besides the schema's own names.
 SCALE, SEED, MODEL = "scale", "seed", "model"
-ROLES = (SCALE, SEED, MODEL, *(name for name in SCHEMA if name not in ("study", "cell", "init_seed")))
+ROLES = (
+    *(SCALE, SEED, MODEL, STOPPED_AT),
+    *(name for name in SCHEMA if name not in ("study", "cell", "init_seed")),
+)
 # Column names that mean the size of a model by default.
 SIZES = ("params", "n_params", "num_params", "n_parameters", "num_parameters", "model_size")
 # Columns of settings under the names that the reader of lm-evaluation-harness gives them.
 SETTINGS = ("revision", "dtype", "limit")
 # Columns that say where in a run or in a file a row comes from.
-WITHIN_RUN = ("step", "tokens", "task", "split", "length", "metric")
+WITHIN_RUN = ("step", "tokens", "task", "split", "length", "metric", STOPPED_AT)
 
 
 class Plan(NamedTuple):
@@ -110,7 +113,7 @@ def _is_setting(whole: pl.DataFrame, column: str, given: Mapping[str, Any]) -> b
 
 def _refuse_unnamed(whole: pl.DataFrame, given: Mapping[str, Any], unused: Sequence[str]) -> None:
     """Rejects numbers that may be seeds or settings, where runs would be numbered without them."""
-    scores = ("value", "trials", "diverged", "flops")
+    scores = ("value", "trials", "diverged", "flops", STOPPED_AT)
     keys = [c for meaning, c in given.items() if meaning not in scores and isinstance(c, str)]
     if SEED in given or not keys or not whole.select(keys).is_duplicated().any():
         return

@@ -7,10 +7,11 @@ from typing import Any
 import polars as pl
 
 from .columns import MODEL, SEED
-from .results import RESULT, SCHEMA
+from .results import RESULT, SCHEMA, STOPPED_AT
 
 # What makes one cell another.
 IDENTITY = (MODEL, "family", "depth", "width", "parameters")
+_NOT_CELLS = (SEED, "has_seed", "flagged", MODEL, STOPPED_AT)
 
 
 def with_tests(rows: pl.DataFrame) -> pl.DataFrame:
@@ -24,7 +25,7 @@ def with_tests(rows: pl.DataFrame) -> pl.DataFrame:
 
 def with_cells(rows: pl.DataFrame) -> pl.DataFrame:
     """A name for what is the same model, made of what varies."""
-    kept = [c for c in rows.columns if c not in SCHEMA and c not in (SEED, "has_seed", "flagged", MODEL)]
+    kept = [c for c in rows.columns if c not in SCHEMA and c not in _NOT_CELLS]
     identity = [c for c in (*IDENTITY, *kept) if c in rows.columns]
     if _one_step_each(rows):
         identity += [c for c in ("tokens", "flops") if rows[c].n_unique() > 1]
@@ -41,7 +42,7 @@ def _one_step_each(rows: pl.DataFrame) -> bool:
     if rows["step"].n_unique() == 1 or SEED not in rows.columns:
         return rows["step"].n_unique() == 1
     run = [c for c in (*IDENTITY, SEED, "data_seed", *rows.columns) if c in rows.columns and c not in RESULT]
-    run = [c for c in dict.fromkeys(run) if c not in ("tokens", "flops", "flagged", "has_seed")]
+    run = [c for c in dict.fromkeys(run) if c not in ("tokens", "flops", "flagged", "has_seed", STOPPED_AT)]
     return rows.n_unique([*run, "step"]) == rows.n_unique(run)
 
 

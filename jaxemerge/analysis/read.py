@@ -14,11 +14,20 @@ from .ends import COUNTED_AS, counted_as
 from .entries import counts, first_row, listed, names, numbers, ordinals
 from .identity import with_cells, with_seeds, with_tests
 from .kinds import is_loss
-from .results import MEMBER, SCHEMA, TYPES, printable_names
+from .results import MEMBER, SCHEMA, STOPPED_AT, TYPES, printable_names
 from .sources import source_rows
 from .trackers import tracked
 
-WHOLE = {"depth": 1, "width": 1, "parameters": 1, "step": 0, "tokens": 0, "length": 0, "trials": 1}
+WHOLE = {
+    "depth": 1,
+    "width": 1,
+    "parameters": 1,
+    "step": 0,
+    "tokens": 0,
+    "length": 0,
+    "trials": 1,
+    STOPPED_AT: 0,
+}
 # A share given with three decimals is a count of its items if it is one to this.
 ROUNDED = 5e-4
 

@@ -18,6 +18,7 @@ from jaxemerge.analysis import (
     never_right,
     summarise,
 )
+from jaxemerge.analysis.ends import stopped_sentences
 from jaxemerge.analysis.findings import constant_sentences, divergences, supported
 from jaxemerge.analysis.kinds import limited
 from jaxemerge.analysis.results import MEMBER
@@ -91,6 +92,8 @@ def write(
     best = {record["cell"]: record.get("best_loss") for record in records}
     print_scores(console, results, main_metric(results), threshold, best)
     print_diverged(console, results)
+    for line in stopped_sentences(results):
+        say(console, line)
     for line in constant_sentences(results, constant_scores_of(records)):
         say(console, line)
     for each in found:

@@ -98,9 +98,11 @@ def train_chunk(
 
     if rules:
         steps = sorted({*due, *keep_at})
-        yield from under_rules(Stopped(experiment, n, earlier), train_from, begin, steps, due)
+        training = under_rules(Stopped(experiment, n, earlier), train_from, begin, steps, due)
     else:
-        yield from train_from(begin)
+        training = train_from(begin)
+    del begin  # its arrays are needed no more once training has taken them over
+    yield from training
 
 
 def _followed(

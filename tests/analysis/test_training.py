@@ -287,6 +287,10 @@ def test_stopped_seeds_are_censored_where_they_stopped_unless_they_broke_through
     assert taken["observed"].sum() > times["observed"].sum() > 0
     censored = times.filter(~pl.col("observed"), pl.col("init_seed") % 2 == 0)
     assert 0 < censored["step"].max() < steps[-1]
+    # Read from a file, cells have other names.
+    again = breakthroughs(read_results(stopped.drop("cell", "study")), threshold=0.3, in_a_row=2, **test)
+    numbers = ["init_seed", "step", "observed", "after", "relapses"]
+    assert again.select(numbers).sort(numbers).equals(times.select(numbers).sort(numbers))
     assert survival(times).medians["broken"].sum() == times["observed"].sum()
 
 
