@@ -7,6 +7,7 @@ import subprocess
 import sys
 import types
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
@@ -30,10 +31,7 @@ def store(tiny, tmp_path):
 
 def part(evaluation, n):
     """The first n seeds of an evaluation."""
-    scores = type(evaluation.scores)(*(x[:n] for x in evaluation.scores))
-    return evaluation._replace(
-        scores=scores, **{k: getattr(evaluation, k)[:n] for k in evaluation._fields[2:]}
-    )
+    return jax.tree.map(lambda x: x if isinstance(x, int) else x[:n], evaluation)
 
 
 def follow(store, experiment, seeds, evaluations, **options):
