@@ -244,7 +244,7 @@ class Experiment(Recipe):
             if not is_own(type(self.model)):  # there is one kind
                 del fields["model"]["kind"]
         code = code_of((self.task, self.model, self.optimizer, self.metrics))
-        rules = tuple(map(str, fields.pop("stop_when")))
+        rules = ", ".join(map(str, fields.pop("stop_when")))
         others = {"stop_when": rules, "code": code, "files": digests(self.task)}
         return {**fields, **{name: value for name, value in others.items() if value}}
 
@@ -290,7 +290,7 @@ class Experiment(Recipe):
                 "optimizer": optimizer_from(fields["optimizer"], tuple(optimizers)),
                 "pass_until": built(PassUntil, asked) if (asked := fields.get("pass_until")) else None,
                 "metrics": metrics_from(fields.get("metrics", ()), tuple(metrics)),
-                "stop_when": read_rules(", ".join(fields.get("stop_when", ()))),
+                "stop_when": read_rules(fields.get("stop_when", "")),
                 "start": Start(digest) if (digest := fields.get("start")) else None,
                 "seeds": tuple(map(tuple, fields["seeds"])),
             }

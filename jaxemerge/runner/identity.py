@@ -60,7 +60,7 @@ def identity(saved: dict[str, Any], experiment: Any) -> dict[str, Any]:
 
 
 def _of_value(saved: Any, value: Any) -> Any:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and not isinstance(saved, str):
         return [_of_value(*each) for each in zip(saved, value, strict=True)]
     if not dataclasses.is_dataclass(value) or not isinstance(saved, dict):
         return saved

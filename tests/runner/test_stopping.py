@@ -17,6 +17,7 @@ from jaxemerge.runner.scores import Evaluation, Progress, measured
 from jaxemerge.runner.stopped import Stopped
 from jaxemerge.runner.stopping import read_rules
 from jaxemerge.runner.sweep import assigned
+from jaxemerge.runner.tables import swept_columns
 from jaxemerge.runner.tracking import summary
 from own_models import Line
 from small_cell import same, seed_of
@@ -117,6 +118,10 @@ def test_part_of_an_experiment(tiny):
     assert ruled.stop_when == (rule,)
     assert Experiment.from_json(ruled.to_json()) == ruled
     assert "stop_when" not in tiny.to_dict()
+    assert swept_columns([tiny, ruled]) == {
+        tiny.cell: {},
+        ruled.cell: {"stop_when": "Above('exact_match', 0.9)"},
+    }
     assert len({tiny.cell, ruled.cell, dataclasses.replace(tiny, stop_when=[rule, other]).cell}) == 3
     assert common(tiny) != common(ruled)
     [one] = assigned(tiny, ["stop_when=Above(exact_match, 0.9)"])
