@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxemerge.cache import cache_folder, keep_compiled
-from jaxemerge.cli.custom import with_model, with_optimizer, with_task
+from jaxemerge.cli.custom import with_metrics, with_model, with_optimizer, with_task
 from jaxemerge.cli.parser import suggestion
 from jaxemerge.cli.studies import Front
 from jaxemerge.devices import start, use_host_cores
@@ -83,7 +83,8 @@ def chosen_cells(options: argparse.Namespace, front: Front) -> tuple[Experiment,
         cells = with_model(cells, options.model)
     if options.optimizer:
         cells = with_optimizer(cells, options.optimizer)
-    if options.task or options.model or options.optimizer:
+    cells = with_metrics(cells, options.metrics)
+    if _own_parts(options):
         cells = [replace(cell, study=study_name(options)) for cell in cells]
     changed = [
         each
@@ -143,9 +144,14 @@ def selected_names(called: Mapping[str, str], which: str | None) -> list[str]:
 
 
 def study_name(options: argparse.Namespace) -> str:
-    """The study's name, with those of the task, model and optimizer that replace its own."""
-    others = [where.rpartition(":")[2] for where in (options.task, options.model, options.optimizer) if where]
-    return "_".join([options.study, *others])
+    """The study's name, with those of the task, model and optimizer that replace its own, and of metrics."""
+    return "_".join([options.study, *_own_parts(options)])
+
+
+def _own_parts(options: argparse.Namespace) -> list[str]:
+    """Names of the parts that the command line replaces or adds."""
+    places = (options.task, options.model, options.optimizer, *options.metrics)
+    return [where.rpartition(":")[2] for where in places if where]
 
 
 def results_folder(options: argparse.Namespace) -> Path:

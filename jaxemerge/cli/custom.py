@@ -1,13 +1,14 @@
-"""Tasks, objectives, models and optimizers from the user's own files, as the command line names them."""
+"""Tasks, objectives, models, optimizers and metrics of the user's own, as the command line names them."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -98,6 +99,32 @@ def with_optimizer(cells: Sequence[Experiment], where: str) -> list[Experiment]:
         raise option.error(str(error)) from error
 
 
+def with_metrics(cells: Sequence[Experiment], places: Sequence[str]) -> list[Experiment]:
+    """The cells with further metrics of the user's own: functions, or callable records.
+
+    Args:
+        cells: what is to be scored by them, too.
+        places: ``path/to/file.py:NAME`` or ``module:NAME`` of each metric.
+
+    Raises:
+        ValueError: as in ``with_task``.
+    """
+    for where in places:
+        option = Option("--metrics", where, "function or callable record", {}, _is_metric)
+        metric = made(option)
+        try:
+            cells = [replace(cell, metrics=(*cell.metrics, metric)) for cell in cells]
+        except ValueError as error:
+            raise option.error(str(error)) from error
+    return list(cells)
+
+
+def _is_metric(value: Any) -> bool:
+    kind = value if isinstance(value, type) else type(value)
+    record = is_dataclass(kind) and "__call__" in dir(kind)
+    return isinstance(value, FunctionType) or (record and not _is_model(value))
+
+
 def _is_optimizer(value: Any) -> bool:
     return _is(value, Optimizer) or isinstance(value, FunctionType)
 
@@ -128,7 +155,7 @@ def made(option: Option) -> Any:
 
 def declaration_problems(found: Any) -> Iterator[str]:
     """What is wrong with a task, objective or model before anything is asked of it."""
-    if _is_optimizer(found):
+    if _is_optimizer(found) or _is_metric(found):
         return iter(())
     if _is(found, Task):
         return tasks.declaration_problems(found)
@@ -179,14 +206,18 @@ def is_own(option: Option, value: Any, module: ModuleType) -> bool:
 
 
 def from_file(option: Option, path: Path) -> ModuleType:
-    """Runs a file as a module; it can import files next to it, with and without a dot."""
+    """Runs a file as a module, once; it can import files next to it, with and without a dot."""
     if not path.is_file():
         raise option.error(f"{path} is no file")
-    name = f"custom_{path.stem}"
+    name, source = _module_name(path), path.read_bytes()
+    there = sys.modules.get(name)
+    if there is not None and there.__spec__ is not None and there.__spec__.loader_state == source:
+        return there
     folder = str(path.resolve().parent)
     spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=[folder])
     assert spec is not None
     assert spec.loader is not None
+    spec.loader_state = source
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, folder)
     sys.modules[name] = module  # dataclasses look up their module there
@@ -196,6 +227,19 @@ def from_file(option: Option, path: Path) -> ModuleType:
         del sys.modules[name]
         raise option.error(located(error, str(path))) from error
     return module
+
+
+def _module_name(path: Path) -> str:
+    """Of a file as a module; numbered where another file of this name has been run."""
+    first = f"custom_{path.stem}"
+    names = itertools.chain([first], (f"{first}_{number}" for number in itertools.count(2)))
+    return next(name for name in names if _is_free(name, path))
+
+
+def _is_free(name: str, path: Path) -> bool:
+    """Whether no module has this name, or one that was made from this very file."""
+    there = sys.modules.get(name)
+    return there is None or Path(str(there.__file__)).resolve() == path.resolve()
 
 
 def from_module(option: Option, name: str) -> ModuleType:

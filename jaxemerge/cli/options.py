@@ -119,8 +119,7 @@ COMMANDS = {
     "run": Command(
         "[STUDY]",
         "What do the seeds of a study learn? Trains them and writes the report",
-        "Trains the seeds of a study that have no results yet, then writes the report.\n"
-        "STUDY is a name from 'list' or a file with cells() (default: {default}). Resumes a stopped run.",
+        "Trains what is missing of a study, then reports. STUDY: from 'list', or a file with cells().",
         add_run,
         "run.run",
     ),

@@ -78,6 +78,8 @@ def _add_selection(add: _Add) -> None:
     add("--task", "another task or objective: FILE.py:CLASS, MODULE:CLASS or a built-in", metavar="WHERE")
     add("--model", "another Model or Flax module: FILE.py:CLASS or MODULE:CLASS", metavar="WHERE")
     add("--optimizer", "another optimizer: SGD, Muon, ..., FILE.py:NAME or MODULE:NAME", metavar="WHERE")
+    own = "score by a metric of yours, too: FILE.py:NAME or MODULE:NAME; repeatable"
+    add("--metrics", own, action="append", default=[], metavar="WHERE")
     add(
         "--start",
         "start from weights of an export: its folder, or one file for all seeds",

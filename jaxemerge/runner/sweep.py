@@ -136,6 +136,8 @@ def parse(experiment: Experiment, assignment: str) -> tuple[str, tuple[Any, ...]
         raise ValueError(f"{name} is a group of fields: name one of {_allowed(getattr(owner, last), name)}")
     if owner is experiment and last == "seeds":
         raise ValueError("seeds: use --seeds to choose them")
+    if owner is experiment and last == "metrics":
+        raise ValueError("metrics: use --metrics FILE.py:NAME to add them")
     if owner is experiment and last in ("study", "family"):
         return name, (text,)  # they name cells, and make none
     kind = typing.get_type_hints(type(owner))[last]
