@@ -23,6 +23,7 @@ def hidden(
     tokens: Int[np.ndarray, "B L"],
     *,
     attention: bool = False,
+    vocabulary: int | None = None,
     layout: Layout | None = None,
 ) -> Hidden:
     """What ``Model.hidden`` returns, of every seed, in one program.
@@ -32,6 +33,7 @@ def hidden(
         params: weights, leading axis S.
         tokens: B texts of L tokens, each one example, the same for all seeds.
         attention: whether to return attention weights.
+        vocabulary: number of tokens that there are, to check them; None where it is not known.
         layout: as in ``generate``.
 
     Returns:
@@ -39,16 +41,27 @@ def hidden(
         attention weights [S, layers, B, H, L, L].
 
     Raises:
-        ValueError: the model has no hidden states, or ``tokens`` is not [B, L].
+        ValueError: the model has no hidden states, or ``tokens`` is not [B, L] or has other numbers.
     """
-    texts = np.asarray(tokens, np.int32)
-    if texts.ndim != 2:
-        raise ValueError(f"tokens of shape {list(texts.shape)}: must be [texts, tokens]")
+    texts = _checked(np.asarray(tokens), vocabulary)
     n_seeds = jax.tree.leaves(params)[0].shape[0]
     used = layout or default_layout(n_seeds)
     read = _reader(model, used, attention, code_in_use())
     seen = read(placed_params(params, n_seeds, used), jnp.asarray(texts))
     return Hidden(*jax.tree.map(lambda x: np.asarray(x)[:n_seeds], tuple(seen)))
+
+
+def _checked(tokens_BL: np.ndarray, vocabulary: int | None) -> Int[np.ndarray, "B L"]:
+    if tokens_BL.dtype.kind not in "iu":
+        raise ValueError(f"tokens of type {tokens_BL.dtype}: must be whole numbers")
+    if tokens_BL.ndim != 2:
+        raise ValueError(f"tokens of shape {list(tokens_BL.shape)}: must be [texts, tokens]")
+    least, most = tokens_BL.min(initial=0), tokens_BL.max(initial=0)
+    if least < 0 or (vocabulary is not None and most >= vocabulary):
+        wrong = least if least < 0 else most
+        allowed = "0 or more" if vocabulary is None else f"0 to {vocabulary - 1}"
+        raise ValueError(f"token {wrong}: must be {allowed}")
+    return tokens_BL.astype(np.int32)
 
 
 @functools.lru_cache(maxsize=32)

@@ -12,7 +12,8 @@ from jaxemerge.runner.plain import pair_call
 from jaxemerge.runner.provenance import described_circumstances
 from jaxemerge.tasks import BUILT_IN
 from jaxemerge.training.objective import Pair
-from jaxemerge.training.optimizer import BUILT_IN_OPTIMIZERS, SCHEDULES
+from jaxemerge.training.optimizer import BUILT_IN_OPTIMIZERS
+from jaxemerge.training.schedules import SCHEDULES
 
 _UNKNOWN = "-"
 _MOST_SEEDS = 20  # that are named

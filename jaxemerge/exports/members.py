@@ -71,9 +71,11 @@ class Trained:
         """Residual stream and, on request, attention weights of every member; see ``evaluation.hidden``.
 
         Raises:
-            ValueError: the model has no hidden states, or this was trained on an objective.
+            ValueError: the model has no hidden states, this was trained on an objective, or ``tokens`` has
+                another shape or tokens that the task does not have.
         """
-        return hidden(self.experiment.language()[1], self.params, tokens, attention=attention)
+        task, model = self.experiment.language()
+        return hidden(model, self.params, tokens, attention=attention, vocabulary=task.vocabulary)
 
     def evaluate(self, **how: Any) -> Evaluated:
         """Scores every member on every item of its task; see ``evaluation.evaluate``.
@@ -207,8 +209,11 @@ def export(population: Population | Trained, folder: Path | str, *, threshold: f
         The folder.
 
     Raises:
-        ValueError: the folder holds something, or ``threshold`` is out of range.
+        ValueError: the folder holds something, ``threshold`` is out of range, or no population is given.
     """
+    if not isinstance(population, Population | Trained):
+        kind = type(population).__name__
+        raise ValueError(f"export of {kind}: give what train or load returned, then the folder")
     scores = None if isinstance(population, Trained) else population.frame()
     experiment = population.experiment
     members = (

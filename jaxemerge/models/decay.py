@@ -15,7 +15,15 @@ _EMBEDDINGS = ("*embed*", "*head*", "*logits*")  # matrices that Muon leaves to 
 
 
 def decay_mask(params: Params, patterns: tuple[str, ...] | None = None) -> Params:
-    """Which weights decay: those that match a pattern or, without patterns, ``is_decayed``."""
+    """Which weights decay: those that match a pattern or, without patterns, ``is_decayed``.
+
+    Raises:
+        ValueError: a pattern matches no weight.
+    """
+    names = [weight_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    for pattern in patterns or ():
+        if not fnmatch.filter(names, pattern):
+            raise ValueError(f"decayed: {pattern!r} matches none of the weights {', '.join(names)}")
 
     def chosen(path: Any, leaf: Any, layers: int) -> bool:
         name = weight_name(path)

@@ -12,7 +12,7 @@ from jaxemerge.models import check_model
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.scores import check_metrics, metric_names
 from jaxemerge.tasks import Task, check_task
-from jaxemerge.training import Objective, check_objective
+from jaxemerge.training import Objective, Scheduled, check_objective, init_shapes
 
 
 def prepare(experiment: Experiment) -> None:
@@ -20,12 +20,14 @@ def prepare(experiment: Experiment) -> None:
 
     Raises:
         DeviceError: the devices return wrong numbers.
-        ValueError: the task, model or objective breaks its contract, or a data file has changed since this
-            process read it; the message says how.
+        ValueError: the task, model or objective breaks its contract, a data file has changed since this
+            process read it, or the optimizer names weights that there are not; the message says how.
     """
     self_test()
     task, model = experiment.task, experiment.model
     check_unchanged(task)
+    if isinstance(experiment.optimizer, Scheduled) and experiment.optimizer.decayed is not None:
+        experiment.optimizer.decay_mask(init_shapes(experiment))
     if model is None:
         _raise_problems(f"objective {task.name}", check_objective(cast("Objective", task)))
         _check_rules(experiment)

@@ -26,6 +26,7 @@ from jaxemerge.runner.plain import (
     optimizer_from,
     own_numbers,
     plain,
+    several,
     task_from,
     value_from,
 )
@@ -99,7 +100,7 @@ class Experiment(Recipe):
         for name, number in own_numbers(self).items():
             object.__setattr__(self, name, number)
         object.__setattr__(self, "seeds", seed_pairs(self.seeds))
-        object.__setattr__(self, "metrics", tuple(self.metrics))
+        object.__setattr__(self, "metrics", several("metrics", self.metrics))
         object.__setattr__(self, "stop_when", checked_rules(self.stop_when))
         if not isinstance(self.evaluations, int):
             object.__setattr__(self, "evaluations", tuple(int(e) for e in self.evaluations))

@@ -73,9 +73,11 @@ class Population:
             Hidden, leading axis S in the order of ``experiment.seeds``.
 
         Raises:
-            ValueError: the model has no hidden states, or this was trained on an objective.
+            ValueError: the model has no hidden states, this was trained on an objective, or ``tokens`` has
+                another shape or tokens that the task does not have.
         """
-        return hidden(self.experiment.language()[1], self.params, tokens, attention=attention)
+        task, model = self.experiment.language()
+        return hidden(model, self.params, tokens, attention=attention, vocabulary=task.vocabulary)
 
     def passes(self) -> pl.DataFrame | None:
         """Counts of sampling, one row per seed and item; None where nothing was sampled. Needs Polars."""

@@ -7,7 +7,7 @@ import functools
 import json
 import numbers
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from jaxemerge.code import is_own, name_of
@@ -15,7 +15,8 @@ from jaxemerge.models import Model
 from jaxemerge.models.modules import construction
 from jaxemerge.tasks import Task
 from jaxemerge.training.objective import Pair
-from jaxemerge.training.optimizer import BUILT_IN_OPTIMIZERS, SCHEDULES, AdamW, Optax, Optimizer
+from jaxemerge.training.optimizer import BUILT_IN_OPTIMIZERS, AdamW, Optax, Optimizer
+from jaxemerge.training.schedules import SCHEDULES
 
 
 def plain(value: Any) -> Any:
@@ -39,6 +40,19 @@ def check_order(task: Any, model: Any) -> None:
         raise ValueError(f"{names} are swapped: the task comes first, as in Experiment(task, model)")
     if not isinstance(task, type) and not hasattr(task, "name"):
         raise ValueError(f"task={task!r}: must be a Task or an Objective")
+
+
+def several(name: str, given: Any) -> tuple[Any, ...]:
+    """One function, or several, as a tuple.
+
+    Raises:
+        ValueError: something else is given.
+    """
+    if callable(given):
+        return (given,)
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ValueError(f"{name}={given!r}: must be a function, or a list of functions")
+    return tuple(given)
 
 
 def checked_part(value: Any) -> Any:

@@ -139,8 +139,16 @@ def _own(task: Task, model: Model, metrics: tuple[OwnMetric, ...], params: Param
         f"{i}.{name}": jnp.asarray(value)
         for i, one in enumerate(task.evaluation_sets())
         for metric in metrics
-        for name, value in metric(apply, params, one).items()
+        for name, value in _named(metric, metric(apply, params, one)).items()
     }
+
+
+def _named(metric: OwnMetric, returned: Any) -> Mapping[str, Any]:
+    if not isinstance(returned, Mapping):
+        raise TypeError(
+            f"{name_of(metric)} returned {type(returned).__name__}: return a dict of named values"
+        )
+    return returned
 
 
 def check_metrics(experiment: Experiment) -> tuple[str, ...]:

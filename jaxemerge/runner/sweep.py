@@ -38,6 +38,9 @@ def sweep(
         ValueError: a field is unknown, a value is out of range, or fields that are zipped have different
             numbers of values.
     """
+    if not isinstance(base, Experiment) or not isinstance(axes, Mapping):
+        given = f"{type(base).__name__} and {type(axes).__name__}"
+        raise ValueError(f"sweep of {given}: give an Experiment, then a dict of lists of values by field")
     listed = {name: _several(name, values) for name, values in axes.items()}
     return cells(base, together(listed) if zipped else product(listed))
 

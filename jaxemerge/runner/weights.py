@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,11 @@ def kept_steps(asked: KeepAt, steps: int) -> tuple[int, ...]:
         if asked != "log":
             raise ValueError(f"keep_weights_at={asked!r}: must be 'log' or a list of steps")
         return (0, *(2**i for i in range(steps.bit_length()) if 2**i < steps), steps)
+    if not isinstance(asked, Iterable):
+        raise ValueError(f"keep_weights_at={asked!r}: must be 'log' or a list of steps, as in [{asked!r}]")
     for step in asked:
+        if not float(step).is_integer():
+            raise ValueError(f"keep_weights_at: step {step} must be a whole number")
         if not 0 <= step <= steps:
             raise ValueError(f"keep_weights_at: step {step} must lie between 0 and steps={steps}")
     return tuple(sorted({int(step) for step in asked}))

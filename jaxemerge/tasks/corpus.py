@@ -68,10 +68,10 @@ class Corpus(Task):
 
     def __post_init__(self) -> None:
         if isinstance(self.path, list | tuple):
-            object.__setattr__(self, "path", tuple(os.fspath(each) for each in self.path))
+            object.__setattr__(self, "path", tuple(_path("path", each) for each in self.path))
         else:
-            object.__setattr__(self, "path", os.fspath(self.path))
-        object.__setattr__(self, "level", os.fspath(self.level))
+            object.__setattr__(self, "path", _path("path", self.path))
+        object.__setattr__(self, "level", _path("level", self.level))
         check_whole(self, 2, "context")
         check_whole(self, 1, "windows")
         check_whole(self, 0, "limit")
@@ -141,6 +141,13 @@ class Corpus(Task):
                     f"{_named(paths)}: {len(tokens)} tokens for {part} are fewer than context={self.context}"
                 )
         return text
+
+
+def _path(name: str, value: Any) -> str:
+    try:
+        return os.fspath(value)
+    except TypeError:
+        raise ValueError(f"{name}={value!r}: must be a path") from None
 
 
 class _Text(NamedTuple):

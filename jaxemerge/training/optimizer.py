@@ -6,7 +6,7 @@ import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import jax.numpy as jnp
 import optax
@@ -14,10 +14,8 @@ from optax import contrib
 
 from jaxemerge.code import check_function, name_of
 from jaxemerge.models.decay import decay_mask, names_in_words, orthogonalised
+from jaxemerge.training.schedules import Schedule, after_warmup, check_schedule
 from jaxemerge.types import Array, Float, Int, Params
-
-Schedule = Callable[[Any, Any], Any]  # (step, length of the schedule) -> share of the peak learning rate
-SCHEDULES = ("cosine", "linear", "constant", "wsd", "inverse_sqrt")
 
 
 @runtime_checkable
@@ -99,12 +97,9 @@ class Scheduled(Optimizer):
             raise ValueError(f"warmup={self.warmup}: must be 0 or more steps")
         if not self.weight_decay >= 0:
             raise ValueError(f"weight_decay={self.weight_decay}: must not be negative")
-        if isinstance(self.schedule, str) and self.schedule not in SCHEDULES:
-            raise ValueError(
-                f"schedule={self.schedule!r}: must be one of {', '.join(SCHEDULES)}, or a function"
-            )
-        if not isinstance(self.schedule, str):
-            check_function("schedule", self.schedule)
+        check_schedule(self.schedule)
+        if isinstance(self.decayed, str):
+            raise ValueError(f"decayed={self.decayed!r}: give a tuple of patterns, as in ({self.decayed!r},)")
 
     @abstractmethod
     def transformations(
@@ -128,21 +123,8 @@ class Scheduled(Optimizer):
 
     def relative_rate(self, step: Int[Array, ""], length: Float[Array, ""] | float) -> Float[Array, ""]:
         """Learning rate of a step as a share of the peak; ``length`` is the schedule's, in steps."""
-        return jnp.where(step < self.warmup, step / max(self.warmup, 1), self._after_warmup(step, length))
-
-    def _after_warmup(self, step: Int[Array, ""], length: Float[Array, ""] | float) -> Any:
-        if callable(self.schedule):
-            return self.schedule(step, length)
-        if self.schedule == "constant":
-            return 1.0
-        if self.schedule == "inverse_sqrt":
-            return jnp.sqrt(max(self.warmup, 1) / jnp.maximum(step, max(self.warmup, 1)))
-        # Both may be traced: trainings that differ in length alone are one program.
-        done = jnp.clip((step - self.warmup) / jnp.maximum(length - self.warmup, 1.0), 0.0, 1.0)
-        if self.schedule == "cosine":
-            return self.final + (1.0 - self.final) * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
-        share = 1.0 if self.schedule == "linear" else 0.2
-        return 1.0 - (1.0 - self.final) * jnp.maximum(done - (1.0 - share), 0.0) / share
+        after = after_warmup(self.schedule, step, length, warmup=self.warmup, final=self.final)
+        return jnp.where(step < self.warmup, step / max(self.warmup, 1), after)
 
     def hyperparameters(self, steps: int) -> tuple[float, float, float]:
         """Peak learning rate, weight decay, and length of the schedule in steps."""
@@ -328,6 +310,12 @@ class Optax(Optimizer):
     make: Callable[[int], optax.GradientTransformation]
 
     def __post_init__(self) -> None:
+        if isinstance(self.make, optax.GradientTransformation):
+            raise ValueError(
+                "optimizer is an optax transformation: give a function of the number of steps that returns it"
+            )
+        if not callable(self.make):
+            raise ValueError(f"optimizer={self.make!r}: must be an optimizer such as AdamW(), or a function")
         check_function("optimizer", self.make)
 
     def transformation(

@@ -81,6 +81,14 @@ def test_any_layout_gives_the_same() -> None:
 def test_says_what_is_wrong() -> None:
     with pytest.raises(ValueError, match=r"^tokens of shape \[7\]: must be \[texts, tokens\]$"):
         hidden(SPECS["rotary"], population(SPECS["rotary"]), TOKENS[0])
+    for tokens, why in (
+        (TOKENS + 0.5, "tokens of type float64: must be whole numbers"),
+        ("1 2 3", "tokens of type <U5: must be whole numbers"),
+        (TOKENS - V, r"token -\d+: must be 0 to 10"),
+        (TOKENS + V, r"token \d+: must be 0 to 10"),
+    ):
+        with pytest.raises(ValueError, match=f"^{why}$"):
+            hidden(SPECS["rotary"], population(SPECS["rotary"]), tokens, vocabulary=V)
     with pytest.raises(ValueError, match=r"^Table has no hidden states: give it a method hidden"):
         Table().hidden({}, TOKENS)
     with pytest.raises(ValueError, match=r"^Table has no head: give it a method unembed"):

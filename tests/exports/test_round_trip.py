@@ -114,6 +114,8 @@ def test_models_of_ones_own(tmp_path: Path) -> None:
     place = je.export(bags, tmp_path / "bags")
     assert same(je.load(place, models=[Bag]).params, bags.params)
     assert "models=[Bag]" in (place / "README.md").read_text()
+    with pytest.raises(ValueError, match="export of str: give what train or load returned, then the folder"):
+        je.export("bags", bags)
     with pytest.raises(ValueError, match="model 'Bag' is unknown: must be one of none"):
         je.load(place)
 

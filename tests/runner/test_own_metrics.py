@@ -127,6 +127,10 @@ def wide(apply, params, items):
     return {"wide": items.tokens}
 
 
+def bare(apply, params, items):
+    return 1.0
+
+
 @pytest.mark.parametrize(
     ("metric", "message"),
     [
@@ -134,6 +138,7 @@ def wide(apply, params, items):
             fails,
             r"metrics: fails fails under jax.jit: KeyError: 'nothing' \(.*own_metrics.py, line \d+\)",
         ),
+        (bare, "metrics: bare fails under jax.jit: TypeError: bare returned float: return a dict of named"),
         (odd, "metrics: odd has a metric 'train_loss': use letters, digits and _, but none of train_loss"),
         (wide, r"metrics: wide's wide is int32\[7, 10\]: return one number, or one bool per item"),
     ],
@@ -144,6 +149,12 @@ def test_errors_are_one_line(tiny, metric, message):
 
 
 def test_what_no_name_tells_apart(tiny):
+    assert dataclasses.replace(tiny, metrics=again).metrics == (again,)
+    for wrong in ("again", 3):
+        with pytest.raises(
+            ValueError, match=f"metrics={wrong!r}: must be a function, or a list of functions"
+        ):
+            dataclasses.replace(tiny, metrics=wrong)
     with pytest.raises(ValueError, match="metrics is a lambda: give a named function"):
         dataclasses.replace(tiny, metrics=[lambda apply, params, items: {}])
     assert isinstance(Line(), Objective)

@@ -127,5 +127,11 @@ def test_steps_to_keep():
     assert kept_steps([9, 0, 9], 9) == (0, 9)
     with pytest.raises(ValueError, match="step 10 must lie between 0 and steps=9"):
         kept_steps([10], 9)
+    for wrong, why in (
+        (5, r"keep_weights_at=5: must be 'log' or a list of steps, as in \[5\]"),
+        ([1.5], "step 1.5"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            kept_steps(wrong, 9)
     with pytest.raises(ValueError, match="must be 'log' or a list of steps"):
         kept_steps("linear", 9)

@@ -161,6 +161,8 @@ def test_sweeps_in_python_are_products_or_pairs():
     assert sweep(BASE, axes, zipped=True) == (found[0], found[3])
     with pytest.raises(ValueError, match=r"steps=1000: give a list of values, as in \{'steps': \[1000\]\}"):
         sweep(BASE, {"steps": 1000})
+    with pytest.raises(ValueError, match="sweep of dict and Experiment: give an Experiment, then a dict"):
+        sweep({"steps": [1000]}, BASE)
 
 
 def label_list(experiments):

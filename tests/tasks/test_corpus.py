@@ -234,6 +234,7 @@ def test_fields_out_of_range_are_named(field: str, value: Any) -> None:
 def test_bad_files_are_one_line(tmp_path: Path) -> None:
     assert "path is empty: name a file or folder" in line(lambda: Corpus().data)
     assert "path is empty" in line(lambda: Corpus(()).data)
+    assert line(lambda: Corpus(64, "notes.txt")) == "path=64: must be a path"
     missing = Corpus(tmp_path / "none")
     assert line(lambda: missing.data) == f"{tmp_path}/none cannot be read: No such file or directory"
     assert check_task(missing) == (f"{tmp_path}/none cannot be read: No such file or directory",)

@@ -314,8 +314,45 @@ def test_what_nothing_tells_apart_is_rejected() -> None:
             Optax(bad)
     with pytest.raises(ValueError, match=r"functools\.partial"):
         Optax(functools.partial(adafactor))
-    with pytest.raises(ValueError, match=r"schedule='cosin': must be one of cosine, linear"):
-        AdamW(schedule="cosin")
+    with pytest.raises(ValueError, match="optimizer is an optax transformation: give a function of"):
+        Optax(optax.adam(1e-3))
+    with pytest.raises(ValueError, match=r"optimizer='adam': must be an optimizer such as AdamW\(\), or"):
+        Optax("adam")
+
+
+def of_step(step: Any) -> Any:
+    return step
+
+
+def branching(step: Any, length: Any) -> Any:
+    return 1.0 if step < length else 0.0
+
+
+def pair_of(step: Any, length: Any) -> Any:
+    return jnp.stack([step / length, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "why"),
+    [
+        ("cosin", "schedule='cosin': must be one of cosine, linear"),
+        (of_step, r"schedule: under jax.jit TypeError: of_step\(\) takes 1 positional argument"),
+        (branching, r"schedule: under jax.jit TracerBoolConversionError: .*test_optimizer.py, line \d+\)$"),
+        (pair_of, "schedule: must return one number, the share of the peak learning rate"),
+    ],
+)
+def test_what_is_no_schedule_is_rejected(schedule: Any, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        AdamW(schedule=schedule)
+
+
+def test_patterns_that_match_nothing_are_rejected() -> None:
+    params = {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}
+    assert AdamW(decayed=("*kernel",)).decay_mask(params) == {"kernel": True, "bias": False}
+    with pytest.raises(ValueError, match=r"decayed: '\*kernal' matches none of the weights bias, kernel"):
+        AdamW(decayed=("*bias", "*kernal")).decay_mask(params)
+    with pytest.raises(ValueError, match=r"decayed='\*kernel': give a tuple of patterns, as in"):
+        AdamW(decayed="*kernel")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
