@@ -222,8 +222,8 @@ def fails(steps):
     ("optimizer", "message"),
     [
         (AdamW, r"^AdamW is a class: give one that is made of it, as AdamW\(\)$"),
-        (0.1, "optimizer is 0.1: give a named function"),
-        (optax.sgd(0.1), "optimizer is GradientTransformation.*: give a named function"),
+        (0.1, r"optimizer=0.1: must be an optimizer such as AdamW\(\), or a function"),
+        (optax.sgd(0.1), "optimizer is an optax transformation: give a function of the number of steps"),
         (returns_nothing, r"optimizer: TypeError: optimizer returns_nothing\(40\) returned NoneType"),
         (fails, r"optimizer: ZeroDivisionError: division by zero \(.*test_experiment.py, line \d+\)"),
     ],
