@@ -72,7 +72,7 @@ class Chunk:
             },
         }
         words = {"experiment": self.experiment.to_json(), "record": self.record}
-        with appearing(path) as partial, partial.open("wb") as file:
+        with appearing(path) as partial, partial.open("xb") as file:
             np.savez_compressed(file, words=np.array(json.dumps(words)), **arrays)
         if self.finished:
             (folder / f"{stem}{_PARTIAL}").unlink(missing_ok=True)

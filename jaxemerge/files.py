@@ -30,8 +30,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes bytes whole or not at all."""
-    with appearing(path) as partial:
-        partial.write_bytes(content)
+    with appearing(path) as partial, partial.open("xb") as file:
+        file.write(content)
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
@@ -141,9 +141,11 @@ def set_aside(path: Path) -> Path:
 def appearing(path: Path) -> Iterator[Path]:
     """Gives a path to write a file or folder to, which takes its true name when complete and on disk.
 
-    Whatever goes wrong, a full disk included, nothing of it is left.
+    Whatever goes wrong, a full disk included, nothing of it is left. There is nothing at the path that is
+    given; create files there with mode ``x``, which follows no link that somebody puts there.
     """
     partial = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
+    _remove(partial)  # a dead process of the same number, or a link to elsewhere
     try:
         yield partial
         for inner in sorted(partial.rglob("*")) if partial.is_dir() else ():
@@ -181,7 +183,7 @@ def alive(pid: int) -> bool:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)  # threads of an interrupted writer may still be at it
     else:
         path.unlink(missing_ok=True)

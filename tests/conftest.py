@@ -29,6 +29,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 LONGEST = (
     "experiments/test_studies.py",
     "cli/test_interruptions.py",
+    "cli/test_slurm.py",
     "cli/test_launching.py",
     "cli/test_distributed.py",
     "cli/test_program.py",

@@ -1,7 +1,7 @@
 """A Slurm of one node and two cores, for tests: all its files in one folder, away from a cluster's own.
 
-Needs root and Debian's slurm-wlm. `Cluster(folder)` starts the daemons, `environment` makes sbatch and srun
-find them, `end` stops them.
+Needs root and Debian's slurm-wlm. `with Cluster(...)` starts the daemons and stops them; its `environment` is
+that of sbatch and srun.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Self
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 # Jobs are queued again a credential's life after they ended, two minutes unless told otherwise.
@@ -41,28 +42,37 @@ SlurmdParameters=config_overrides
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0
 ReturnToService=2
 JobRequeue=1
-KillWait=60
-SlurmdTimeout=10
+KillWait=10
+SlurmdTimeout=5
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=1000 State=UNKNOWN
-PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
+PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=10
 PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
 """
+
+
+_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # where Debian puts daemons
 
 
 def missing() -> str:
     """Why no Slurm can be started here; empty if one can."""
     if os.geteuid() != 0:
         return "a Slurm node needs root"
-    absent = [name for name in (*DAEMONS, "sbatch") if not shutil.which(name)]
+    absent = [name for name in (*DAEMONS, "sbatch") if not shutil.which(name, path=_PATH)]
     return f"not installed: {', '.join(absent)} (Debian's slurm-wlm)" if absent else ""
 
 
 class Cluster:
     """One node, two cores, a partition ``cpu`` and one that preempts it, ``urgent``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
+        """Starts the daemons.
+
+        Args:
+            folder: for all files of the cluster; empty.
+            variables: of the environment of jobs, besides this process'.
+        """
         self.folder = folder
         for name in ("state", "spool"):
             (folder / name).mkdir()
@@ -73,22 +83,36 @@ class Cluster:
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)
         folder.chmod(0o755)
-        self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
-        self._started = {
-            "munged": self._start(
+        self.environment = {
+            **os.environ,
+            **variables,
+            "PATH": _PATH,
+            "SLURM_CONF": str(folder / "slurm.conf"),
+        }
+        self._started: dict[str, subprocess.Popen[bytes]] = {}
+        try:
+            self._start(
                 "munged",
                 *("--foreground", "--force", f"--key-file={key}", f"--socket={folder}/munge.socket"),
                 *(f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log"),
                 f"--seed-file={folder}/munge.seed",
             )
-        }
-        _until(lambda: (folder / "munge.socket").exists(), 10, "munged")
-        self._started["slurmctld"] = self._start("slurmctld", "-D")
-        self.start_node()
+            _until(lambda: (folder / "munge.socket").exists(), 30, "munged")
+            self._start("slurmctld", "-D")
+            self.start_node()
+        except BaseException:
+            self.end()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def start_node(self) -> None:
         """Starts slurmd, and waits until its node takes jobs."""
-        self._started["slurmd"] = self._start("slurmd", "-D")
+        self._start("slurmd", "-D")
         _until(lambda: self.asked("sinfo", "-h", "-p", "cpu", "-o", "%T") in ("idle", "mixed"), 60, "slurmd")
 
     def lose_node(self) -> None:
@@ -109,9 +133,15 @@ class Cluster:
             daemon.kill()  # asked to end, slurmctld takes ten seconds
             daemon.wait()
 
-    def _start(self, *words: str) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, *words: str) -> None:
         quiet = subprocess.DEVNULL
-        return subprocess.Popen(words, env=self.environment, stdin=quiet, stdout=quiet, stderr=quiet)
+        self._started[name] = subprocess.Popen(
+            [shutil.which(name, path=_PATH) or name, *words],
+            env=self.environment,
+            stdin=quiet,
+            stdout=quiet,
+            stderr=quiet,
+        )
 
     def _kill_jobs(self) -> None:
         """Kills every process with this cluster in its environment, other than the daemons."""

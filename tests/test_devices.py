@@ -183,6 +183,22 @@ def test_a_platform_that_is_not_there_is_one_line() -> None:
     assert done.stdout.count("\n") == 1
 
 
+def test_an_unknown_flag_of_xla_is_one_line() -> None:
+    """XLA itself ends the process, and names the flag."""
+    code = "from jaxemerge import devices; devices.start()"
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": "--xla_no_such_flag=3",
+        "PYTHONPATH": str(Path(devices.__file__).parents[1]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60
+    )
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert done.stderr.strip().endswith("--xla_no_such_flag=3")
+
+
 def test_a_gpu_that_jax_does_not_see_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_platforms_asked", lambda: "")
     monkeypatch.setattr(devices.shutil, "which", lambda name: f"/usr/bin/{name}")

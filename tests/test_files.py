@@ -28,6 +28,33 @@ def test_a_write_replaces_what_was_there(tmp_path):
     assert path.read_text() == '{\n "seeds": [\n  1,\n  2\n ]\n}\n'
 
 
+def test_a_link_at_a_partial_files_name_is_not_followed(tmp_path):
+    other = tmp_path / "other"
+    (tmp_path / "inner").mkdir()
+    for victim in (other, tmp_path / "inner"):
+        if victim == other:
+            victim.write_text("kept")
+        partial = tmp_path / f".a.json.{socket.gethostname()}.{os.getpid()}.partial"
+        partial.symlink_to(victim)
+        files.write_bytes(tmp_path / "a.json", b"new")
+        assert (tmp_path / "a.json").read_bytes() == b"new"
+        assert not partial.is_symlink()
+        assert not (tmp_path / "a.json").is_symlink()
+    assert other.read_text() == "kept"
+    assert list((tmp_path / "inner").iterdir()) == []
+
+
+def test_a_link_planted_while_a_file_is_written_is_an_error(tmp_path):
+    def planted():
+        with files.appearing(tmp_path / "a") as partial:
+            partial.symlink_to(tmp_path / "other")
+            partial.open("xb")
+
+    with pytest.raises(FileExistsError):
+        planted()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_sealed_file_reads_back(tmp_path):
     path = tmp_path / "record.json"
     files.write_sealed(path, {"seeds": ((1, 2),), "plan": {"chunk": 4}, "x": 0.1})

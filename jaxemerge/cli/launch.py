@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -17,7 +19,8 @@ from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import say
 from jaxemerge.cli.training_options import add_jobs
 from jaxemerge.runner.opening import overwrite
-from jaxemerge.runner.scheduler import Resources, require, submit
+from jaxemerge.runner.scheduler import Resources, end, require, submit
+from jaxemerge.runner.signals import StopRequest
 
 WAIT = 150  # seconds that a job waits for the lock of a killed one, until that is taken for dead
 
@@ -51,10 +54,29 @@ def launch(options: argparse.Namespace, front: Front, console: Console) -> int:
     say(console, f"See how far they are: {front.name} status {shlex.quote(str(folder))}")
     if options.launch == "slurm":
         return 0
-    while not all(job.done() for job in jobs):
-        time.sleep(0.5)
+    attend(jobs, console)
     print_status(console, store)
     return 0 if all(store.finished(cell.cell).issuperset(cell.seeds) for cell in wanted) else 1
+
+
+def attend(jobs: Sequence[Any], console: Console) -> None:
+    """Waits for jobs on this machine; a signal ends them, too.
+
+    Raises:
+        StoppedError: a signal came, and they have saved.
+    """
+    with StopRequest(lambda number: say(console, noted(number))) as stop:
+        while not all(job.done() for job in jobs):
+            if stop:
+                end(jobs)
+            time.sleep(0.5)
+        stop.raise_if_asked()
+
+
+def noted(number: int) -> str:
+    """What a person reads when a signal comes."""
+    name = signal.Signals(number).name
+    return f"{name}: the jobs stop after a checkpoint. Press Ctrl-C again to leave them alone."
 
 
 def asked_for(options: argparse.Namespace) -> Resources:

@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
+from jaxemerge.runner import scheduler
+
 USAGE_ERROR = 2  # exit code
 _WIDEST = 100  # columns of a help screen
 _FIRST_COLUMN = 28  # columns of a help screen that name the options
@@ -153,24 +155,15 @@ def size(text: str) -> int:
 
 
 def minutes(text: str) -> float:
-    """Reads a time limit in minutes as Slurm does: ``90``, ``30:00``, ``4:00:00``, ``2-12``, ``2-12:00:00``.
+    """Reads a time limit in minutes, in Slurm's forms.
 
     Raises:
         ArgumentTypeError: the text is no time, or 0.
     """
-    days, dash, rest = text.rpartition("-")
-    parts = rest.split(":")
-    whole = all(part.isdecimal() for part in (*parts, *([days] if dash else [])))
-    if not whole or len(parts) > 3 or not any(int(part) for part in (*parts, days or "0")):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} must be a time such as 4:00:00, 30:00, 2-00:00:00, or 90 (minutes)"
-        )
-    numbers = [int(part) for part in parts]
-    if dash:  # D-H, D-H:M and D-H:M:S
-        hours, mins, secs = [*numbers, 0, 0][:3]
-    else:  # M, M:S and H:M:S
-        hours, mins, secs = {1: [0, *numbers, 0], 2: [0, *numbers], 3: numbers}[len(numbers)]
-    return 1440 * int(days or 0) + 60 * hours + mins + secs / 60
+    try:
+        return scheduler.minutes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def steps(text: str) -> str | tuple[int, ...]:

@@ -46,6 +46,10 @@ def main(
     """
     front = Front(studies or {}, file)
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if sys.flags.optimize > 1:
+        return _failed(
+            USAGE_ERROR, "python -OO, or PYTHONOPTIMIZE=2, drops docstrings that Altair needs: use -O"
+        )
     with lasting_output() as output:
         command, words = command_of(words, front)
         code = _ended(command, words, front)

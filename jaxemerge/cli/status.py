@@ -12,8 +12,9 @@ from jaxemerge.cli.watch import cleared, follow
 from jaxemerge.runner.labels import labels
 from jaxemerge.runner.quantities import duration
 from jaxemerge.runner.records import CellStatus, Records, open_records, study_status
+from jaxemerge.runner.scheduler import failures
 
-DAMAGED = 1  # exit code
+DAMAGED = NOTHING = 1  # exit codes of verify
 
 
 def list_studies(options: argparse.Namespace, front: Front, console: Console) -> int:
@@ -56,14 +57,17 @@ def verify(options: argparse.Namespace, front: Front, console: Console) -> int:
         return DAMAGED
     if not (chunks := len(store.records())):
         say(console, f"{store.folder} holds no finished seeds: there is nothing to verify.")
-        return 0
-    say(console, f"{store.folder}: all {chunks} finished chunks are whole.")
+        return NOTHING
+    missing = sum(cell.missing or 0 for cell in study_status(store))
+    besides = f" Results of {missing} seeds that were asked for are missing." if missing else ""
+    say(console, f"{store.folder}: all {chunks} finished chunks are whole.{besides}")
     return 0
 
 
 def print_status(console: Console, store: Records) -> None:
     """How far every cell is, who is at work on it, and what is damaged."""
     cells, called = study_status(store), labels(store.cells)
+    failed = {cell: why for cell, why in failures(store.folder / "jobs").items() if cell in called}
     made = table("cell", "steps", "finished", "missing", "checkpoints", "training time", "now")
     for cell in cells:
         made.add_row(
@@ -73,7 +77,7 @@ def print_status(console: Console, store: Records) -> None:
             "-" if cell.missing is None else str(cell.missing),
             ", ".join(f"{seeds} at {step:,}" for step, seeds in cell.checkpointed) or "-",
             duration(cell.seconds),
-            _state(cell),
+            _state(cell, cell.cell in failed),
         )
     console.print(made)
     for cell in cells:
@@ -81,6 +85,8 @@ def print_status(console: Console, store: Records) -> None:
             since = one["since"][:19].replace("T", " ")
             who = f"process {one['pid']} on {one['host']}"
             say(console, f"{called[cell.cell]} is trained by {who} since {since} (UTC)")
+        if _state(cell, True) == "failed" and cell.cell in failed:
+            say(console, f"{called[cell.cell]}: its last job failed: {failed[cell.cell]}")
     damaged = [line for cell in cells for line in cell.damaged]
     for line in damaged:
         say(console, line)
@@ -88,12 +94,14 @@ def print_status(console: Console, store: Records) -> None:
         say(console, "Run the study's command again: damaged parts are set aside and trained anew.")
 
 
-def _state(cell: CellStatus) -> str:
-    """The state of a cell in a word."""
+def _state(cell: CellStatus, failed: bool) -> str:
+    """The state of a cell in a word; ``failed`` says that its last job did."""
     if cell.damaged:
         return "damaged"
     if cell.writers:
         return "running"
     if cell.missing == 0 or (cell.missing is None and cell.finished and not cell.checkpointed):
         return "finished"
+    if failed:
+        return "failed"
     return "interrupted" if cell.checkpointed else "waiting"

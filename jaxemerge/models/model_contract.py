@@ -107,7 +107,7 @@ def _weights(model: Model, vocabulary: int) -> Iterator[str]:
 
 
 def weight_problems(init: Callable[[Key], Any]) -> Iterator[str]:
-    """What is wrong with initial weights: none, no floats, not finite, or others for the same key."""
+    """What is wrong with initial weights: none, not float32, not finite, or others for the same key."""
     params, same = repeated(init, jax.random.key(0))
     if not same:
         yield "init gives other weights for the same key: use no randomness but the key"
@@ -118,6 +118,8 @@ def weight_problems(init: Callable[[Key], Any]) -> Iterator[str]:
         name = f"init's weights{jax.tree_util.keystr(path)}"
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             yield f"{name} are {leaf.dtype}: use floats, and keep constants out of the weights"
+        elif leaf.dtype != jnp.float32:
+            yield f"{name} are {leaf.dtype}: keep weights in float32, and convert them where they are used"
         elif not np.all(np.isfinite(np.asarray(leaf, np.float32))):
             yield f"{name} are not finite: scale them down"
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import linen, nnx
+from flax import errors, linen, nnx
 
 from jaxemerge.models.model import Model, plain_fields
 from jaxemerge.types import Array, Float, Int, Key, Params
@@ -103,7 +103,13 @@ class _Linen(FlaxModel):
         return made["params"]
 
     def predict(self, vocabulary: int, params: Params, *inputs: Array) -> Array:
-        return self._made(vocabulary).apply({"params": params}, *inputs)
+        try:
+            return self._made(vocabulary).apply({"params": params}, *inputs)
+        except errors.InvalidRngError as error:
+            raise TypeError(
+                f"{self.module.__name__} draws random numbers in its predictions: they must follow from "
+                "weights and tokens, so do without dropout"
+            ) from error
 
     def _made(self, vocabulary: int) -> Any:
         return self.module(vocabulary=vocabulary, **plain_fields(self))

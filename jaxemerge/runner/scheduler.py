@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,11 @@ _NOTICE = 180  # seconds between the warning and a job's time limit: time to com
 _REQUEUES = 1_000  # a study may take any number of time limits
 _STALLED = 2  # so many time limits without progress end a job
 _MILESTONES = ("[!.]*.json", "checkpoints/*/[0-9]*/chunk.json")  # in the folder of a cell
+# The last line of a log of errors, as ``Command`` words it.
+_FAILED = re.compile(
+    r"RuntimeError: (?P<why>exit code (?P<code>-?\d+)|no checkpoint [^(]*).*--cells (?P<cells>\S+).*"
+)
+_A_WEEK = 7 * 24 * 60.0  # minutes of a job where nothing sets a limit
 _UNTIL_KILLED = 3_600.0  # longest wait for the end that a scheduler has announced, in seconds
 
 
@@ -38,7 +45,7 @@ class Resources:
 
     Attributes:
         partition: of the cluster.
-        minutes: time limit of a job; unfinished jobs are queued again.
+        minutes: time limit of a job; unfinished jobs are queued again. None: the partition's.
         gpus: GPUs of a job.
         cpus: cores of a job.
         memory: bytes of a job.
@@ -71,6 +78,7 @@ class Command:
             stalled: how often in a row they held the same.
         """
         self._watched, self._before, self._stalled = tuple(watched), tuple(before), stalled
+        self._asked = False  # to end, by whoever launched it
 
     def __call__(self, words: Sequence[str]) -> None:
         """Runs the program to its end.
@@ -78,11 +86,16 @@ class Command:
         Raises:
             RuntimeError: it failed.
         """
-        self._program = subprocess.Popen(list(words))
+        local = os.environ.get("SUBMITIT_EXECUTOR") == "local"
+        # Slurm signals every process of a job. On this machine signals come through here alone, and not from
+        # the terminal.
+        self._program = subprocess.Popen(list(words), start_new_session=local)
+        if local:
+            signal.signal(signal.SIGTERM, self._pass_on)
         try:
             self._wait()
             code = self._program.wait()
-            if code in _STOPPED:
+            if code in _STOPPED and not local:
                 # The scheduler has announced the end of the job to all of its processes. It decides whether
                 # the job is queued again (preempted) or not (cancelled).
                 time.sleep(_UNTIL_KILLED)
@@ -111,6 +124,11 @@ class Command:
                 f"give jobs more time, with --job-time ({shlex.join(words)})"
             )
         return DelayedSubmission(Command(self._watched, now, stalled), words)
+
+    def _pass_on(self, number: int, frame: types.FrameType | None) -> None:
+        if self._program.returncode is None and not self._asked:
+            self._program.send_signal(number)
+        self._asked = True  # a second one might come when the program has saved and ends
 
     def _wait(self) -> None:
         """Waits for the program, leaving its exit code to be read.
@@ -170,17 +188,120 @@ def submit(
     try:
         if where == "slurm":
             executor = submitit.SlurmExecutor(folder, max_num_timeout=_REQUEUES)
-            executor.update_parameters(**slurm_parameters(resources, name))
+            executor.update_parameters(**slurm_parameters(_limited(resources), name))
         else:
             executor = submitit.LocalExecutor(folder, max_num_timeout=_REQUEUES)
             executor.update_parameters(**local_parameters(resources))
-        with executor.batch():
-            folders = watched or [()] * len(commands)
+        folders = watched or [()] * len(commands)
+        with _deaf() if where == "local" else contextlib.nullcontext(), executor.batch():
             pairs = zip(commands, folders, strict=True)
             return [executor.submit(Command(cells), list(words)) for words, cells in pairs]
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise LaunchError(f"--launch {where}: {reason}") from error
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Programs started in the block ignore what a terminal sends to all: their starter ends them."""
+    former = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def end(jobs: Sequence[Any]) -> None:
+    """Asks jobs on this machine to save and exit, until they have.
+
+    Args:
+        jobs: what ``submit`` returned for ``local``; their ids are numbers of processes.
+    """
+    while left := [job for job in jobs if not job.done()]:
+        for job in left:  # one that is just starting does not pass it on
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(job.job_id), signal.SIGTERM)
+        time.sleep(1.0)
+
+
+def failures(folder: Path) -> dict[str, str]:
+    """Why the last job of a cell failed, in a line, by cell; of jobs that say so in their logs.
+
+    Args:
+        folder: of logs.
+    """
+    found: dict[str, str] = {}
+    for path in sorted(folder.glob("*.err"), key=lambda path: path.stat().st_mtime):
+        lines = path.read_text(errors="replace").splitlines()
+        if not (failed := _FAILED.fullmatch(lines[-1] if lines else "")):
+            continue
+        code, why, cells = int(failed["code"] or 0), failed["why"], failed["cells"].split(",")
+        said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        stopped = code in _STOPPED or code == -signal.SIGTERM
+        found |= dict.fromkeys(cells, "" if stopped else f"{said[-1] if said else why} ({path})")
+    return {cell: why for cell, why in found.items() if why}
+
+
+def _limited(resources: Resources) -> Resources:
+    """With the time limit that Slurm would set: submitit sets five minutes where it is given none.
+
+    Raises:
+        LaunchError: Slurm knows no such partition.
+    """
+    if resources.minutes is not None or "time" in resources.further:
+        return resources
+    return replace(resources, minutes=partition_limit(resources.partition))
+
+
+def partition_limit(partition: str | None) -> float:
+    """Minutes of a job for which none are asked: the partition's default, else its maximum, else a week.
+
+    Args:
+        partition: one or several with commas between them; None for the cluster's default one.
+
+    Raises:
+        LaunchError: Slurm knows no such partition.
+    """
+    chosen = ["-p", partition] if partition else []
+    done = subprocess.run(
+        ["sinfo", "-h", *chosen, "-o", "%P|%L|%l"], capture_output=True, text=True, errors="replace"
+    )
+    lines = [line.split("|") for line in done.stdout.splitlines() if line.count("|") == 2]
+    found = [limits for name, *limits in lines if partition or name.endswith("*")]
+    if done.returncode or not found:
+        reason = (
+            " ".join(done.stderr.split()) or f"sinfo shows no partition {partition or 'that is the default'}"
+        )
+        raise LaunchError(f"--launch slurm: {reason}; choose one with --partition")
+    return min(next(filter(None, map(_minutes, limits)), _A_WEEK) for limits in found)
+
+
+def _minutes(text: str) -> float | None:
+    """Minutes of a limit; None for ``n/a`` and ``infinite``."""
+    try:
+        return minutes(text)
+    except ValueError:
+        return None
+
+
+def minutes(text: str) -> float:
+    """Reads a time limit in minutes as Slurm does: ``90``, ``30:00``, ``4:00:00``, ``2-12``, ``2-12:00:00``.
+
+    Raises:
+        ValueError: the text is no time, or 0.
+    """
+    days, dash, rest = text.rpartition("-")
+    parts = rest.split(":")
+    whole = all(part.isdecimal() for part in (*parts, *([days] if dash else [])))
+    if not whole or len(parts) > 3 or not any(int(part) for part in (*parts, days or "0")):
+        raise ValueError(f"{text!r} must be a time such as 4:00:00, 30:00, 2-00:00:00, or 90 (minutes)")
+    numbers = [int(part) for part in parts]
+    if dash:  # D-H, D-H:M and D-H:M:S
+        hours, mins, secs = [*numbers, 0, 0][:3]
+    else:  # M, M:S and H:M:S
+        hours, mins, secs = {1: [0, *numbers, 0], 2: [0, *numbers], 3: numbers}[len(numbers)]
+    return 1440 * int(days or 0) + 60 * hours + mins + secs / 60
 
 
 def slurm_parameters(resources: Resources, name: str) -> dict[str, Any]:
@@ -201,9 +322,9 @@ def slurm_parameters(resources: Resources, name: str) -> dict[str, Any]:
 
 def local_parameters(resources: Resources) -> dict[str, Any]:
     """The same for processes on this machine, whose warning comes later."""
-    minutes = 7 * 24 * 60 if resources.minutes is None else resources.minutes
-    delay = notice(minutes)
-    return {"timeout_min": minutes, "signal_delay_s": delay, "gpus_per_node": resources.gpus or 0}
+    limit = _A_WEEK if resources.minutes is None else resources.minutes
+    delay = notice(limit)
+    return {"timeout_min": limit, "signal_delay_s": delay, "gpus_per_node": resources.gpus or 0}
 
 
 def notice(minutes: float | None) -> int:

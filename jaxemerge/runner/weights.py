@@ -89,7 +89,20 @@ def write_weights(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[s
 
     text = json.dumps(about, allow_nan=False)
     metadata = {_ABOUT: text, _DIGEST: _digest(arrays, text)}
-    write_bytes(path, save(dict(arrays), metadata))
+    write_bytes(path, _sorted(save(dict(arrays), metadata)))
+
+
+def _sorted(content: bytes) -> bytes:
+    """A file of safetensors with its metadata in order: equal weights are equal files.
+
+    It begins with the length of a header in JSON, padded to a multiple of 8 bytes.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    metadata = {"__metadata__": dict(sorted(header.pop("__metadata__").items()))}
+    text = json.dumps(metadata | header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def read_weights(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -58,7 +58,7 @@ class Objective(Protocol):
 
     @abstractmethod
     def init(self, key: Key) -> Params:
-        """Initial weights, any tree of floats: a pure function of the key of the member's ``init_seed``."""
+        """Initial weights, any tree of float32: a pure function of the key of the member's ``init_seed``."""
 
     @abstractmethod
     def loss(self, params: Params, key: Key) -> Float[Array, ""]:
@@ -130,7 +130,7 @@ def pair(
     """An objective from plain functions, which see what the methods of ``Objective`` are given.
 
     Args:
-        init: key -> initial weights, any tree of floats.
+        init: key -> initial weights, any tree of float32.
         loss: (weights, key) -> what a step minimises, one number.
         score: weights -> a number per metric, or bools, one per item of a test; None for none.
         name: short name in results and reports.
@@ -250,6 +250,9 @@ def _loss(objective: Objective) -> Iterator[str]:
     if getattr(shape, "shape", None) != () or not jnp.issubdtype(shape.dtype, jnp.floating):
         seen = f"{shape.dtype}{list(shape.shape)}" if hasattr(shape, "shape") else type(shape).__name__
         yield f"loss returns {seen}: return one number, for example a mean"
+        return
+    if shape.dtype != jnp.float32:
+        yield f"loss returns {shape.dtype}: return it in float32, as loss.astype(jnp.float32) is"
         return
     try:
         (value, gradient), same = repeated(jax.value_and_grad(objective.loss), params, key)

@@ -229,10 +229,18 @@ def test_is_a_program_of_its_own_where_it_is_installed(tmp_path):
         assert code == 0
         assert "waiting" in output
         assert ended(*program, "verify", "out")[:2] == (
-            0,
+            1,
             "out holds no finished seeds: there is nothing to verify.\n",
         )
         assert ended(*program, "report", "out")[0] == 2
+
+
+def test_without_docstrings_it_is_one_line():
+    command = [sys.executable, "-OO", str(PROGRAM), "list"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    error = "error: python -OO, or PYTHONOPTIMIZE=2, drops docstrings that Altair needs: use -O\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", error)
 
 
 def test_a_closed_pipe_ends_quietly(tmp_path):

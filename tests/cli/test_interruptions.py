@@ -264,7 +264,14 @@ def test_damage_is_verified_named_and_mended(undisturbed, tmp_path, capsys):
     folder = tmp_path / "out"
     shutil.copytree(whole, folder)
     assert run.main(["verify", str(folder)]) == 0
-    assert "all 2 finished chunks are whole" in capsys.readouterr().out
+    assert capsys.readouterr().out.endswith(": all 2 finished chunks are whole.\n")
+    one = shutil.copytree(folder, tmp_path / "one")
+    for path in min(one.rglob("seeds*.json")).parent.glob(min(one.rglob("seeds*.json")).stem + ".*"):
+        path.unlink()
+    assert run.main(["verify", str(one)]) == 0
+    assert "all 1 finished chunks are whole. Results of 2 seeds that were asked for are missing." in (
+        " ".join(capsys.readouterr().out.split())
+    )
     spoil(folder / "report.html")
     assert run.main(["verify", str(folder)]) == 1
     output = capsys.readouterr().out

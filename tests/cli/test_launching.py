@@ -277,6 +277,13 @@ def test_status_tells_what_is_done_begun_running_missing_and_damaged(whole, tmp_
     who = f"process {os.getpid()} on {socket.gethostname()} since 2026-11-24 10:00:00 (UTC)"
     assert f"{called[first]} is trained by {who}\n" in shown["lines"]
     assert f"{victim} is damaged: its content does not match its digest\n" in shown["lines"]
+    (out / "jobs").mkdir()
+    log = out / "jobs" / "1_0_log.err"
+    log.write_text(f"error: no room\nRuntimeError: exit code 1: run --cells {first.name},{third.name}\n")
+    shown = status(out, capsys)
+    assert (shown[called[first]][-1], shown[called[third]][-1]) == ("running", "failed")
+    assert shown["lines"].count("its last job failed") == 1
+    assert f"{called[third]}: its last job failed: no room ({log})\n" in shown["lines"]
 
 
 def status(out, capsys):

@@ -88,6 +88,25 @@ def test_files_are_what_any_program_reads(population: Any, folder: Path) -> None
     assert total == CELL.model.total_parameters(CELL.task.vocabulary)
 
 
+def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
+    """The package that writes them puts the metadata in a random order."""
+    from jaxemerge.runner.weights import read_weights, write_weights
+
+    arrays = {"b": np.arange(5.0), "größe": np.ones((2, 3), np.float32), "a": np.zeros(0, np.int8)}
+    contents = set()
+    for i in range(8):
+        write_weights(tmp_path / str(i), arrays, {"cell": "ä"})
+        contents.add((tmp_path / str(i)).read_bytes())
+    assert len(contents) == 1
+    found, about = read_weights(tmp_path / "0")
+    assert about == {"cell": "ä"}
+    loaded = load_file(tmp_path / "0")
+    for name, array in arrays.items():
+        for one in (found[name], loaded[name]):
+            assert one.dtype == array.dtype
+            np.testing.assert_array_equal(one, array)
+
+
 def test_the_card_says_what_they_are_and_how_good(population: Any, folder: Path) -> None:
     card = (folder / "README.md").read_text()
     for words in (

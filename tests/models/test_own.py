@@ -212,6 +212,15 @@ class LinenNormed(linen.Module):
         return linen.BatchNorm(use_running_average=False)(x)
 
 
+class LinenDropped(linen.Module):
+    vocabulary: int
+
+    @linen.compact
+    def __call__(self, tokens: jax.Array) -> jax.Array:
+        x = linen.Embed(self.vocabulary, self.vocabulary)(tokens)
+        return linen.Dropout(0.1, deterministic=False)(x)
+
+
 @dataclass(frozen=True)
 class Listed(Table):
     sizes_of: Any = (1, {})
@@ -247,6 +256,10 @@ class Weights(Table):
         (flax_model(Normed)(), "Normed holds BatchStat: nothing but nnx.Param is kept"),
         (flax_model(Dropped)(), "Dropped holds dropout: nothing but nnx.Param is kept"),
         (flax_model(LinenNormed)(), "LinenNormed holds batch_stats beside its weights"),
+        (
+            flax_model(LinenDropped)(),
+            "LinenDropped draws random numbers in its predictions: they must follow",
+        ),
         (Listed(), "Listed is not hashable: use @dataclass(frozen=True), and tuples for lists"),
         (Loose(), "Loose is not hashable"),
         (Odd(), "field sizes_of holds (1, 1j), which cannot be written into a results folder"),

@@ -11,12 +11,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from jaxemerge.runner.scheduler import Command, LaunchError, Resources, submit
+from jaxemerge.runner.scheduler import Command, LaunchError, Resources, end, failures, submit
 
 # Stands in for Slurm: keeps what it is given, and answers as sbatch does.
 SBATCH = """#!/bin/sh
 cp "$1" "$(dirname "$0")/given"
 echo Submitted batch job 4711
+"""
+# Partitions with their default and longest time.
+SINFO = """#!/bin/sh
+case "$*" in
+*-p*debug*) echo 'debug|30:00|4:00:00';;
+*-p*open*) echo 'open|n/a|infinite';;
+*-p*none*) echo 'sinfo: error: no such partition' >&2; exit 1;;
+*) printf 'gpu*|n/a|2-00:00:00\\ncpu|1:00|1:00:00\\n';;
+esac
 """
 
 
@@ -25,7 +34,7 @@ def slurm(tmp_path, monkeypatch):
     """A folder with programs called srun and sbatch, first on the path."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name, text in {"srun": "#!/bin/sh\n", "sbatch": SBATCH}.items():
+    for name, text in {"srun": "#!/bin/sh\n", "sbatch": SBATCH, "sinfo": SINFO}.items():
         (folder / name).write_text(text)
         (folder / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -72,7 +81,7 @@ def test_what_is_not_asked_for_is_left_to_slurm_and_its_own_options_win(slurm, t
 def test_a_refusal_of_slurm_is_told(slurm, tmp_path):
     (slurm / "sbatch").write_text("#!/bin/sh\necho invalid partition specified: gpu >&2\nexit 1\n")
     with pytest.raises(LaunchError, match=r"^--launch slurm: .*invalid partition specified: gpu"):
-        submit("slurm", [["echo"]], tmp_path / "jobs", Resources(partition="gpu"), "study")
+        submit("slurm", [["echo"]], tmp_path / "jobs", Resources(partition="gpu", minutes=9), "study")
 
 
 def test_where_slurm_or_submitit_is_missing(tmp_path, monkeypatch):
@@ -129,7 +138,50 @@ def test_a_job_that_must_end_lets_its_program_save_and_is_queued_again(tmp_path)
         signal.signal(signal.SIGUSR2, former)
     assert queued[0].args == (words,)
     assert isinstance(queued[0].function, Command)
-    assert vars(queued[0].function) == {"_watched": (), "_before": (), "_stalled": 0}
+    assert vars(queued[0].function) == {"_watched": (), "_before": (), "_stalled": 0, "_asked": False}
+
+
+def test_jobs_on_this_machine_end_with_their_launcher(tmp_path):
+    """Their programs save; nothing of a terminal reaches them, and no wrapper stays."""
+    jobs = submit(
+        "local", [[sys.executable, "-c", SLOW_TO_STOP, str(tmp_path)]], tmp_path / "jobs", Resources(), ""
+    )
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "ready").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(int(jobs[0].job_id), signal.SIGINT)  # as a terminal does
+    assert not (tmp_path / "saved").exists()
+    end(jobs)
+    assert (tmp_path / "saved").exists()
+    assert jobs[0].done()
+    assert failures(tmp_path / "jobs") == {}  # it was asked to stop
+
+
+LOG = "Traceback:\nerror: {said}\n\nRuntimeError: {why}: python run.py --cells {cells} --wait 9\n"
+
+
+def test_why_jobs_failed_is_read_from_their_logs(tmp_path):
+    def written(number, **fields):
+        path = tmp_path / f"{number}_0_log.err"
+        path.write_text(LOG.format(**fields))
+        os.utime(path, (number, number))
+        return path
+
+    assert failures(tmp_path / "none") == {}
+    written(1, said="too early", why="exit code 2", cells="a,b")
+    second = written(2, said="no space left", why="exit code 1", cells="b,c")
+    third = written(3, said="", why="exit code -9", cells="d").rename(tmp_path / "3.err")
+    third.write_text(third.read_text().replace("error: \n", ""))
+    written(4, said="", why="exit code 143", cells="c")  # stopped since
+    (tmp_path / "5.err").write_text("")
+    (tmp_path / "6.err").write_text("RuntimeError: exit code 1: of something else\n")
+    assert failures(tmp_path) == {
+        "a": f"too early ({tmp_path / '1_0_log.err'})",
+        "b": f"no space left ({second})",
+        "d": f"exit code -9 ({third})",
+    }
 
 
 def queued_again(command, words):
@@ -164,9 +216,28 @@ def test_a_job_without_progress_in_two_time_limits_is_not_queued_again(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("minutes", "warning"), [(None, 180), (1, 30), (2, 60), (5, 150), (6, 180), (7, 180), (2880, 180)]
+    ("minutes", "warning"), [(1, 30), (2, 60), (5, 150), (6, 180), (7, 180), (2880, 180)]
 )
 def test_the_warning_comes_after_the_start_of_a_short_job(slurm, tmp_path, minutes, warning):
     """A warning that is due before the start would have the job queued again for ever."""
     submit("slurm", [["echo"]], tmp_path / "jobs", Resources(minutes=minutes), "study")
     assert f"signal=USR2@{warning}\n" in (slurm / "given").read_text()
+
+
+@pytest.mark.parametrize(
+    ("partition", "limit"), [(None, 2 * 1440), ("debug", 30), ("open", 7 * 1440), ("debug,cpu", 30)]
+)
+def test_where_no_time_is_asked_for_it_is_that_of_the_partition(slurm, tmp_path, partition, limit):
+    """submitit alone would set five minutes."""
+    submit("slurm", [["echo"]], tmp_path / "jobs", Resources(partition=partition), "study")
+    assert f"--time={limit}\n" in (slurm / "given").read_text()
+
+
+def test_a_partition_that_slurm_does_not_know(slurm, tmp_path):
+    with pytest.raises(
+        LaunchError, match=r"--launch slurm: sinfo: error: no such partition; choose one with"
+    ):
+        submit("slurm", [["echo"]], tmp_path / "jobs", Resources(partition="none"), "study")
+    (slurm / "sinfo").write_text("#!/bin/sh\n")
+    with pytest.raises(LaunchError, match="sinfo shows no partition that is the default; choose one with"):
+        submit("slurm", [["echo"]], tmp_path / "jobs", Resources(), "study")

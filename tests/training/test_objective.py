@@ -128,6 +128,14 @@ class Loose(Line):
         (pair(right, square, name="a b"), "name is 'a b': it names folders"),
         (pair(lambda key: {}, square), "init returns no weights"),
         (pair(lambda key: {"x": jnp.arange(3)}, square), "init's weights['x'] are int32: use floats"),
+        (
+            pair(lambda key: {"x": jnp.ones(3, jnp.bfloat16)}, square),
+            "init's weights['x'] are bfloat16: keep weights in float32, and convert them where they are used",
+        ),
+        (
+            pair(right, lambda p, key: square(p, key).astype(jnp.float16)),
+            "loss returns float16: return it in float32",
+        ),
         (pair(lambda key: {"x": jnp.full(3, jnp.inf)}, square), "init's weights['x'] are not finite"),
         (pair(lambda: 1, square), "init(key) fails under jax.jit: TypeError"),
         (
