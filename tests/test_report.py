@@ -446,7 +446,7 @@ def test_chromium_draws_every_chart(page, tmp_path):
 MEASURE = """<script>setTimeout(() => {
   const box = part => part.getBoundingClientRect();
   const parts = [...document.querySelectorAll("h1, h2, h3, p, table, .chart")].filter(
-    part => box(part).height && !part.closest("details:not([open])"));
+    part => box(part).height && !part.closest("nav, details:not([open])"));
   const over = parts.filter((part, i) => i && box(part).top < box(parts[i - 1]).bottom - 1);
   document.body.dataset.fold = Math.round(box(document.getElementById("diagnostics")).top);
   document.body.dataset.headings = document.querySelectorAll("h3").length;
@@ -469,6 +469,39 @@ def test_chromium_shows_it_in_few_screens_and_nothing_overlaps(page, tmp_path, w
     assert seen["overlaps"] == 0
     assert seen["sideways"] <= 0
     assert seen["fold"] <= 1000 * screens
+
+
+# Clicks beside the middle of a seed's line, once the charts are drawn, and counts marks by chart; twice.
+CLICK = """<script>setTimeout(() => {
+  const chart = document.querySelector("[data-chart=learning_curves]");
+  const line = [...chart.querySelectorAll("path")].find(path => [path.__data__].flat()[0]?.datum?.run);
+  chart.scrollIntoView();
+  const click = () => {
+    const place = line.getPointAtLength(line.getTotalLength() / 2).matrixTransform(line.getScreenCTM());
+    chart.dispatchEvent(new MouseEvent("click", {clientX: place.x + 2, clientY: place.y, bubbles: true}));
+  };
+  const note = name => setTimeout(() => {
+    const marks = [...document.querySelectorAll("[data-chart]")].filter(
+      box => box.querySelector("[stroke='#cc79a7'], [fill='#cc79a7']"));
+    document.body.dataset[name] = marks.map(box => box.dataset.chart).join(" ");
+    document.body.dataset[name + "Said"] = document.getElementById("marked").textContent;
+    click();
+  }, name === "once" ? 1000 : 2000);
+  click(); note("once"); note("twice");
+}, 8000)</script></body>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the report with")
+def test_a_seed_clicked_in_one_chart_is_marked_in_the_others(page, tmp_path):
+    source, _, end = page.read_text(encoding="utf-8").rpartition("</body>")
+    clicked = tmp_path / "clicked.html"
+    clicked.write_text(re.sub(r"<meta http-equiv[^>]*>", "", source) + CLICK + end, encoding="utf-8")
+    body = re.search(r"<body[^>]*>", dumped(clicked, tmp_path, "--window-size=1280,1000"))[0]
+    seen = dict(re.findall(r'data-([\w-]+)="([^"]*)"', body))
+    assert seen["once"].split() == ["learning_curves", "training_loss", "violins"]
+    assert re.match(r"seed \d+ is marked in every chart", seen["once-said"])
+    assert seen["twice"] == ""
+    assert seen["twice-said"].startswith("Click a seed")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the report with")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import altair as alt
 import polars as pl
@@ -12,6 +11,7 @@ from jaxemerge.analysis import Values, density, final_scores, histogram
 from jaxemerge.analysis.distribution import BETWEEN, ONE, ZERO
 from jaxemerge.analysis.results import with_test_label
 
+from .seeds import MARKED_COLOUR, if_marked, markable, seed_name
 from .theme import (
     BETWEEN_COLOUR,
     FAINT,
@@ -61,7 +61,7 @@ def violins(frame: pl.DataFrame, metric: str = "exact_match") -> alt.ConcatChart
         panel = _violin_panel(of_test, labels, y_title, named=named, tall=columns > 1)
         width, height = _slot(len(labels)) * len(labels), 210 if columns > 1 else 170
         panels.append(panel.properties(title=test, width=width, height=height))
-    return themed(alt.concat(*panels, columns=columns, spacing=18))
+    return themed(markable(alt.concat(*panels, columns=columns, spacing=18)))
 
 
 def _slot(cells: int) -> int:
@@ -93,7 +93,9 @@ def _inner_seeds(scores: pl.DataFrame) -> pl.DataFrame:
     """Seeds strictly inside, spread sideways by the golden ratio so that neighbours fall apart."""
     few = pl.len().over("label", "test") <= FEW_SEEDS
     aside = (pl.int_range(pl.len()).over("label", "test") * 0.618034 % 1.0 - 0.5) * 0.3
-    return scores.with_columns(aside=aside).filter(few, pl.col("value") > 0, pl.col("value") < 1)
+    return scores.with_columns(aside=aside, run=seed_name(scores)).filter(
+        few, pl.col("value") > 0, pl.col("value") < 1
+    )
 
 
 def _violin_panel(
@@ -135,10 +137,18 @@ def _violin_panel(
             tooltip=["label:N", "kind:N", "count:Q", alt.Tooltip("share:Q", format=".1%")],
         )
     )
+    left = pl.col("place") + pl.col("aside")
     dot = (
-        alt.Chart(inline(dots.select("label", "value", "init_seed", left=pl.col("place") + pl.col("aside"))))
-        .mark_circle(size=14, color=INK, opacity=0.45)
-        .encode(x=x, y=alt.Y("value:Q", scale=y), tooltip=["label:N", "init_seed:Q", "value:Q"])
+        alt.Chart(inline(dots.select("label", "value", "run", left=left)))
+        .mark_circle()
+        .encode(
+            x=x,
+            y=alt.Y("value:Q", scale=y),
+            color=if_marked(MARKED_COLOUR, alt.value(INK)),
+            size=if_marked(60, alt.value(14)),
+            opacity=if_marked(1, alt.value(0.45)),
+            tooltip=["label:N", "run:N", "value:Q"],
+        )
     )
     return alt.layer(body, bar, dot)
 
@@ -224,12 +234,13 @@ def values_against_scale(found: Values, scale: str, metric: str) -> alt.ConcatCh
     columns = min(len(tests), 3)
     width = (PAGE - 40) // columns - 70
     panels = []
+    named = found.runs.with_columns(run=seed_name(found.runs))
     for test in tests:
-        runs, means = (part.filter(pl.col("test") == test) for part in found)
+        runs, means = (part.filter(pl.col("test") == test) for part in (named, found.table))
         panel = _values_panel(runs, means, scale, metric)
         title = test if len(tests) > 1 else ""
         panels.append(panel.properties(title=title, width=width, height=300 if columns == 1 else 210))
-    return themed(alt.concat(*panels, columns=columns, spacing=20))
+    return themed(markable(alt.concat(*panels, columns=columns, spacing=20)))
 
 
 def _values_panel(
@@ -237,11 +248,17 @@ def _values_panel(
 ) -> alt.LayerChart | alt.FacetChart:
     x = _cells_axis(means, scale)
     y = _value_scale(runs["value"])
-    tooltip: list[Any] = ["label:N", "init_seed:Q", alt.Tooltip("value:Q", format=".4g")]
     dots = (
         alt.Chart(inline(runs.drop("cell", "test")))
-        .mark_circle(size=26, color=BETWEEN_COLOUR, opacity=0.6)
-        .encode(x=x, y=alt.Y("value:Q", title=metric_title(metric), scale=y), tooltip=tooltip)
+        .mark_circle()
+        .encode(
+            x=x,
+            y=alt.Y("value:Q", title=metric_title(metric), scale=y),
+            color=if_marked(MARKED_COLOUR, alt.value(BETWEEN_COLOUR)),
+            size=if_marked(80, alt.value(26)),
+            opacity=if_marked(1, alt.value(0.6)),
+            tooltip=["label:N", "run:N", alt.Tooltip("value:Q", format=".4g")],
+        )
     )
     if means["low"].count() == 0:
         return alt.layer(dots)

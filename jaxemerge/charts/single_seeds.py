@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
+from .seeds import MARKED_COLOUR, if_marked, markable, seed_name
 from .theme import (
     INK,
     PAGE,
@@ -83,7 +84,9 @@ def crossed_scores(scores: pl.DataFrame) -> alt.HConcatChart:
     )
     panels = []
     for number, test in enumerate(tests):
-        rows = scores.filter(pl.col("test") == test).select("init_seed", "data_seed", "value")
+        rows = scores.filter(pl.col("test") == test).select(
+            "init_seed", "data_seed", "value", run=seed_name(scores)
+        )
         y = alt.Y("init_seed:O", sort=order["init_seed"].to_list(), title=None if number else "init seed")
         x = alt.X(
             "data_seed:O",
@@ -93,11 +96,18 @@ def crossed_scores(scores: pl.DataFrame) -> alt.HConcatChart:
         )
         panels.append(
             alt.Chart(inline(rows))
-            .mark_rect(stroke="white")
-            .encode(x=x, y=y, color=colour, tooltip=["init_seed:O", "data_seed:O", "value:Q"])
+            .mark_rect()
+            .encode(
+                x=x,
+                y=y,
+                color=colour,
+                stroke=if_marked(MARKED_COLOUR, alt.value("white")),
+                strokeWidth=if_marked(3, alt.value(1)),
+                tooltip=["init_seed:O", "data_seed:O", "value:Q"],
+            )
             .properties(title=test, width=alt.Step(size), height=alt.Step(size))
         )
-    return themed(alt.hconcat(*panels, spacing=26))
+    return themed(markable(alt.hconcat(*panels, spacing=26)))
 
 
 def _correlation_map(pairs: pl.DataFrame, title: str, width: int) -> alt.LayerChart | alt.FacetChart:
@@ -143,13 +153,14 @@ def rank_curves(curves: pl.DataFrame, scale: str, metric: str = "exact_match") -
         metric: whose scores they are.
     """
     panels = [_ranked(curves, ranking, scale, metric) for ranking in TITLES]
-    return themed(alt.hconcat(*panels, spacing=30).resolve_scale(color="independent"))
+    return themed(markable(alt.hconcat(*panels, spacing=30).resolve_scale(color="independent")))
 
 
 def _ranked(curves: pl.DataFrame, ranking: str, scale: str, metric: str) -> alt.LayerChart | alt.FacetChart:
     letter = ranking[0].upper()
     rows = curves.filter(pl.col("ranking") == ranking).with_columns(
-        seed=_seed_name(curves) + f", {letter} = " + pl.col(ranking).round_sig_figs(3).cast(pl.String)
+        run=seed_name(curves),
+        seed=seed_name(curves) + f", {letter} = " + pl.col(ranking).round_sig_figs(3).cast(pl.String),
     )
     names = rows["seed"].unique(maintain_order=True).to_list()
     # Whole numbers of scores from 0 to 1; other metrics find their own range.
@@ -161,20 +172,16 @@ def _ranked(curves: pl.DataFrame, ranking: str, scale: str, metric: str) -> alt.
         axis=alt.Axis(values=SCORE_TICKS, format="~g") if proportion else alt.Axis(),
     )
     colour = by_order("seed:N", names, None, orient="right", symbolType="circle")
-    columns = ("label", "scale", "value", "seed", "place")
+    columns = ("label", "scale", "value", "seed", "run", "place")
     base = alt.Chart(inline(rows.select(columns))).encode(
         x=scale_axis(sorted(rows["scale"].unique()), scale),
         y=y,
         color=colour,
         tooltip=["seed:N", "label:N", alt.Tooltip("value:Q", format=".3f")],
     )
-    drawn = alt.layer(base.mark_line(strokeWidth=1.8, opacity=0.85), base.mark_circle(size=36, opacity=1))
+    line = base.mark_line(opacity=0.85).encode(strokeWidth=if_marked(4, alt.value(1.8)))
+    dot = base.mark_circle(opacity=1).encode(size=if_marked(110, alt.value(36)))
+    drawn = alt.layer(line, dot)
     return drawn.properties(
         title=f"the {len(names)} seeds of {TITLES[ranking]}", width=PAGE // 2 - 215, height=240
     )
-
-
-def _seed_name(curves: pl.DataFrame) -> pl.Expr:
-    """One number where a seed has one, else both."""
-    one = curves.select((pl.col("init_seed") == pl.col("data_seed")).all()).item()
-    return pl.format("seed {}", "init_seed") if one else pl.format("seed {}/{}", "init_seed", "data_seed")

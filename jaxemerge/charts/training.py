@@ -11,6 +11,7 @@ from jaxemerge.analysis import curve_quantiles, is_share, representative_curves
 from jaxemerge.analysis import learning_curves as curves_of
 from jaxemerge.analysis.training import FALLS
 
+from .seeds import MARKED_COLOUR, if_marked, markable, seed_name
 from .theme import INK, PAGE, PREFIXED, ZERO_COLOUR, by_order, in_order, inline, metric_title, themed
 
 SEED, LOST, OUTER, MEDIAN = "one seed", "diverged seed", "10% and 90% quantiles", "median seed"
@@ -55,13 +56,19 @@ def learning_curves(
             x=step_axis(curves["step"]),
             y=_value_axis(curves, metric, is_share(frame, metric)),
             detail="line:N",
-            color=alt.Color("kind:N", scale=_by_kind(COLOURS, drawn), title=None),
-            strokeWidth=alt.StrokeWidth("kind:N", scale=_by_kind(WIDTHS, drawn), title=None),
-            strokeOpacity=alt.StrokeOpacity("kind:N", scale=_by_kind(OPACITIES, drawn), title=None),
+            color=if_marked(MARKED_COLOUR, alt.Color("kind:N", scale=_by_kind(COLOURS, drawn), title=None)),
+            strokeWidth=if_marked(
+                WIDTHS[-1], alt.StrokeWidth("kind:N", scale=_by_kind(WIDTHS, drawn), title=None)
+            ),
+            strokeOpacity=if_marked(
+                1, alt.StrokeOpacity("kind:N", scale=_by_kind(OPACITIES, drawn), title=None)
+            ),
+            tooltip=["label:N", "line:N"],
         )
         .properties(width=(PAGE - 40) // columns - 50, height=230 if columns <= 3 else 150)
     )
-    return themed(panel.facet(facet=alt.Facet("label:N", sort=labels, title=None), columns=columns))
+    facets = panel.facet(facet=alt.Facet("label:N", sort=labels, title=None), columns=columns)
+    return themed(markable(facets))
 
 
 def _by_kind(values: list[Any], drawn: set[str]) -> alt.Scale:
@@ -72,15 +79,17 @@ def _by_kind(values: list[Any], drawn: set[str]) -> alt.Scale:
 
 
 def _seed_lines(curves: pl.DataFrame) -> pl.DataFrame:
-    name = pl.format("{}/{}", "init_seed", "data_seed")
+    name = seed_name(curves)
     kind = pl.when(pl.col("diverged").any().over("cell", "init_seed", "data_seed")).then(pl.lit(LOST))
-    return curves.select("label", "step", "value", line=name, kind=kind.otherwise(pl.lit(SEED)))
+    return curves.select("label", "step", "value", line=name, run=name, kind=kind.otherwise(pl.lit(SEED)))
 
 
 def _quantile_lines(quantiles: pl.DataFrame) -> list[pl.DataFrame]:
     kinds = {"low": OUTER, "high": OUTER, "median": MEDIAN}
     return [
-        quantiles.select("label", "step", value=name, line=pl.lit(name), kind=pl.lit(kind))
+        quantiles.select(
+            "label", "step", value=name, line=pl.lit(name), run=pl.lit(None, pl.String), kind=pl.lit(kind)
+        )
         for name, kind in kinds.items()
     ]
 
@@ -89,7 +98,7 @@ def _packed(lines: pl.DataFrame) -> alt.InlineData:
     """One row per line with its steps and values as lists: a tenth of the size of one row per point."""
     value = pl.when(pl.col("value").is_finite()).then(pl.col("value").round_sig_figs(4))
     return inline(
-        lines.group_by("label", "kind", "line", maintain_order=True).agg("step", value.alias("value"))
+        lines.group_by("label", "kind", "line", "run", maintain_order=True).agg("step", value.alias("value"))
     )
 
 

@@ -116,8 +116,25 @@ UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
 # Draws every chart and marks in the page whether it worked, so that failures are visible to readers and
-# tests.
+# tests. A click on one seed's dot or line marks the seed in every chart, a second click takes the mark away.
 DRAW = """
+const NEAR = [0, 0, 2, 0, -2, 0, 0, 2, 0, -2, 4, 0, -4, 0, 0, 4, 0, -4];  // a line is thinner than a finger
+const views = [];
+let marked = "";
+function seedAt(x, y) {
+  for (let i = 0; i < NEAR.length; i += 2) {
+    const element = document.elementFromPoint(x + NEAR[i], y + NEAR[i + 1]);
+    const item = element && [element.__data__].flat()[0];
+    if (item && item.datum && item.datum.run) return item.datum.run;
+  }
+}
+function mark(seed) {
+  marked = seed;
+  for (const view of views) view.signal("marked", seed).run();
+  document.getElementById("marked").textContent =
+    seed ? seed + " is marked in every chart that shows seeds; click it again to unmark it."
+         : "Click a seed\u2019s line or dot to mark the seed in every chart.";
+}
 for (const box of document.querySelectorAll("[data-chart]")) {
   const fail = error => {
     box.dataset.failed = "yes";
@@ -125,8 +142,16 @@ for (const box of document.querySelectorAll("[data-chart]")) {
   };
   try {
     const spec = JSON.parse(document.getElementById("spec-" + box.dataset.chart).textContent);
-    vegaEmbed(box, spec, {actions: false, renderer: "svg", ast: true})
-      .then(() => { box.dataset.drawn = "yes"; }).catch(fail);
+    vegaEmbed(box, spec, {actions: false, renderer: "svg", ast: true}).then(({view}) => {
+      box.dataset.drawn = "yes";
+      if (!(spec.params || []).some(param => param.name === "marked")) return;
+      views.push(view);
+      mark(marked);
+      box.addEventListener("click", event => {
+        const seed = seedAt(event.clientX, event.clientY);
+        if (seed) mark(seed === marked ? "" : seed);
+      });
+    }).catch(fail);
   } catch (error) { fail(error); }
 }
 """
