@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 import jaxemerge as je
 from jaxemerge.runner.opening import open_store
+from jaxemerge.study import report_of
 from whole_programs import coarse_reports as coarse_reports
 
 BASE = je.Experiment(
@@ -73,6 +76,28 @@ def test_the_report_is_written_with_the_threshold_of_the_run(tmp_path: Path) -> 
     assert "0.35 or more" in (tmp_path / "out" / "report.html").read_text()
     assert open_store(tmp_path / "out").threshold == 0.35
     assert study.report(threshold=0.4) == tmp_path / "out" / "report.html"
+
+
+@pytest.mark.slow
+def test_the_same_report_is_not_written_again(study: je.Study, tmp_path: Path) -> None:
+    """But one of other seeds, another threshold, by other code, or that is damaged."""
+    shutil.copytree(study.store.folder, tmp_path / "out")
+    page = tmp_path / "out" / "report.html"
+
+    def changed(threshold: float = 0.35) -> bool:
+        before = page.stat().st_mtime_ns if page.exists() else 0
+        report_of(open_store(tmp_path / "out"), threshold, unless_current=True)
+        return page.stat().st_mtime_ns != before
+
+    assert [changed(), changed(), changed(0.4), changed(0.4)] == [True, False, True, False]
+    (tmp_path / "out" / "charts" / "histograms.svg").write_text("")
+    assert [changed(0.4), changed(0.4)] == [True, False]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jaxemerge.report.manifest._CODE", ("analysis",))
+        assert changed(0.4)
+    assert changed(0.4)
+    je.run(replace(BASE, seeds=je.paired(range(4))), tmp_path / "out", report=False, progress=False)
+    assert changed(0.4)
 
 
 @pytest.mark.parametrize(

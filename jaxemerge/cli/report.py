@@ -65,6 +65,8 @@ def write(
     front: Front,
     console: Console,
     reload: float | None = None,
+    *,
+    unless_current: bool = False,
 ) -> None:
     """Writes the report of a results folder and prints the summary of its distributions.
 
@@ -74,6 +76,7 @@ def write(
         front: the studies, for the findings of one.
         console: where to print.
         reload: seconds after which the open page loads itself again; None for never.
+        unless_current: leave a report as it is if the same one would be written.
 
     Raises:
         StoreError: no seed is finished.
@@ -88,7 +91,9 @@ def write(
     found = findings(study, store, results, store.passes())
     figure = study.figure(results) if isinstance(study, OwnStudy) else None
     details = [(each.name, each.numbers) for each in found]
-    path = report_of(store, threshold, details=details, figure=figure, reload=reload)
+    path = report_of(
+        store, threshold, details=details, figure=figure, reload=reload, unless_current=unless_current
+    )
     best = {record["cell"]: record.get("best_loss") for record in records}
     print_scores(console, results, main_metric(results), threshold, best)
     print_diverged(console, results)

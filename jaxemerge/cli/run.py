@@ -221,7 +221,7 @@ def conclude(whole: Sequence[Experiment], store: Store, session: Session) -> int
         with session.stop.at_once():
             from jaxemerge.cli.report import write  # statistics and charts: a second, not needed to train
 
-            write(store, session.options, session.front, session.console)
+            write(store, session.options, session.front, session.console, unless_current=True)
         return 0
     session.say(f"{left} of the study's {len(whole)} cells are not finished; the last writes the report.")
     session.say(f"For a report of what there is: {session.front.name} report {store.folder}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,23 +14,16 @@ from jaxemerge.analysis import main_metric, printable_names
 from jaxemerge.analysis.findings import constant_sentences
 from jaxemerge.analysis.results import success_threshold as success_threshold
 from jaxemerge.charts.theme import metric_name
-from jaxemerge.files import (
-    DamagedError,
-    check_digest,
-    read_sealed,
-    remove_partial,
-    write_bytes,
-    write_sealed,
-)
+from jaxemerge.files import remove_partial, write_bytes
 from jaxemerge.text import printable
 
 from .contents import contents
+from .manifest import write_manifest
 from .page import Contents, Figure, Section, as_csv, as_link, page
 from .page import figure as as_figure
 
 # A PNG has this many pixels per pixel of the page, so that it is sharp in a paper.
 SCALE = 2
-MANIFEST = "report.json"
 
 
 def write_report(
@@ -51,6 +43,7 @@ def write_report(
     figure: Any = None,
     notes: Sequence[str] = (),
     reload: float | None = None,
+    source: str = "",
 ) -> Path:
     """Writes `folder/report.html`, and every chart as `folder/charts/NAME.png` and `.svg`;
     tables as `folder/tables/NAME.csv`, which the page also offers.
@@ -79,6 +72,7 @@ def write_report(
         figure: an Altair chart of your own, which is shown first.
         notes: sentences before the others.
         reload: seconds after which the open page loads itself again; None for never.
+        source: digest of what the report is made from, for `jaxemerge.report.is_current`.
 
     Returns:
         The path of the page.
@@ -103,6 +97,7 @@ def write_report(
         score=metric_name(metric or main_metric(frame) or "exact_match"),
         threshold=threshold,
         reload=reload,
+        source=source,
     )
 
 
@@ -121,6 +116,7 @@ def write_page(
     score: str = "",
     threshold: float = 0.2,
     reload: float | None = None,
+    source: str = "",
 ) -> Path:
     """Writes a page, its pictures and tables, as `write_report` does.
 
@@ -132,6 +128,7 @@ def write_page(
         score: name of the metric of the table.
         threshold: of success.
         reload: seconds after which the open page loads itself again.
+        source: digest of what the page is made from.
 
     Returns:
         The path of the page.
@@ -157,36 +154,18 @@ def write_page(
         picture = vl_convert.vegalite_to_svg(figure.spec)
         contents_of[f"charts/{figure.name}.svg"] = picture.encode()
         contents_of[f"charts/{figure.name}.png"] = vl_convert.svg_to_png(picture, scale=SCALE)
-    _write(folder, {**contents_of, "report.html": html.encode()})
+    _write(folder, {**contents_of, "report.html": html.encode()}, source)
     return folder / "report.html"
 
 
-def _write(folder: Path, contents_of: Mapping[str, bytes]) -> None:
-    """Files and, after them, their digests for ``report_damage``."""
+def _write(folder: Path, contents_of: Mapping[str, bytes], source: str) -> None:
+    """Files and, after them, their manifest."""
     for place in {(folder / name).parent for name in contents_of}:
         place.mkdir(parents=True, exist_ok=True)
         remove_partial(place)
     for name, content in contents_of.items():
         write_bytes(folder / name, content)
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents_of.items()}
-    write_sealed(folder / MANIFEST, {"files": digests})
-
-
-def report_damage(folder: Path) -> list[str]:
-    """A line for every file of a folder's report that differs from what was written."""
-    if not any((folder / name).exists() for name in ("report.html", MANIFEST)):
-        return []
-    try:
-        expected = read_sealed(folder / MANIFEST)["files"]
-    except DamagedError as error:
-        return [str(error)]
-    found = []
-    for name, digest in expected.items():
-        try:
-            check_digest(folder / name, digest)
-        except DamagedError as error:
-            found.append(str(error))
-    return found
+    write_manifest(folder, contents_of, source)
 
 
 def _resolutions(table: pl.DataFrame) -> list[tuple[str, int]]:

@@ -16,7 +16,15 @@ import numpy as np
 from rich.console import Console
 from rich.console import Group as Lines
 from rich.live import Live
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.padding import Padding
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 from jaxemerge.runner.experiment import Experiment
@@ -25,6 +33,7 @@ from jaxemerge.runner.scores import Evaluation, Measured, successes
 from jaxemerge.runner.scores import Progress as Seen
 from jaxemerge.training import Plan
 
+_WIDE = 80  # characters from which there is room for bars of progress
 _PLAIN_INTERVAL = 10.0  # seconds between two lines where output is no terminal
 
 
@@ -75,14 +84,7 @@ class Display:
         self._status = self._successes = ""
         self._bars: Progress | None = None
         if (console.is_terminal or console.is_jupyter) and not label:
-            self._bars = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24),
-                TextColumn("{task.percentage:>3.0f} %"),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[left]}", markup=False),
-            )
+            self._bars = Progress(*_columns(console.width))
             self._study = self._bars.add_task("study", total=self._total or 1.0, left="")
             self._live: Live | NotebookLive
             if console.is_jupyter:  # rich needs ipywidgets there
@@ -100,10 +102,12 @@ class Display:
             self._live.stop()
 
     def _picture(self) -> Lines:
-        """The bars, and below them the losses and successes of the seeds."""
+        """The bars, and below them the losses and successes of the seeds; as wide as the window is now."""
+        if self._bars:
+            self._bars.columns = _columns(self._console.width)
         lines = [text for text in (self._status, self._successes) if text]
         return Lines(
-            *[self._bars] if self._bars else [], *(Text(f"  {line}", no_wrap=True) for line in lines)
+            *[self._bars] if self._bars else [], *(Padding(Text(line), (0, 0, 0, 2)) for line in lines)
         )
 
     def start_chunk(self, group: Work, number: int, label: str) -> None:
@@ -199,6 +203,15 @@ class Display:
             return f"exact match >= {self._threshold:g} at length {lengths}: {counts}"
         by_split = "; ".join(_of_split(tests, reached))
         return f"exact match >= {self._threshold:g} in {by_split} of {len(evaluation.diverged)} seeds"
+
+
+def _columns(width: int) -> tuple[ProgressColumn, ...]:
+    """What a line of progress shows in a window of this width: in a narrow one numbers alone."""
+    name, done = TextColumn("{task.description}", markup=False), TextColumn("{task.percentage:>3.0f} %")
+    left = TextColumn("{task.fields[left]}", markup=False)
+    if width < _WIDE:
+        return name, done, left
+    return SpinnerColumn(), name, BarColumn(bar_width=24), done, TimeElapsedColumn(), left
 
 
 class NotebookLive:

@@ -143,6 +143,7 @@ def report_of(
     details: Sequence[tuple[str, str]] = (),
     figure: Any = None,
     reload: float | None = None,
+    unless_current: bool = False,
 ) -> Path:
     """Writes the report of a results folder into it; where seeds are missing, it says so first.
 
@@ -152,6 +153,7 @@ def report_of(
         details: (label, text) pairs, shown before those on how the results came about.
         figure: an Altair chart that is shown first.
         reload: seconds after which the open page loads itself again; None for never.
+        unless_current: leave a report as it is if the same one would be written.
 
     Returns:
         The path of its page.
@@ -159,26 +161,33 @@ def report_of(
     Raises:
         ValueError: no seed is finished, or guessing would be a success.
     """
-    from jaxemerge.report import write_report
+    from jaxemerge.report import is_current, source_digest, write_report
     from jaxemerge.runner.provenance import described
     from jaxemerge.runner.records import StoreError, study_status
 
     results, records = store.results(), store.records()
     if results.is_empty():
         raise StoreError(f"{store.folder} holds no finished seeds yet: nothing to report")
+    details = [*details, *described(records)]
+    drawn = None if figure is None else figure.to_dict()
+    notes = _under_way(study_status(store))
+    source = source_digest([store.study, threshold, details, drawn, notes, reload, records])
+    if unless_current and is_current(store.folder, source):
+        return store.folder / "report.html"
     return write_report(
         results,
         store.folder,
         title=store.study,
         threshold=threshold,
-        details=[*details, *described(records)],
+        details=details,
         passes=store.passes(),
         chance=max(record.get("chance", 0.0) for record in records),
         best_loss=min(record.get("best_loss") or 0.0 for record in records),
         constant=constant_scores_of(records),
         figure=figure,
-        notes=_under_way(study_status(store)),
+        notes=notes,
         reload=reload,
+        source=source,
     )
 
 

@@ -13,7 +13,7 @@ from jaxemerge.runner.cautions import cautions
 from jaxemerge.runner.checks import prepare
 from jaxemerge.runner.experiment import Experiment
 
-from .folder import Study
+from .folder import Study, report_of
 
 if TYPE_CHECKING:
     from jaxemerge.runner.store import Store
@@ -75,7 +75,7 @@ def run(
     if todo:
         _train(todo, study, keep_weights=keep_weights, interval=checkpoint_every, progress=progress)
     if report:
-        study.report()
+        report_of(study.store, study.store.threshold, unless_current=True)
     return study
 
 

@@ -233,7 +233,7 @@ def test_a_cell_that_another_process_holds_is_waited_for_as_long_as_asked(monkey
 
 def test_the_last_cells_write_the_report(monkeypatch, tmp_path):
     console, written = Console(file=io.StringIO(), width=200), []
-    monkeypatch.setattr("jaxemerge.cli.report.write", lambda store, *_: written.append(store))
+    monkeypatch.setattr("jaxemerge.cli.report.write", lambda store, *_, **__: written.append(store))
     cells = STUDIES["count_quick"].cells()
     store = create_store(tmp_path / "out", "count_quick", cells)
     some, whole = (

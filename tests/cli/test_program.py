@@ -313,11 +313,14 @@ def program(*arguments):
 def test_a_second_run_trains_nothing_and_more_seeds_only_the_missing_ones(folder):
     parts = {path: path.read_bytes() for path in folder.rglob("*.parquet")}
     assert len(parts) == 1
+    written = (folder / "report.html").stat().st_mtime_ns
     again = program("--seeds", "3", *TINY, "--out", folder)
     assert again.returncode == 0
+    assert (folder / "report.html").stat().st_mtime_ns == written
     assert "nothing to train" in again.stdout
     more = program("--seeds", "5", *TINY, "--out", folder)
     assert "Training 2 seeds in 1 cells" in more.stdout
+    assert (folder / "report.html").stat().st_mtime_ns > written
     assert all(path.read_bytes() == content for path, content in parts.items())
     new = [path for path in folder.rglob("*.parquet") if path not in parts]
     assert [pl.read_parquet(path)["init_seed"].unique().sort().to_list() for path in new] == [[3, 4]]

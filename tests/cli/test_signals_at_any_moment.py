@@ -35,7 +35,7 @@ def cell():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SHORT, "short", SimpleNamespace(cells=lambda quick: (made,)))
         patch.setattr(signals, "PATIENCE", 600.0)  # not to end the tests
-        patch.setattr("jaxemerge.cli.report.write", lambda *_: None)  # no concern of these tests
+        patch.setattr("jaxemerge.cli.report.write", lambda *_, **__: None)  # no concern of these tests
         yield made
 
 
@@ -185,7 +185,7 @@ def test_a_signal_before_and_after_training(cell, rows, tmp_path, monkeypatch, c
         assert command(folder) == 143
     assert "Run the same command again to resume." in capsys.readouterr().out
     with monkeypatch.context() as patch:
-        patch.setattr("jaxemerge.cli.report.write", late.around(lambda *_: None))
+        patch.setattr("jaxemerge.cli.report.write", late.around(lambda *_, **__: None))
         assert command(folder) == 143
     assert not late.came_back
     assert "Run the same command again to resume." in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """What a person sees while a study runs."""
 
 import io
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -24,10 +25,10 @@ def seen(step, exact=None, loss=(0.5, 0.7, np.nan)):
     return Progress(step, loss, Evaluation(step, scores, loss, loss, np.isnan(loss)))
 
 
-def shown(tiny, terminal):
+def shown(tiny, terminal, width=130):
     """Output of a chunk of three seeds, one of them diverged; 9 items of length 3, 7 of length 5."""
     [group] = grouped(jobs([tiny.with_seeds(tiny.seeds[:3])], None))
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=130)
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=width)
     with Display(console, [group], threshold=0.2) as display:
         display.start_chunk(group, 0, "cell 1/1, depth 1, width 24")
         display.update(seen(0, [[0, 0], [0, 0], [0, 0]]))
@@ -48,6 +49,14 @@ def test_progress_names_cell_step_loss_successes_and_time_left(tiny, terminal):
         assert "step 7/7" in text
         assert "tokens/s" in text
         assert "0 s left" in text
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_narrow_windows_show_numbers_whole_and_no_bars(tiny, width):
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown(tiny, terminal=True, width=width))
+    assert "\u2501" not in text  # of which bars are drawn
+    assert "\u2026" not in text  # nothing is cut off
+    assert re.search(r"study +100 % 0 s left", text)
 
 
 def test_a_diverged_seed_counts_as_an_infinite_loss(tiny):
