@@ -17,6 +17,7 @@ Scores are shares in [0, 1], losses are in nats per token, intervals are 95 % ov
     distribution_law  parts of the law of scores against scale, predicted histograms
     laws            envelope, IsoFLOP profiles, loss contours, exponents, accuracy from loss, law of one scale
     design          power against the number of seeds
+    seeds           how one seed is named, and marked in all charts of a page
     theme           colours, sizes and axes that all charts share
 """
 
