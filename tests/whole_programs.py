@@ -1,6 +1,5 @@
 """What makes tests of whole programs cheap where it counts that they run, and not what they compute."""
 
-import jax
 import pytest
 
 
@@ -11,17 +10,3 @@ def coarse_reports():
         patch.setattr("jaxemerge.report.mixtures.BOOTSTRAPS", 19)
         patch.setattr("jaxemerge.report.write.SCALE", 0.25)
         yield
-
-
-@pytest.fixture
-def quick_compilation():
-    """Programs are compiled without most optimizations, in less than half the time.
-
-    JAX would use a program again that was compiled before, whatever this setting says: so none is left to
-    tests before and after, which look at numbers.
-    """
-    jax.clear_caches()
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-    jax.clear_caches()

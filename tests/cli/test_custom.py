@@ -74,7 +74,6 @@ def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return output.err
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_a_task_that_the_file_makes_is_trained_on_and_scored_part_by_part(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -239,7 +238,6 @@ def test_errors_name_the_line(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_compilation")
 def test_the_commands_of_the_readme(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The class as it stands in the README, in a file of its own."""
     [code] = [c for c in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "class Reverse" in c]

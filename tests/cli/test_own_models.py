@@ -97,7 +97,6 @@ def test_models_and_objectives_are_found_and_their_fields_set(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_compilation")
 def test_a_model_is_trained_resumed_and_reported(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -234,7 +233,6 @@ def test_errors_are_told_before_any_training(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_compilation")
 def test_the_commands_of_the_readme(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The classes as they stand in the README, in files of their own."""
     codes = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)

@@ -272,7 +272,6 @@ def test_every_study_has_a_quick_version_with_three_scales_and_a_header(name):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_compilation")
 def test_items_and_passes_are_kept_through_the_command_line(capsys, tmp_path):
     """One cell of the study that samples, cut down; the others are missing, so that no report is written."""
     small = ["steps=3", "batch=2", "evaluations=1", "pass_until.cap=9", "pass_until.items=2"]

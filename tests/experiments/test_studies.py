@@ -107,7 +107,6 @@ def test_the_figures_are_drawn(name, drawn):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.usefixtures("quick_compilation")
 def test_a_quick_run_ends_in_a_report(name, tmp_path, capsys):
     out = tmp_path / "results"
     assert run.main([name, "--quick", *KINDS[name], "--out", str(out)]) == 0

@@ -28,6 +28,9 @@ from jaxemerge.runner.sweep import override
 from jaxemerge.runner.weights import unnamed
 from jaxemerge.training import init_shapes
 
+# The bits of seeds alone and together are to be those that users get.
+pytestmark = pytest.mark.usefixtures("full_optimization")
+
 KEY = ["cell", "init_seed", "step", "length", "metric"]
 RATES = (3e-3, 1e-2, 3e-2)
 

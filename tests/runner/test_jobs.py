@@ -108,6 +108,7 @@ def test_a_recorded_plan_of_another_machine_is_not_used_and_that_is_said(tmp_pat
 
 
 def test_settings_of_jax_that_give_other_numbers_are_refused(tmp_path, tiny, monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS")
     store = create_store(tmp_path, "tiny", [tiny])
     part(tiny, store, 2)
     with jax.default_matmul_precision("bfloat16"):

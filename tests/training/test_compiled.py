@@ -24,6 +24,9 @@ from jaxemerge.training.roofline import compiled_prediction
 from jaxemerge.training.traffic import collectives, kernels, step_kernels
 from small_cell import CELL, of
 
+# What is compiled is to be what users run.
+pytestmark = pytest.mark.usefixtures("full_optimization")
+
 # GB that a step of a seed may move, by cell of the count study in bfloat16; 0.70 seen.
 MOST_GB = {"4x64": 0.8}
 

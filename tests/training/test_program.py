@@ -19,6 +19,9 @@ import pytest
 from jaxemerge.devices import Layout, over_seeds
 from small_cell import SIXTEEN, built, of, same
 
+# What is compiled is to be what users run.
+pytestmark = pytest.mark.usefixtures("full_optimization")
+
 FOLDER = Path(__file__).parents[2]
 STEPS = 7
 COLLECTIVE = re.compile(r"all-|collective|reduce-scatter|ragged|send|recv|partition-id|replica-id|permute")

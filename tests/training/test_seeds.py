@@ -19,6 +19,9 @@ from jaxemerge.training.population import dispatches
 from jaxemerge.training.step import data_key, init_key
 from small_cell import CELL, SIXTEEN, Cell, built, distance, of, run, same, seed_of, settled, training_batch
 
+# Bits and rounding are to be those that users get.
+pytestmark = pytest.mark.usefixtures("full_optimization")
+
 STEPS = 7
 # devices, width, seeds: seed 7 alone, among 3 and among 16; every layout costs a compilation
 LAYOUTS = [

@@ -17,6 +17,9 @@ from jaxemerge.training.hlo import Module, arrays, instruction, parse, size
 from jaxemerge.training.traffic import collectives, kernels, step_kernels, total
 from small_cell import CELL
 
+# What is compiled is to be what users run.
+pytestmark = pytest.mark.usefixtures("full_optimization")
+
 # A program whose step has one kernel of each sort. Sizes are primes, so that no two sums agree by chance.
 PROGRAM = """
 HloModule jit_advance, is_scheduled=true, input_output_alias={ {0}: (0, {}, may-alias) }
