@@ -13,6 +13,9 @@ import pytest
 
 from jaxemerge import AdamW, Count, Experiment, Modular, Recall, Rewrite, Task, llama, paired, train
 
+# Training takes longer than compiling here.
+pytestmark = pytest.mark.usefixtures("full_optimization")
+
 # Recall breaks through early and in every seed where one key is asked for; where all are, half of the seeds
 # stay for long at guessing among the values that are left.
 RECIPES: dict[str, tuple[Task, Any, dict[str, Any]]] = {
