@@ -22,6 +22,9 @@ from jaxemerge.runner.tracking import summary
 from own_models import Line
 from small_cell import same, seed_of
 
+# The bits of seeds with rules and without are to be those that users get.
+pytestmark = pytest.mark.usefixtures("full_optimization")
+
 KEYS = ("init_seed", "step", "split", "length", "metric")
 STEPS = range(8)
 
