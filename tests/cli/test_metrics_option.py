@@ -90,7 +90,6 @@ def cells_of(*words: str) -> tuple[je.Experiment, ...]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_compilation")
 def test_metrics_are_taken_recorded_and_not_mixed_with_others(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
