@@ -10,7 +10,8 @@ Scores are shares in [0, 1], losses are in nats per token, intervals are 95 % ov
     distribution    violins and histograms of scores, final values of other metrics
     mixtures        fitted components over the histograms, scores and losses side by side
     single_seeds    correlations over seeds, init seed against data seed, curves of single seeds
-    scale           success and its quality against scale, thresholds, distances, families, grids
+    scale           success and its quality against scale, thresholds, distances
+    grids           two families against scale, depth and width in a grid
     training        learning curves, share of seeds without breakthrough
     metrics         the same cells under every metric, per-token model, resolution of a test
     passes          pass rates with the task scaling law, growth classes, rates against loss
@@ -27,6 +28,8 @@ from .distribution import values_against_scale as values_against_scale
 from .distribution import violins as violins
 from .distribution_law import law_curves as law_curves
 from .distribution_law import predicted_histograms as predicted_histograms
+from .grids import depth_and_width as depth_and_width
+from .grids import means_by_family as means_by_family
 from .laws import exponent_intervals as exponent_intervals
 from .laws import isoflop_profiles as isoflop_profiles
 from .laws import ladder_steps as ladder_steps
@@ -44,9 +47,7 @@ from .passes import growth_classes as growth_classes
 from .passes import instance_grid as instance_grid
 from .passes import rate_against_loss as rate_against_loss
 from .passes import task_scaling as task_scaling
-from .scale import depth_and_width as depth_and_width
 from .scale import distance_map as distance_map
-from .scale import means_by_family as means_by_family
 from .scale import success_against_scale as success_against_scale
 from .scale import success_by_threshold as success_by_threshold
 from .scale import success_chance as success_chance
