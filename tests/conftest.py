@@ -2,6 +2,7 @@
 
 import atexit
 import collections
+import contextlib
 import importlib.metadata
 import os
 import shutil
@@ -41,9 +42,9 @@ jax.devices()  # and at once: training asks for as many devices as there are cor
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-@pytest.fixture(scope="module")
-def full_optimization() -> Iterator[None]:
-    """Programs are compiled as they are for users."""
+@contextlib.contextmanager
+def _optimized() -> Iterator[None]:
+    """Within it, programs are compiled as they are for users."""
     plain = devices.compiler_options
 
     def full() -> dict[str, str]:
@@ -56,6 +57,20 @@ def full_optimization() -> Iterator[None]:
         _forget_programs()
         yield
     _forget_programs()
+
+
+@pytest.fixture(scope="module")
+def full_optimization() -> Iterator[None]:
+    """For a module whose tests are all about bits or what the compiler makes."""
+    with _optimized():
+        yield
+
+
+@pytest.fixture
+def full_optimization_once() -> Iterator[None]:
+    """For one test of a module."""
+    with _optimized():
+        yield
 
 
 def _forget_programs() -> None:

@@ -11,7 +11,7 @@ import timing
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("full_optimization")
+@pytest.mark.usefixtures("full_optimization_once")
 def test_the_plan_is_within_a_fifth_of_the_peak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.jsonl"
     assert memory.main(["small", "--json", str(out)]) == 0

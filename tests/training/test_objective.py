@@ -209,6 +209,7 @@ def test_a_width_is_found_and_side_by_side_is_the_same() -> None:
     assert distance(jax.tree.leaves(beside[0].params), jax.tree.leaves(alone[0].params)) < 1e-5
 
 
+@pytest.mark.usefixtures("full_optimization_once")
 @pytest.mark.parametrize("model", [BAG, pytest.param(APART, marks=pytest.mark.slow)])
 def test_a_model_of_ones_own_is_the_same_alone_and_among_many(model: Any) -> None:
     built = program(replace(CELL, model=model), Layout(tuple(jax.local_devices()[:1]), 1))
