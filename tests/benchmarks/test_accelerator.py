@@ -290,6 +290,7 @@ def test_bad_options(arguments: list[str], message: str, capsys: pytest.CaptureF
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("full_optimization_once")  # bounds are those of a real run
 def test_a_rehearsal_on_host_cores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.json"
     steps = "device,models,peers 4x64,seeds,plain"

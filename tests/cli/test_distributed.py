@@ -13,6 +13,9 @@ import pytest
 
 import run
 
+# Programs that are cut otherwise agree to the bit as users compile them.
+pytestmark = pytest.mark.usefixtures("full_optimization")
+
 PROGRAM = Path(run.__file__)
 STUDY = ["--seeds", "4", "--set", "steps=300", "--set", "batch=8", "--set", "evaluations=3", "--cells", "1:2"]
 STUDY += ["--set", "task.test_lengths=10,15", "--cpu-devices", "2", "--checkpoint-every", "0"]

@@ -18,6 +18,9 @@ import pytest
 import run
 from jaxemerge.runner.opening import open_store
 
+# Programs that are cut otherwise agree to the bit as users compile them.
+pytestmark = pytest.mark.usefixtures("full_optimization")
+
 PROGRAM = Path(__file__).parents[1] / "traced_run.py"
 STUDY = [
     "--seeds",

@@ -21,6 +21,7 @@ from one_node_slurm import Cluster
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("full_optimization"),  # jobs inherit the environment
     pytest.mark.skipif(bool(one_node_slurm.missing()), reason=one_node_slurm.missing()),
 ]
 PROGRAM = Path(run.__file__)
