@@ -3,11 +3,12 @@
 import dataclasses
 import shutil
 
+import numpy as np
 import polars as pl
 import pytest
 
 from chunks import called, run_chunk
-from jaxemerge import AdamW, paired, train
+from jaxemerge import AdamW, Below, paired, train
 from jaxemerge.runner.checkpoint import Checkpoint
 from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.opening import create_store, open_store
@@ -50,6 +51,19 @@ def test_continues_from_the_last_step_that_both_have(tiny, tmp_path, schedule, b
     assert lines == [f"{called(long)}: continuing from the kept state of step {begin}."] * 3
     assert list(open_store(tmp_path).cells) == [long.cell]
     assert open_store(tmp_path).damage() == []
+    same_as_at_once(seen, long)
+
+
+def test_seeds_that_rules_stopped_before_stay_stopped(tiny, tmp_path):
+    [early] = [seen for seen in train(cell(tiny, 15), chunk=2).evaluations if seen.step == 4]
+    rule = Below("train_loss", float(np.sort(early.train_loss)[1]), in_a_row=1)
+    short, long = (dataclasses.replace(cell(tiny, steps), stop_when=rule) for steps in (8, 15))
+    trained(short, tmp_path, save_state=True)
+    seen, _ = trained(long, tmp_path)
+    stopped = (
+        seen.results().filter(pl.col("step") == 15).group_by("init_seed").agg(pl.col("stopped_at").max())
+    )
+    assert (stopped["stopped_at"] <= 4).sum() >= 2
     same_as_at_once(seen, long)
 
 
