@@ -188,7 +188,7 @@ def named(option: Option) -> Any:
     if not colon:
         if option.where not in option.built_in:
             others = f" or one of {', '.join(option.built_in)}" if option.built_in else ""
-            forms = "FILE.py:CLASS, MODULE:CLASS" if others else "FILE.py:CLASS or MODULE:CLASS"
+            forms = "FILE.py:NAME, MODULE:NAME" if others else "FILE.py:NAME or MODULE:NAME"
             raise option.error(f"write {forms}{others}")
         return option.built_in[option.where]
     module = from_file(option, Path(place)) if place.endswith(".py") else from_module(option, place)

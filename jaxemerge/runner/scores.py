@@ -26,7 +26,7 @@ from jaxemerge.evaluation.metrics import (
 from jaxemerge.models import Model
 from jaxemerge.models.implementation import Code, code_in_use
 from jaxemerge.runner.experiment import Experiment, OwnMetric
-from jaxemerge.tasks import Task
+from jaxemerge.tasks import EvaluationSet, Task
 from jaxemerge.training import Objective, init_shapes
 from jaxemerge.training.objective import TAKEN, metric_problems
 from jaxemerge.types import Bool, Float, Int, Params
@@ -124,12 +124,21 @@ def _scorer(
     sets = functools.partial(scores, model, known.vocabulary, sheet_of(known))
     if not metrics:
         return over_seeds(sets, layout)
-    own = functools.partial(_own, known, model, metrics)
+    own = functools.partial(_own, known, model, known.evaluation_sets(), metrics)
     return over_seeds(lambda params: WithOwn(sets(params), _count(own(params))), layout)
 
 
-def _own(task: Task, model: Model, metrics: tuple[OwnMetric, ...], params: Params) -> dict[str, Any]:
-    """What the user's metrics return for one seed, by place of the evaluation set and name."""
+def _own(
+    task: Task,
+    model: Model,
+    sets: Sequence[EvaluationSet],
+    metrics: tuple[OwnMetric, ...],
+    params: Params,
+) -> dict[str, Any]:
+    """What the user's metrics return for one seed, by place of the evaluation set and name.
+
+    The sets are made before: a task that draws them with JAX must not do so under ``jax.jit``.
+    """
 
     def apply(weights: Params, tokens: Any) -> Any:
         tokens_EL = jnp.asarray(tokens)
@@ -137,7 +146,7 @@ def _own(task: Task, model: Model, metrics: tuple[OwnMetric, ...], params: Param
 
     return {
         f"{i}.{name}": jnp.asarray(value)
-        for i, one in enumerate(task.evaluation_sets())
+        for i, one in enumerate(sets)
         for metric in metrics
         for name, value in _named(metric, metric(apply, params, one)).items()
     }
@@ -154,12 +163,12 @@ def _named(metric: OwnMetric, returned: Any) -> Mapping[str, Any]:
 def check_metrics(experiment: Experiment) -> tuple[str, ...]:
     """The faults of the user's metrics, a sentence each; empty if they can be used."""
     task, model = experiment.language()
-    params, found = init_shapes(experiment), list[str]()
+    params, sets, found = init_shapes(experiment), task.evaluation_sets(), list[str]()
     taken = [*TAKEN, *(each.name for each in METRICS), BITS_PER_BYTE, "pass_rate"]
     for metric in experiment.metrics:
         name = name_of(metric)
         try:
-            seen = jax.eval_shape(functools.partial(_own, task, model, (metric,)), params)
+            seen = jax.eval_shape(functools.partial(_own, task, model, sets, (metric,)), params)
         except Exception as error:  # whatever the author's code raises is the finding
             found.append(f"{name} fails under jax.jit: {told(error, [metric])}")
             continue
@@ -202,7 +211,9 @@ def _bools(found: Mapping[str, Any]) -> dict[str, int | None]:
 def _own_trials(task: Task, model: Model, metrics: tuple[OwnMetric, ...]) -> Mapping[str, int | None]:
     """The same of own metrics, by place of the evaluation set and name."""
     params = jax.eval_shape(functools.partial(model.init, task.vocabulary), jax.random.key(0))
-    return _bools(jax.eval_shape(functools.partial(_own, task, model, metrics), params))
+    return _bools(
+        jax.eval_shape(functools.partial(_own, task, model, task.evaluation_sets(), metrics), params)
+    )
 
 
 def measured(experiment: Experiment, seen: Scores) -> list[Measured]:

@@ -168,7 +168,7 @@ def changed(old: str, new: str) -> str:
         (
             "Nope",
             OWN,
-            "--task Nope: write FILE.py:CLASS, MODULE:CLASS or one of Addition, Composition, Corpus, Count",
+            "--task Nope: write FILE.py:NAME, MODULE:NAME or one of Addition, Composition, Corpus, Count",
         ),
         ("no.py:Twice", OWN, "--task no.py:Twice: no.py is no file"),
         ("no_such.part:Twice", OWN, "--task no_such.part:Twice: no module no_such.part here"),
@@ -299,7 +299,7 @@ def test_another_optimizer_is_trained(where: str, kind: str, folder: Path) -> No
         ),
         (
             "AdaW",
-            "--optimizer AdaW: write FILE.py:CLASS, MODULE:CLASS or one of AdamW, Adam, SGD, Lion, Muon",
+            "--optimizer AdaW: write FILE.py:NAME, MODULE:NAME or one of AdamW, Adam, SGD, Lion, Muon",
         ),
     ],
 )

@@ -152,7 +152,7 @@ def test_files_of_one_name_in_two_folders_are_told_apart(folder: Path) -> None:
     ("where", "message"),
     [
         ("no.py:again", "--metrics no.py:again: no.py is no file"),
-        ("again", "--metrics again: write FILE.py:CLASS or MODULE:CLASS"),
+        ("again", "--metrics again: write FILE.py:NAME or MODULE:NAME"),
         ("own.py:agian", "own.py has no function or callable record of this name: it has again, Norm,"),
         ("own.py:small", "own.py has no function or callable record of this name"),
         ("own.py:hidden", "--metrics own.py:hidden: metrics is a lambda: give a named function"),

@@ -177,7 +177,7 @@ def changed(old: str, new: str) -> str:
 @pytest.mark.parametrize(
     ("words", "text", "message"),
     [
-        (["--model", "Bag"], OWN, "--model Bag: write FILE.py:CLASS or MODULE:CLASS"),
+        (["--model", "Bag"], OWN, "--model Bag: write FILE.py:NAME or MODULE:NAME"),
         (["--model", "no.py:Bag"], OWN, "--model no.py:Bag: no.py is no file"),
         (
             ["--model", "own.py:Bags"],

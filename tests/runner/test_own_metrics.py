@@ -9,11 +9,13 @@ import polars as pl
 import pytest
 
 from chunks import run_chunk
-from jaxemerge import Experiment, Objective, train
+from jaxemerge import Experiment, Objective, neox, train
 from jaxemerge.analysis import final_values
 from jaxemerge.runner.jobs import common, jobs
 from jaxemerge.runner.opening import create_store
+from jaxemerge.runner.scores import check_metrics
 from jaxemerge.runner.tracking import flat, summary
+from jaxemerge.tasks import BUILT_IN, Corpus, TaskMixture
 from own_models import Line
 
 KEYS = ("init_seed", "step", "split", "length", "metric")
@@ -113,6 +115,14 @@ def test_identity(tiny, measured):
     assert Experiment.from_json(measured.to_json(), metrics=[Norm(), again]) == measured
     with pytest.raises(ValueError, match=r"metrics: 'again' is not saved .*: give metrics=\[again\]"):
         Experiment.from_json(measured.to_json(), metrics=[Norm()])
+
+
+@pytest.mark.parametrize("kind", [each for each in BUILT_IN if each not in (Corpus, TaskMixture)])
+def test_every_task_can_be_measured(kind):
+    """Those whose evaluation sets are drawn with JAX included."""
+    task = kind()
+    experiment = Experiment(task, neox(1, 8, 1), context=task.max_length, metrics=again)
+    assert check_metrics(experiment) == ()
 
 
 def fails(apply, params, items):
