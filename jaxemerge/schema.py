@@ -26,3 +26,12 @@ SCHEMA: dict[str, type[pl.DataType]] = {
 }
 # A further column where rules stop seeds: the step, null before it. Later rows repeat the last scores.
 STOPPED_AT = "stopped_at"
+
+# Names of columns that readers and tables of summaries add: a setting of this name gets another.
+RESERVED = frozenset(
+    {
+        *("study", "cell", "flagged", "has_seed"),
+        *("label", "scale", "rank", "panel", "test", "seeds", "runs"),
+        *("mode", "mean", "success", "success_mean", "threshold"),
+    }
+)

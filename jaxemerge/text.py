@@ -32,7 +32,7 @@ _UNITS = {1e6: "M", 1e9: "B", 1e12: "T"}
 
 def named_value(name: str, value: Any) -> str:
     """A field with its value, as labels have it: ``depth 2``, ``lr 3e-3``, ``Muon`` for a kind."""
-    short = ABBREVIATIONS.get(name.rpartition(".")[2], name.replace("_", " "))
+    short = ABBREVIATIONS.get(name.rpartition(".")[2], name.replace("_", " ").strip())
     return f"{short} {short_number(value) if isinstance(value, float) else value}".strip()
 
 
@@ -41,6 +41,8 @@ def short_number(value: float) -> str:
     for power, unit in _UNITS.items():
         if power <= abs(value) < 1000 * power:
             return f"{value / power:.4g}{unit}"
+    if 1e4 <= abs(value) < 1e6 and value == round(value) and (abs(value) < 1e5 or value % 100):
+        return f"{value:.0f}"
     if value == 0 or not math.isfinite(value) or 0.01 <= abs(value) < 1e5:
         return f"{value:.4g}"
     mantissa, exponent = f"{value:.3e}".split("e")

@@ -95,4 +95,5 @@ from .training import learning_curves as learning_curves
 from .training import representative_curves as representative_curves
 from .training import survival as survival
 from .trends import Trend as Trend
+from .trends import laws_of_scale as laws_of_scale
 from .trends import one_scale as one_scale

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from jaxemerge.schema import RESERVED
+
 from .entries import listed, numbers
 from .results import SCHEMA, STOPPED_AT
 
@@ -65,7 +67,8 @@ def planned(
             raise ValueError(_no_column(whole, column, where))
     known = [c for c in SETTINGS if c in whole.columns and c not in ignored]
     given |= {column: column for column in (*by, *known) if column not in _columns(given)}
-    others = [c for c in whole.columns if c not in {*_columns(given), *ignored}]
+    own = ("study", "cell") if set(SCHEMA) <= set(whole.columns) else ()  # made anew from what varies
+    others = [c for c in whole.columns if c not in {*_columns(given), *ignored, *own}]
     flat = [c for c in others if not whole[c].dtype.is_nested()]
     varying = [c for c in flat if whole[c].drop_nulls().n_unique() > 1]
     settings = [c for c in varying if _is_setting(whole, c, given)]
@@ -75,7 +78,13 @@ def planned(
     notes = [f"{c} is taken as a setting ({_values(whole[c])}); --ignore {c} pools them" for c in settings]
     if unused:
         notes.append(f"rows differ in columns that are not used: {listed(unused)}")
+    given = {_kept_as(meaning): column for meaning, column in given.items()}
     return Plan(given, unused, tuple(notes))
+
+
+def _kept_as(meaning: str) -> str:
+    """The name of a setting's column: `rank_` for a setting called rank, as tables have a column `rank`."""
+    return f"{meaning}_" if meaning in RESERVED else meaning
 
 
 def _values(column: pl.Series) -> str:

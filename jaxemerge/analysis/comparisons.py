@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,17 @@ import polars as pl
 from jaxemerge.stats import TrendTest, holm, mean_at_most, mean_difference, trend_test
 
 from .distribution import final_values
+from .groups import neighbours, panels
 from .kinds import AT_MOST, less_is_better
-from .results import rows_of, scale_column
+from .results import rows_of, scale_column, scale_title
 
-PAIRS = 10  # of cells that are all compared; of more, neighbours in order of scale are
+PAIRS = 10  # of cells that are all compared; of more, neighbours are
 
 
 def value_differences(frame: pl.DataFrame, metric: str, confidence: float = 0.95) -> pl.DataFrame:
     """Differences between the means of cells, test by test.
 
-    All pairs where there are ten at most, else neighbours in order of scale.
+    All pairs where there are ten at most, else those that differ in one setting by one step.
 
     Args:
         frame: results.
@@ -35,14 +36,15 @@ def value_differences(frame: pl.DataFrame, metric: str, confidence: float = 0.95
         ValueError: as `final_values`.
     """
     rows: list[tuple[Any, ...]] = []
+    near = neighbours(frame)
     for (test,), runs in final_values(frame, metric).runs.group_by("test", maintain_order=True):
-        cells = [
-            (label, cell["value"].to_numpy())
-            for (label,), cell in runs.group_by("label", maintain_order=True)
-        ]
+        cells = {
+            label: cell["value"].to_numpy() for (label,), cell in runs.group_by("label", maintain_order=True)
+        }
         every = list(combinations(cells, 2))
-        for (first, a), (second, b) in every if len(every) <= PAIRS else pairwise(cells):
-            found = mean_difference(a, b, confidence)
+        some = [(a, b) for a, b in near if a in cells and b in cells]
+        for first, second in every if len(every) <= PAIRS else some:
+            found = mean_difference(cells[first], cells[second], confidence)
             ends = found.difference.interval
             rows.append((test, first, second, found.difference.value, ends.low, ends.high, found.p_value))
     names = ("test", "first", "second", "difference", "low", "high", "p_value")
@@ -51,32 +53,68 @@ def value_differences(frame: pl.DataFrame, metric: str, confidence: float = 0.95
     return table.with_columns(p_adjusted=pl.Series(holm(table["p_value"].to_numpy()))).fill_nan(None)
 
 
-def value_trend(frame: pl.DataFrame, metric: str, key: Any = 0) -> TrendTest | None:
-    """The change of a metric per doubling of scale, on its first test; None without three positive scales.
+def alone(differences: pl.DataFrame) -> str:
+    """How many differences have no interval, as a sentence; empty if all have one."""
+    number, pairs = differences["low"].null_count(), differences.height
+    if not number:
+        return ""
+    of = (
+        "The pair"
+        if pairs == 1
+        else f"All {pairs} pairs"
+        if number == pairs
+        else f"{number} of {pairs} pairs"
+    )
+    verb = "has" if number == 1 else "have"
+    return f"{of} {verb} no interval and no p-value: Welch's test needs two runs that differ."
+
+
+def value_trends(frame: pl.DataFrame, metric: str, key: Any = 0) -> dict[str, TrendTest]:
+    """The change of a metric per doubling of scale on its first test, within each panel.
+
+    Returns:
+        By the names of `panels`; those without three positive scales are left out.
 
     Raises:
         ValueError: as `final_values`.
     """
     runs = final_values(frame, metric).runs
     if runs.is_empty():
-        return None
+        return {}
     known = runs.filter(pl.col("test") == runs["test"][0], pl.col("scale") > 0)
-    if known["scale"].n_unique() < 3:
-        return None
-    return trend_test(np.log2(known["scale"].to_numpy()), known["value"].to_numpy(), key=key)
+    each = {
+        str(panel): known.join(cells, on="cell", how="semi", maintain_order="left")
+        for (panel,), cells in panels(frame).group_by("panel", maintain_order=True)
+    }
+    return {
+        panel: trend_test(np.log2(rows["scale"].to_numpy()), rows["value"].to_numpy(), key=key)
+        for panel, rows in each.items()
+        if rows["scale"].n_unique() >= 3
+    }
 
 
 def trend_sentence(frame: pl.DataFrame, metric: str) -> str:
     """The change per doubling of scale with its interval, in words; empty without three positive scales."""
-    found = value_trend(frame, metric)
-    if found is None or np.isnan(found.slope.value):
+    found = {
+        panel: trend
+        for panel, trend in value_trends(frame, metric).items()
+        if not np.isnan(trend.slope.value)
+    }
+    if not found:
         return ""
-    value, ends = float(found.slope.value), found.slope.interval
+    title = scale_title(scale_column(frame)).partition(" (")[0]
+    by = f", by Holm for {len(found)}" if len(found) > 1 else ""
+    said = [
+        f"{_slope(trend)} (permutation p = {p:.2g}{by})" + (f" with {panel}" if panel else "")
+        for (panel, trend), p in zip(found.items(), holm([t.p_value for t in found.values()]), strict=True)
+    ]
+    return f"Twice the {title} changes it by {'; '.join(said)}."
+
+
+def _slope(trend: TrendTest) -> str:
+    ends = trend.slope.interval
     known = "" if np.isnan(ends.low) else f" [{ends.low:+.2g}, {ends.high:+.2g}]"
-    return (
-        f"Twice the {scale_column(frame).replace('_', ' ')} changes it by {value:+.2g}{known} "
-        f"(permutation p = {found.p_value:.2g})."
-    )
+    return f"{float(trend.slope.value):+.2g}{known}"
 
 
 def below_target(frame: pl.DataFrame, metric: str, target: float) -> pl.DataFrame:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations, pairwise
 from typing import Any
 
 import polars as pl
 
-from .results import cell_columns
+from .results import cell_columns, cell_labels, scale_column
 
 MISSING = "not given"
 
@@ -70,4 +71,56 @@ def divided(rows: pl.DataFrame, columns: Sequence[str]) -> Iterator[tuple[str, p
 
 def _named(column: str, value: Any) -> str:
     said = MISSING if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-    return said if isinstance(value, str) else f"{column.replace('_', ' ')} {said}"
+    return said if isinstance(value, str) else f"{column.replace('_', ' ').strip()} {said}"
+
+
+def panels(frame: pl.DataFrame) -> pl.DataFrame:
+    """The cells that differ in scale only, by the other settings that were varied.
+
+    Returns:
+        cell, panel (the names and values of the other settings; empty where only scale was varied), in order
+        of the panels and of scale.
+
+    Raises:
+        ValueError: if columns are missing.
+    """
+    labels = cell_labels(frame)
+    groups = divided(labels, _settings(frame, labels))
+    return pl.concat([rows.sort("rank").select("cell", panel=pl.lit(name)) for name, rows in groups])
+
+
+def _settings(frame: pl.DataFrame, labels: pl.DataFrame) -> list[str]:
+    """The columns that divide cells into panels; none where nothing says which cells belong together."""
+    if labels["scale"].null_count():
+        return []
+    try:
+        return dividing_columns(labels.drop("label", "scale", "rank"), [scale_column(frame)])
+    except ValueError:
+        return []
+
+
+def neighbours(frame: pl.DataFrame) -> list[tuple[str, str]]:
+    """Labels of the cells that differ in one setting only: by one step of a number, or in any name.
+
+    Cells that form no panels are neighbours in their order.
+
+    Raises:
+        ValueError: if columns are missing.
+    """
+    labels = cell_labels(frame)
+    columns = _settings(frame, labels)
+    if not columns:
+        return list(pairwise(labels["label"]))
+    # A number's place among its values; names have no order, and are one step apart.
+    axes = [pl.col("scale").rank("dense")]
+    axes += [pl.col(c).rank("dense") if labels[c].dtype.is_numeric() else pl.col(c) for c in columns]
+    places = labels.select("label", *(axis.alias(f"_{i}") for i, axis in enumerate(axes))).rows()
+    return [(a[0], b[0]) for a, b in combinations(places, 2) if _one_step(a[1:], b[1:])]
+
+
+def _one_step(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    steps = [(x, y) for x, y in zip(a, b, strict=True) if x != y]
+    if len(steps) != 1 or None in steps[0]:
+        return False
+    x, y = steps[0]
+    return isinstance(x, str | bool) or abs(int(x) - int(y)) == 1

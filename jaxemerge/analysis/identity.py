@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 import polars as pl
@@ -27,28 +28,36 @@ def with_cells(rows: pl.DataFrame) -> pl.DataFrame:
     """A name for what is the same model, made of what varies."""
     kept = [c for c in rows.columns if c not in SCHEMA and c not in _NOT_CELLS]
     identity = [c for c in (*IDENTITY, *kept) if c in rows.columns]
-    if _one_step_each(rows):
-        identity += [c for c in ("tokens", "flops") if rows[c].n_unique() > 1]
-    told = [c for c in identity if rows[c].n_unique() > 1 or c == MODEL]
+    varying = {c for c in rows.columns if rows[c].n_unique() > 1}
+    if _one_step_each(rows, varying):
+        identity += [c for c in ("tokens", "flops") if c in varying]
+    told = [c for c in identity if c in varying or c == MODEL]
     told = told or [c for c in identity if c != "family" and rows[c].count()]
     if not told:
         return rows.with_columns(cell=pl.lit("all runs"))
-    cell = pl.concat_str(*(_piece(rows[c]) for c in told), separator=", ", ignore_nulls=True)
-    return rows.with_columns(cell=pl.when(cell == "").then(pl.lit("all runs")).otherwise(cell))
+    # Named once each, as there may be millions of rows.
+    cells = rows.select(told).unique(maintain_order=True)
+    name = pl.concat_str(*(_piece(cells[c]) for c in told), separator=", ", ignore_nulls=True)
+    named = cells.with_columns(cell=pl.when(name == "").then(pl.lit("all runs")).otherwise(name))
+    found = rows.select(told).join(named, on=told, how="left", nulls_equal=True, maintain_order="left")
+    return rows.with_columns(found["cell"])
 
 
-def _one_step_each(rows: pl.DataFrame) -> bool:
+def _one_step_each(rows: pl.DataFrame, varying: Set[str]) -> bool:
     """Whether every run was scored once: runs of other tokens or FLOPs are then other trainings."""
-    if rows["step"].n_unique() == 1 or SEED not in rows.columns:
-        return rows["step"].n_unique() == 1
-    run = [c for c in (*IDENTITY, SEED, "data_seed", *rows.columns) if c in rows.columns and c not in RESULT]
-    run = [c for c in dict.fromkeys(run) if c not in ("tokens", "flops", "flagged", "has_seed", STOPPED_AT)]
-    return rows.n_unique([*run, "step"]) == rows.n_unique(run)
+    if "step" not in varying or SEED not in rows.columns:
+        return "step" not in varying
+    within = (*RESULT, "tokens", "flops", "flagged", "has_seed", STOPPED_AT)
+    run = [c for c in rows.columns if c in varying and c not in within]
+    if not run:
+        return False
+    steps = rows.group_by(run).agg(several=pl.col("step").min() < pl.col("step").max())
+    return not steps["several"].any()
 
 
 def _piece(column: pl.Series) -> pl.Expr:
     """Name and value of one column, as briefly as keeps its values distinct."""
-    name = "" if column.name == MODEL else column.name.replace("_", " ") + " "
+    name = "" if column.name == MODEL else column.name.replace("_", " ").strip() + " "
     values = column.drop_nulls().unique().to_list()
     texts = {v: f"{name}{text}" for v, text in zip(values, _brief(values), strict=True)}
     return pl.lit(column.replace_strict(texts, default=None, return_dtype=pl.String))

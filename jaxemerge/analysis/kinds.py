@@ -38,6 +38,11 @@ def limited(metric: str) -> str | None:
     return metric.partition(AT_MOST)[0] if AT_MOST in metric else None
 
 
+def limit_of(metric: str) -> float | None:
+    """The limit that a metric says another one meets; None for others."""
+    return float(metric.partition(AT_MOST)[2]) if AT_MOST in metric else None
+
+
 def is_share(frame: pl.DataFrame, metric: str) -> bool:
     """Whether a metric is a share in [0, 1] that is large where a model is good.
 

@@ -39,7 +39,8 @@ def rows_of(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
         ValueError: if there are none, naming the metrics there are.
     """
     require(frame, *CELL, *MEMBER, *RESULT)
-    rows = frame.filter(pl.col("metric") == metric)
+    chosen = frame["metric"] == metric
+    rows = frame if chosen.all() and frame.height else frame.filter(chosen)
     if rows.is_empty():
         present = ", ".join(sorted(frame["metric"].unique())) or "no rows"
         raise ValueError(f"metric={metric!r} is not in the frame, which has {present}")
@@ -107,7 +108,7 @@ def scale_column(frame: pl.DataFrame) -> str:
 
 def scale_title(column: str) -> str:
     """Axis title of a scale column, with its unit."""
-    return TITLES.get(column, column.replace("_", " "))
+    return TITLES.get(column, column.replace("_", " ").strip())
 
 
 def cell_labels(frame: pl.DataFrame) -> pl.DataFrame:

@@ -10,9 +10,12 @@ import polars as pl
 
 from jaxemerge.brief import brief
 from jaxemerge.stats import PowerLaw, fit_power_law
-from jaxemerge.stats.laws.chinchilla import common_power
+from jaxemerge.stats.laws.runs import common_power
 
+from .distribution import final_values
+from .groups import panels
 from .laws import law_runs
+from .results import scale_column
 
 FEWEST = 5  # scales for a power law with an offset: one more than needed shows a misfit
 BOOTSTRAPS = 200
@@ -25,10 +28,10 @@ class Trend(NamedTuple):
 
     Attributes:
         metric: the loss.
-        column: "parameters", "tokens" or "flops" (6 N D).
-        why: why it is a law of one measure only.
+        column: "parameters", "tokens" or "flops" (6 N D), or the name of another scale.
+        why: why it is a law of one measure only; empty for another scale.
         law: loss = E + coefficient (scale / centre)^-exponent.
-        runs: as `law_runs` returns them.
+        runs: as `law_runs` returns them; of another scale its column, loss and init_seed.
     """
 
     metric: str
@@ -65,10 +68,51 @@ def one_scale(
     column, why = _free(runs)
     if not column or runs[column].n_unique() < FEWEST:
         return None
+    return Trend(metric, column, why, _fitted(runs, column, bootstraps, key), runs)
+
+
+def _fitted(runs: pl.DataFrame, column: str, bootstraps: int, key: Any, offset: bool = True) -> PowerLaw:
+    options = {"offset": offset, "bootstraps": bootstraps, "key": key}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        law = fit_power_law(runs[column].to_numpy(), runs["loss"].to_numpy(), bootstraps=bootstraps, key=key)
-    return Trend(metric, column, why, law, runs)
+        return fit_power_law(runs[column].to_numpy(), runs["loss"].to_numpy(), **options)
+
+
+def laws_of_scale(
+    frame: pl.DataFrame, metric: str, *, bootstraps: int = BOOTSTRAPS, key: Any = 0
+) -> dict[str, Trend]:
+    """The power laws of a positive metric in whatever scale was varied, within each panel, on its first test.
+
+    A metric that falls with scale has an irreducible part E; of one that rises E is 0.
+
+    Args:
+        frame: results.
+        metric: any metric without bounds.
+        bootstraps: resamples behind the intervals.
+        key: int or JAX key.
+
+    Returns:
+        By the names of `panels`. Those with values of 0 and below, or fewer than five positive scales, are
+        left out.
+
+    Raises:
+        ValueError: as `final_values`.
+    """
+    runs = final_values(frame, metric).runs
+    if runs.is_empty():
+        return {}
+    column = scale_column(frame)
+    first = runs.filter(pl.col("test") == runs["test"][0], pl.col("scale") > 0)
+    found = {}
+    for (panel,), cells in panels(frame).group_by("panel", maintain_order=True):
+        rows = first.join(cells, on="cell", how="semi", maintain_order="left")
+        known = rows.select("init_seed", loss="value", **{column: "scale"})
+        if known[column].n_unique() < FEWEST or not (known["loss"] > 0).all():
+            continue
+        falls = known.select(pl.corr(pl.col(column).log(), pl.col("loss").log())).item() < 0
+        law = _fitted(known, column, bootstraps, key, offset=bool(falls))
+        found[str(panel)] = Trend(metric, column, "", law, known)
+    return found
 
 
 def _free(runs: pl.DataFrame) -> tuple[str, str]:

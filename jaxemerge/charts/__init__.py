@@ -30,11 +30,11 @@ from .distribution_law import law_curves as law_curves
 from .distribution_law import predicted_histograms as predicted_histograms
 from .grids import depth_and_width as depth_and_width
 from .grids import means_by_family as means_by_family
+from .grids import success_by_setting as success_by_setting
 from .laws import exponent_intervals as exponent_intervals
 from .laws import isoflop_profiles as isoflop_profiles
 from .laws import ladder_steps as ladder_steps
 from .laws import loss_contours as loss_contours
-from .laws import one_scale as one_scale
 from .laws import predicted_against_held_out as predicted_against_held_out
 from .laws import training_envelope as training_envelope
 from .metrics import induced_versions as induced_versions
@@ -58,3 +58,4 @@ from .single_seeds import rank_curves as rank_curves
 from .single_seeds import variance_shares as variance_shares
 from .training import learning_curves as learning_curves
 from .training import survival_curves as survival_curves
+from .trends import one_scale as one_scale

@@ -222,32 +222,49 @@ def _grid(counts: pl.DataFrame) -> alt.FacetChart:
 LOG_SPAN = 10
 
 
-def values_against_scale(found: Values, scale: str, metric: str) -> alt.ConcatChart:
-    """One panel per test: dots are runs, the diamonds means with their 95 % intervals.
+def values_against_scale(
+    found: Values,
+    scale: str,
+    metric: str,
+    panels: pl.DataFrame | None = None,
+    limit: float | None = None,
+) -> alt.ConcatChart:
+    """One panel per test, and for each setting besides scale: dots are runs, diamonds means with intervals.
 
     Args:
         found: what `jaxemerge.analysis.final_values` returns.
         scale: what scale is, as `jaxemerge.analysis.scale_column` says.
         metric: whose values they are.
+        panels: what `jaxemerge.analysis.groups.panels` returns.
+        limit: value that is marked by a rule.
     """
     tests = in_order(found.table.sort("split", "length"), "test")
-    columns = min(len(tests), 3)
+    settings = [("", found.table["cell"])]
+    if panels is not None:
+        settings = [(name, rows["cell"]) for (name,), rows in panels.group_by("panel", maintain_order=True)]
+    places = [(test, *setting) for test in tests for setting in settings]
+    columns = min(len(places), 3)
     width = (PAGE - 40) // columns - 70
-    panels = []
+    drawn = []
     named = found.runs.with_columns(run=seed_name(found.runs))
-    for test in tests:
-        runs, means = (part.filter(pl.col("test") == test) for part in (named, found.table))
-        panel = _values_panel(runs, means, scale, metric)
-        title = test if len(tests) > 1 else ""
-        panels.append(panel.properties(title=title, width=width, height=300 if columns == 1 else 210))
-    return themed(markable(alt.concat(*panels, columns=columns, spacing=20)))
+    for test, name, cells in places:
+        where = (pl.col("test") == test) & pl.col("cell").is_in(cells.to_list())
+        runs, means = (part.filter(where) for part in (named, found.table))
+        if runs.is_empty():
+            continue
+        y = _value_scale(found.runs.filter(pl.col("test") == test)["value"])
+        panel = _values_panel(runs, means, scale, metric, y, limit)
+        title = ", ".join(part for part in (test if len(tests) > 1 else "", name) if part)
+        drawn.append(panel.properties(title=title, width=width, height=300 if columns == 1 else 210))
+    chart = alt.concat(*drawn, columns=columns, spacing=20)
+    alike = len(settings) > 1 and len(tests) == 1
+    return themed(markable(chart.resolve_scale(y="shared") if alike else chart))
 
 
 def _values_panel(
-    runs: pl.DataFrame, means: pl.DataFrame, scale: str, metric: str
+    runs: pl.DataFrame, means: pl.DataFrame, scale: str, metric: str, y: alt.Scale, limit: float | None
 ) -> alt.LayerChart | alt.FacetChart:
     x = _cells_axis(means, scale)
-    y = _value_scale(runs["value"])
     dots = (
         alt.Chart(inline(runs.drop("cell", "test")))
         .mark_circle()
@@ -260,13 +277,17 @@ def _values_panel(
             tooltip=["label:N", "run:N", alt.Tooltip("value:Q", format=".4g")],
         )
     )
+    layers = [dots]
+    if limit is not None:
+        rule = alt.Chart(inline(pl.DataFrame({"limit": [limit]}))).mark_rule(color=FAINT, strokeDash=[5, 4])
+        layers.append(rule.encode(y=alt.Y("limit:Q", scale=y)))
     if means["low"].count() == 0:
-        return alt.layer(dots)
+        return alt.layer(*layers)
     base = alt.Chart(inline(means.select("label", "scale", "runs", "mean", "low", "high"))).encode(x=x)
     bar = base.mark_rule(color=INK, strokeWidth=1.6).encode(y=alt.Y("low:Q", scale=y), y2="high:Q")
     numbers = [alt.Tooltip(f"{c}:Q", format=".4g") for c in ("mean", "low", "high")]
     mark = base.mark_point(shape="diamond", filled=True, size=56, color=INK, opacity=1)
-    return alt.layer(dots, bar, mark.encode(y=alt.Y("mean:Q", scale=y), tooltip=["label:N", *numbers]))
+    return alt.layer(*layers, bar, mark.encode(y=alt.Y("mean:Q", scale=y), tooltip=["label:N", *numbers]))
 
 
 def _cells_axis(means: pl.DataFrame, scale: str) -> alt.X:

@@ -1,13 +1,15 @@
-"""How do two families compare, and what do depth and width do in a grid of both?"""
+"""How do two families compare, and what do two settings of a grid do?"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 import polars as pl
 
 from jaxemerge.analysis import scale_column
+from jaxemerge.analysis.results import some_tests
 
 from .theme import (
     BETWEEN_COLOUR,
@@ -15,6 +17,7 @@ from .theme import (
     PAGE,
     ZERO_COLOUR,
     by_order,
+    in_order,
     inline,
     metric_title,
     scale_axis,
@@ -79,14 +82,51 @@ def depth_and_width(table: pl.DataFrame) -> alt.HConcatChart:
     )
 
 
-def _grid_panel(table: pl.DataFrame, column: str, along: str, beside: str, title: str) -> Any:
+TESTS = 3  # that have panels of their own
+
+
+def success_by_setting(table: pl.DataFrame, scale: str, metric: str, panels: pl.DataFrame) -> alt.ConcatChart:
+    """P(success) and the mean of the successes against scale, a line per setting of what else was varied.
+
+    Args:
+        table: what `jaxemerge.analysis.summarise` returns; of many tests three are shown.
+        scale: what scale is.
+        metric: whose summary it is.
+        panels: what `jaxemerge.analysis.groups.panels` returns.
+    """
+    threshold = table["threshold"][0]
+    names = in_order(panels, "panel")
+    rows = some_tests(table, TESTS).join(panels, on="cell", maintain_order="left")
+    size = {"width": PAGE // 2 - 90, "height": 210}
+    drawn = []
+    for (test,), part in rows.group_by("test", maintain_order=True):
+        of = f", {test}" if rows["test"].n_unique() > 1 else ""
+        chance = _grid_panel(part, "success", "scale", "panel", "share of seeds", scale, names)
+        quality = _grid_panel(part, "success_mean", "scale", "panel", metric_title(metric), scale, names)
+        drawn += [
+            chance.properties(**size, title=f"P(success): share of seeds at {threshold:.0%} or more{of}"),
+            quality.properties(**size, title=f"mean score of the successful seeds{of}"),
+        ]
+    return themed(alt.concat(*drawn, columns=2, spacing=22))
+
+
+def _grid_panel(
+    table: pl.DataFrame,
+    column: str,
+    along: str,
+    beside: str,
+    title: str,
+    scale: str | None = None,
+    names: Sequence[Any] = (),
+) -> Any:
     ends = {"value": column, "low": f"{column}_low", "high": f"{column}_high"}
     rows = table.select(along, beside, "seeds", **ends).drop_nulls("value").sort(along, beside)
-    kinds = sorted(table[beside].unique())
-    colour = by_order(f"{beside}:O", kinds, beside, symbolType="circle")
+    kinds = list(names) or sorted(table[beside].unique())
+    heading = None if names else beside
+    colour = by_order(f"{beside}:O", kinds, heading, symbolType="circle", labelLimit=260)
     tooltip: list[Any] = [
-        "depth:O",
-        "width:O",
+        f"{along}:O",
+        f"{beside}:O",
         "seeds:Q",
         *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ends),
     ]
@@ -94,7 +134,7 @@ def _grid_panel(table: pl.DataFrame, column: str, along: str, beside: str, title
     for number, kind in enumerate(kinds):
         of_kind = alt.Chart(inline(rows.filter(pl.col(beside) == kind)))
         base = of_kind.encode(
-            x=scale_axis(sorted(map(float, table[along].unique())), along, along),
+            x=scale_axis(sorted(map(float, table[along].unique())), scale or along, along),
             # Cells at one place are offset.
             xOffset=alt.value(CELL_ASIDE * (number - (len(kinds) - 1) / 2)),
             color=colour,

@@ -10,7 +10,6 @@ import polars as pl
 
 from jaxemerge.analysis.laws import FLOPS_PER_PARAMETER_AND_TOKEN as SIX
 from jaxemerge.analysis.laws import ScalingLaws
-from jaxemerge.analysis.trends import Trend
 from jaxemerge.stats import Envelope, IsoFlop, Ladder, ParametricLoss
 
 from .theme import (
@@ -52,7 +51,7 @@ def loss_contours(law: ParametricLoss) -> alt.LayerChart:
     lines, best = contours(law), frontier(law)
     ends = [float(e) for e in (runs["loss"].to_numpy().min(), runs["loss"].to_numpy().max())]
     colour: dict[str, Any] = {"scale": alt.Scale(domain=ends, range=list(SEQUENCE)), "title": LOSS}
-    x, y = _log(alt.X, "flops", FLOPS), _log(alt.Y, "parameters", SIZE)
+    x, y = log_axis(alt.X, "flops", FLOPS), log_axis(alt.Y, "parameters", SIZE)
     level = alt.Color("level:Q", **colour, legend=alt.Legend(gradientLength=260))
     line = alt.Chart(inline(lines)).mark_line(strokeWidth=1.3, opacity=0.8, clip=True)
     dot = alt.Chart(inline(runs)).mark_circle(size=46, opacity=1, stroke="white", strokeWidth=0.6)
@@ -60,12 +59,12 @@ def loss_contours(law: ParametricLoss) -> alt.LayerChart:
     parts = [
         line.encode(x=x, y=y, color=level, detail="line:N", order="place:Q"),
         dot.encode(
-            x=x, y=y, color=alt.Color("loss:Q", **colour), tooltip=_told("flops", "parameters", "loss")
+            x=x, y=y, color=alt.Color("loss:Q", **colour), tooltip=tooltips("flops", "parameters", "loss")
         ),
     ]
     if best["low"].count():
         band = base.mark_area(color=ZERO_COLOUR, opacity=0.15, clip=True)
-        parts.insert(0, band.encode(y=_log(alt.Y, "low", SIZE), y2="high:Q"))
+        parts.insert(0, band.encode(y=log_axis(alt.Y, "low", SIZE), y2="high:Q"))
     parts.append(base.mark_line(color=ZERO_COLOUR, strokeWidth=2.4, clip=True).encode(y=y))
     return themed(alt.layer(*parts).properties(width=PAGE - 110, height=340))
 
@@ -80,7 +79,7 @@ def isoflop_profiles(found: IsoFlop, runs: pl.DataFrame) -> alt.HConcatChart:
     dots, lines, minima = profiles(found, runs)
     budgets = in_order(minima, "budget")
     colour = by_order("budget:N", budgets, "training FLOPs", symbolType="circle")
-    x, y = _log(alt.X, "parameters", SIZE), alt.Y("loss:Q", title=LOSS, scale=alt.Scale(zero=False))
+    x, y = log_axis(alt.X, "parameters", SIZE), alt.Y("loss:Q", title=LOSS, scale=alt.Scale(zero=False))
     size = {"width": PAGE // 2 - 80, "height": 300}
     left = alt.layer(
         alt.Chart(inline(lines)).mark_line(strokeWidth=1.6).encode(x=x, y=y, color=colour),
@@ -92,18 +91,20 @@ def isoflop_profiles(found: IsoFlop, runs: pl.DataFrame) -> alt.HConcatChart:
     rows = minima.with_columns(flops=pl.Series(found.budgets))
     law = found.law.optimal(found.budgets).parameters.value
     line = rows.select("flops", law=pl.Series(np.asarray(law)))
-    base = alt.Chart(inline(rows)).encode(x=_log(alt.X, "flops", FLOPS))
+    base = alt.Chart(inline(rows)).encode(x=log_axis(alt.X, "flops", FLOPS))
     parts = [
         alt.Chart(inline(line))
         .mark_line(color=INK)
-        .encode(x=_log(alt.X, "flops", FLOPS), y=_log(alt.Y, "law", "best N")),
+        .encode(x=log_axis(alt.X, "flops", FLOPS), y=log_axis(alt.Y, "law", "best N")),
         base.mark_point(shape="diamond", size=90, filled=True, opacity=1).encode(
-            y=_log(alt.Y, "parameters", "best N"), color=colour
+            y=log_axis(alt.Y, "parameters", "best N"), color=colour
         ),
     ]
     if rows["low"].count():
         parts.append(
-            base.mark_rule(strokeWidth=2).encode(y=_log(alt.Y, "low", "best N"), y2="high:Q", color=colour)
+            base.mark_rule(strokeWidth=2).encode(
+                y=log_axis(alt.Y, "low", "best N"), y2="high:Q", color=colour
+            )
         )
     panels = left.properties(**size), alt.layer(*parts).properties(**size)
     return themed(alt.hconcat(*panels, spacing=40))
@@ -121,7 +122,7 @@ def training_envelope(found: Envelope, curves: pl.DataFrame) -> alt.HConcatChart
     points = envelope_points(found)
     ends = [float(e) for e in (curves["parameters"].to_numpy().min(), curves["parameters"].to_numpy().max())]
     colour = _sizes(ends)
-    x = _log(alt.X, "flops", FLOPS)
+    x = log_axis(alt.X, "flops", FLOPS)
     y = alt.Y("loss:Q", title=LOSS, scale=alt.Scale(type="log", zero=False, nice=False))
     size = {"width": PAGE // 2 - 80, "height": 300}
     base = alt.Chart(inline(curves)).mark_line(strokeWidth=0.9, opacity=0.75)
@@ -131,10 +132,10 @@ def training_envelope(found: Envelope, curves: pl.DataFrame) -> alt.HConcatChart
         lowest.mark_line(color=INK, strokeWidth=2.4).encode(x=x, y=y),
     )
     turns = alt.Chart(inline(envelope_turns(found)))
-    best = _log(alt.Y, "parameters", "best N")
+    best = log_axis(alt.Y, "parameters", "best N")
     right = alt.layer(
         lowest.mark_circle(size=22, color=BETWEEN_COLOUR, opacity=0.9).encode(x=x, y=best),
-        lowest.mark_line(color=INK, strokeWidth=2).encode(x=x, y=_log(alt.Y, "law", "best N")),
+        lowest.mark_line(color=INK, strokeWidth=2).encode(x=x, y=log_axis(alt.Y, "law", "best N")),
         turns.mark_point(shape="diamond", size=90, filled=True, color=INK, opacity=1).encode(x=x, y=best),
     )
     return themed(alt.hconcat(left.properties(**size), right.properties(**size), spacing=40))
@@ -159,7 +160,9 @@ def exponent_intervals(exponents: pl.DataFrame) -> alt.LayerChart:
         "scale": alt.Scale(zero=False, padding=12),
     }
     bar = base.mark_rule(strokeWidth=2.4).encode(x=alt.X("low:Q", **x), x2="high:Q")
-    dot = base.mark_circle(size=80, opacity=1).encode(x=alt.X("a:Q", **x), tooltip=_told("a", "low", "high"))
+    dot = base.mark_circle(size=80, opacity=1).encode(
+        x=alt.X("a:Q", **x), tooltip=tooltips("a", "low", "high")
+    )
     half = alt.Chart().mark_rule(color=FAINT, strokeDash=[4, 3]).encode(x=alt.datum(0.5))
     return themed(alt.layer(half, bar, dot).properties(width=PAGE - 480, height=30 * len(order)))
 
@@ -193,28 +196,6 @@ def predicted_against_held_out(runs: pl.DataFrame) -> alt.LayerChart:
     return themed(chart.properties(width=PAGE // 2 - 40, height=320))
 
 
-def one_scale(found: Trend) -> alt.LayerChart:
-    """Losses against one measure of scale, with their power law and its interval.
-
-    Args:
-        found: of `jaxemerge.analysis.one_scale`.
-    """
-    title = {"flops": FLOPS, "parameters": SIZE, "tokens": "tokens D"}[found.column]
-    x, y = _log(alt.X, "scale", title), alt.Scale(type="log", zero=False, nice=False, padding=10)
-    runs = found.runs.select("loss", "parameters", "tokens", scale=pl.col(found.column).cast(pl.Float64))
-    base = alt.Chart(inline(found.line())).encode(x=x)
-    parts = [
-        base.mark_line(color=INK, strokeWidth=2).encode(y=alt.Y("value:Q", title=LOSS, scale=y)),
-        alt.Chart(inline(runs))
-        .mark_circle(size=46, opacity=0.9, color=BETWEEN_COLOUR)
-        .encode(x=x, y=alt.Y("loss:Q", title=LOSS, scale=y), tooltip=_told("parameters", "tokens", "loss")),
-    ]
-    if found.line()["low"].count():
-        band = base.mark_area(opacity=0.15, color=INK)
-        parts.insert(0, band.encode(y=alt.Y("low:Q", title=LOSS, scale=y), y2="high:Q"))
-    return themed(alt.layer(*parts).properties(width=PAGE - 110, height=300))
-
-
 def _against(rows: pl.DataFrame, x: str, y: str, x_title: str, y_title: str) -> Any:
     """Measured against predicted values with horizontal intervals, and the diagonal on which they agree."""
     known = [rows[c].drop_nulls().to_numpy() for c in (x, y)]
@@ -236,7 +217,7 @@ def _against(rows: pl.DataFrame, x: str, y: str, x_title: str, y_title: str) -> 
 def _by_size(rows: pl.DataFrame) -> alt.Chart:
     ends = [float(e) for e in (rows["parameters"].to_numpy().min(), rows["parameters"].to_numpy().max())]
     colour = _sizes(ends)
-    shown = _told("parameters", "tokens", "predicted")
+    shown = tooltips("parameters", "tokens", "predicted")
     return alt.Chart(inline(rows)).mark_circle(size=46, opacity=0.9).encode(color=colour, tooltip=shown)
 
 
@@ -250,13 +231,13 @@ def _sizes(ends: list[float]) -> alt.Color:
     )
 
 
-def _log(kind: Any, field: str, title: str) -> Any:
+def log_axis(kind: Any, field: str, title: str) -> Any:
     """A logarithmic axis; `kind` is `alt.X` or `alt.Y`."""
     axis = alt.Axis(labelExpr=PREFIXED, tickCount=6, grid=False, labelOverlap="greedy", labelSeparation=8)
     return kind(f"{field}:Q", title=title, scale=alt.Scale(type="log", nice=False, padding=12), axis=axis)
 
 
-def _told(*fields: str) -> list[Any]:
+def tooltips(*fields: str) -> list[Any]:
     return [alt.Tooltip(f"{field}:Q", format=".4g") for field in fields]
 
 

@@ -11,6 +11,7 @@ from jaxemerge.analysis import forms_a_curve
 from jaxemerge.analysis.results import some_tests
 from jaxemerge.analysis.scale import SuccessFit
 
+from .grids import success_by_setting
 from .theme import (
     BETWEEN_COLOUR,
     FAINT,
@@ -36,7 +37,9 @@ MOST_TESTS = 8
 APART = 5  # pixels between the tests of one scale
 
 
-def success_against_scale(table: pl.DataFrame, scale: str, metric: str = "exact_match") -> alt.ConcatChart:
+def success_against_scale(
+    table: pl.DataFrame, scale: str, metric: str = "exact_match", panels: pl.DataFrame | None = None
+) -> alt.ConcatChart:
     """P(success) and the mean of the successful seeds against scale, coloured by test, with 95 % intervals.
 
     Of very many tests some are shown (`MOST_TESTS`). Where the cells lie one after the other along the scale
@@ -46,8 +49,12 @@ def success_against_scale(table: pl.DataFrame, scale: str, metric: str = "exact_
         table: what `jaxemerge.analysis.summarise` returns.
         scale: what scale is, as `jaxemerge.analysis.scale_column` says.
         metric: whose summary it is.
+        panels: what `jaxemerge.analysis.groups.panels` returns; where there are several, each has a line and
+            a colour, and each test panels of its own.
     """
     threshold = table["threshold"][0]
+    if panels is not None and panels["panel"].n_unique() > 1:
+        return success_by_setting(table, scale, metric, panels)
     table = some_tests(table, MOST_TESTS)
     titles = {
         "success": f"P(success): share of seeds at {threshold:.0%} or more",

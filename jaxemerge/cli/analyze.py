@@ -10,7 +10,7 @@ import polars as pl
 from rich.console import Console
 
 from jaxemerge.analysis import is_share, main_metric
-from jaxemerge.analysis.comparisons import at_most, below_target, trend_sentence, value_differences
+from jaxemerge.analysis.comparisons import alone, at_most, below_target, trend_sentence, value_differences
 from jaxemerge.analysis.events import event_times
 from jaxemerge.analysis.findings import supported, too_short
 from jaxemerge.analysis.kinds import less_is_better
@@ -130,7 +130,7 @@ def print_comparisons(console: Console, results: pl.DataFrame, metric: str, targ
                     f"95 % limit {row['bound']:.6g}, p = {row['p_value']:.2g} (Student, one-sided).",
                 )
     pairs = value_differences(results, metric)
-    for row in pairs.head(MOST_PAIRS).rows(named=True):
+    for row in pairs.drop_nulls("low").head(MOST_PAIRS).rows(named=True):
         number, *ends = supported(row["difference"], row["low"], row["high"])
         if ends:
             say(
@@ -138,11 +138,11 @@ def print_comparisons(console: Console, results: pl.DataFrame, metric: str, targ
                 f"{row['test']}: {row['second']} less {row['first']} is {number}, 95 % {' to '.join(ends)}, "
                 f"p = {row['p_adjusted']:.2g} (Welch, Holm for {pairs.height}).",
             )
-    if pairs.height > MOST_PAIRS:
-        say(console, f"... and {pairs.height - MOST_PAIRS} more pairs, in tables/differences.csv")
-    trend = trend_sentence(results, metric)
-    if trend:
-        say(console, trend)
+    more = pairs.drop_nulls("low").height - MOST_PAIRS
+    if more > 0:
+        say(console, f"... and {more} more pairs, in tables/differences.csv")
+    for sentence in filter(None, (alone(pairs), trend_sentence(results, metric))):
+        say(console, sentence)
 
 
 def _columns(options: argparse.Namespace) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from jaxemerge.analysis import (
     never_right,
     summarise,
 )
-from jaxemerge.analysis.kinds import is_loss, limited
+from jaxemerge.analysis.kinds import is_loss, limit_of, limited
 from jaxemerge.charts.theme import metric_name
 
-from .comparisons import along_training, differences
+from .comparisons import along_training, differences, power_laws
 from .distribution import histograms, lead, success, values, violins
 from .distribution_law import left_out, whole_distribution
 from .laws import laws
@@ -66,9 +66,10 @@ def contents(
         left_out(ends, main),
     ]
     by_metric = list(emergences(frame, ends, found, chance))
+    of_values = _of_values(frame, limited(main), limit_of(main))
     sections = (
-        Section("values-by-cell", "Values", tuple(_of_values(frame, limited(main)))),
-        Section("shape", "Shape", (components(ends, found),)),
+        Section("values-by-cell", "Values", tuple(of_values[1:])),
+        Section("shape", "Shape", () if of_values else (components(ends, found),)),
         Section("scale", "Scale", tuple(_against_scale(ends, table, found, threshold))),
         Section("training", "Training", tuple(_along_training(frame, exact, found, threshold))),
         Section("metrics", "Metrics", (*by_metric[:1], *beside_the_loss(frame, found))),
@@ -78,8 +79,7 @@ def contents(
             "diagnostics",
             "Diagnostics",
             (
-                violins(ends, table, found),
-                thresholds(ends, found, threshold),
+                *(() if of_values else (violins(ends, table, found), thresholds(ends, found, threshold))),
                 *by_metric[1:],
                 *luck(frame, found),
             ),
@@ -88,7 +88,7 @@ def contents(
     )
     return Contents(
         list(filter(None, headline)),
-        histograms(ends, main),
+        of_values[0] if of_values else histograms(ends, main),
         _with_figures(*sections),
         table,
         found["test"],
@@ -121,7 +121,7 @@ def _of_a_loss(frame: pl.DataFrame, main: str | None, shown: str | None, of_loss
         of_values[0] if of_values else None,
         _with_figures(
             Section("values-by-cell", "Values", tuple(of_values[1:])),
-            Section("laws", "Laws", tuple(of_loss)),
+            Section("laws", "Laws", tuple(of_loss or power_laws(frame, shown))),
             Section("training", "Training", tuple(training_loss(frame))),
         ),
         pl.DataFrame(),
@@ -132,11 +132,11 @@ def _with_figures(*sections: Section) -> tuple[Section, ...]:
     return tuple(section for section in sections if section.figures)
 
 
-def _of_values(frame: pl.DataFrame, metric: str | None) -> list[Figure]:
+def _of_values(frame: pl.DataFrame, metric: str | None, limit: float | None = None) -> list[Figure]:
     """Final values of a metric without bounds, their differences between cells, and its curves."""
     if metric is None:
         return []
-    return [*values(frame, metric), *differences(frame, metric), *along_training(frame, metric)]
+    return [*values(frame, metric, limit), *differences(frame, metric), *along_training(frame, metric)]
 
 
 def _without_scores(frame: pl.DataFrame, main: str | None, shown: str | None) -> list[str]:

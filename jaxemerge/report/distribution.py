@@ -15,6 +15,7 @@ from jaxemerge.analysis import (
     two_sided,
     unseen_sentence,
 )
+from jaxemerge.analysis.groups import panels
 from jaxemerge.analysis.results import some_tests
 from jaxemerge.charts.scale import MOST_TESTS
 from jaxemerge.charts.theme import metric_name
@@ -63,7 +64,7 @@ def success(ends: pl.DataFrame, table: pl.DataFrame, found: dict[str, Any]) -> F
         "Shares of seeds, and the mean score of the successful seeds, with 95% intervals. "
         + _shown(table)
         + trend_words(ends, found, threshold),
-        charts.success_against_scale(table, scale_column(ends), metric),
+        charts.success_against_scale(table, scale_column(ends), metric, panels(ends)),
     )
 
 
@@ -73,8 +74,8 @@ def _shown(table: pl.DataFrame) -> str:
     return "" if shown == number else f"{shown} of {number} tests are shown. "
 
 
-def values(frame: pl.DataFrame, metric: str | None) -> Iterator[Figure]:
-    """Final values against scale, if there is such a metric."""
+def values(frame: pl.DataFrame, metric: str | None, limit: float | None = None) -> Iterator[Figure]:
+    """Final values against scale, if there is such a metric, with the limit that counts as success."""
     if metric is None:
         return
     found = final_values(frame, metric)
@@ -82,11 +83,12 @@ def values(frame: pl.DataFrame, metric: str | None) -> Iterator[Figure]:
         return
     many = found.table["low"].count() > 0
     how = "; diamonds are their means, with Student's 95% intervals" if many else ""
+    how += "" if limit is None else f"; the dashed rule is the limit of success, {limit:g}"
     yield figure(
         "values",
         f"Where do runs end? {metric_name(metric).capitalize()}",
         f"Dots are runs{how}. {_words(found.table)}",
-        charts.values_against_scale(found, scale_column(frame), metric),
+        charts.values_against_scale(found, scale_column(frame), metric, panels(frame), limit),
         found.table,
     )
 

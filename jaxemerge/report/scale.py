@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,34 +24,46 @@ from jaxemerge.analysis import (
     two_sided_scale,
 )
 from jaxemerge.analysis.findings import in_words, percent
+from jaxemerge.analysis.groups import panels
 from jaxemerge.analysis.results import one_test
 from jaxemerge.charts.scale import BANDED
-from jaxemerge.stats import trend_test
+from jaxemerge.stats import TrendTest, holm, trend_test
 
 from .page import Figure, figure
 
 LEVEL = 0.05
+MOST_PANELS = 6  # with a figure of their own
 CURVE_SCALES = 5  # a curve of three parameters is not drawn through fewer
 
 
 def success_against_scale_fitted(
     ends: pl.DataFrame, found: dict[str, Any], threshold: float
 ) -> Iterator[Figure]:
-    """The curve of P(success) and the law of the successes on one test, where scales allow them.
+    """The curves of P(success) and the laws of the successes on one test, where scales allow them.
 
     Args:
         ends: final results.
         found: what `findings.focus` returns: its test is shown.
         threshold: what counts as success.
     """
+    each = list(panels(ends).group_by("panel", maintain_order=True))
+    for number, ((panel,), cells) in enumerate(each[:MOST_PANELS]):
+        within = ends.join(cells, on="cell", how="semi", maintain_order="left")
+        one = _fitted(within, found, threshold, str(panel))
+        if one is not None:
+            yield one if len(each) == 1 else replace(one, name=f"{one.name}_{number + 1}")
+
+
+def _fitted(ends: pl.DataFrame, found: dict[str, Any], threshold: float, panel: str) -> Figure | None:
     scales = cell_labels(ends)["scale"]
     if scales.null_count() or scales.n_unique() < CURVE_SCALES or scales.filter(scales > 0).n_unique() < 2:
-        return
+        return None
     fit = success_fit(ends, found["metric"], threshold, split=found["split"], length=found["length"])
     goes = "is success lost, and is it lost" if fit.falls else "does success come, and does it come"
-    yield figure(
+    where = f"{found['test']}, {panel}" if panel else found["test"]
+    return figure(
         "success_curve",
-        f"At what scale {goes} at once? At {found['test']}",
+        f"At what scale {goes} at once? At {where}",
         "Dots are cells with 95% intervals. The curve is logistic in the logarithm of "
         "scale, between 0 and a ceiling; the bar through the diamond is the 95% profile interval of its "
         "midpoint. Dashes are the best single step, dots the best monotone shares. "
@@ -61,7 +74,9 @@ def success_against_scale_fitted(
 
 
 def trend_words(ends: pl.DataFrame, found: dict[str, Any], threshold: float) -> str:
-    """The change of P(success) per doubling of scale on one test; empty without two positive scales.
+    """The change of P(success) per doubling of scale on one test, within each panel.
+
+    Empty without two positive scales.
 
     Args:
         ends: final results.
@@ -70,17 +85,27 @@ def trend_words(ends: pl.DataFrame, found: dict[str, Any], threshold: float) -> 
     """
     scales = cell_labels(ends).select("cell", "scale").filter(pl.col("scale") > 0)
     runs = one_test(ends, **findings.test_of(found)).join(scales, on="cell")
-    if runs["scale"].n_unique() < 2:
-        return ""
-    succeeds = (runs["value"].fill_nan(0) >= threshold).cast(pl.Float64)
-    trend = trend_test(np.log2(runs["scale"].to_numpy()), succeeds.to_numpy())
-    if math.isnan(trend.p_value):
+    each = {
+        str(panel): runs.join(cells, on="cell", how="semi", maintain_order="left")
+        for (panel,), cells in panels(ends).group_by("panel", maintain_order=True)
+    }
+    trends = {p: _trend(rows, threshold) for p, rows in each.items() if rows["scale"].n_unique() >= 2}
+    known = {panel: trend for panel, trend in trends.items() if not math.isnan(trend.p_value)}
+    if not known:
         return ""
     title = scale_title(scale_column(ends)).partition(" (")[0]
-    return (
-        f"At {found['test']}, twice the {title} changes P(success) by "
-        f"{in_words(trend.slope, '{:+.2f}'.format)} (permutation p = {trend.p_value:.2g})."
-    )
+    by = f", by Holm for {len(known)}" if len(known) > 1 else ""
+    said = [
+        f"{in_words(trend.slope, '{:+.2f}'.format)} (permutation p = {p:.2g}{by})"
+        + (f" with {panel}" if panel else "")
+        for (panel, trend), p in zip(known.items(), holm([t.p_value for t in known.values()]), strict=True)
+    ]
+    return f"At {found['test']}, twice the {title} changes P(success) by {'; '.join(said)}."
+
+
+def _trend(runs: pl.DataFrame, threshold: float) -> TrendTest:
+    succeeds = (runs["value"].fill_nan(0) >= threshold).cast(pl.Float64)
+    return trend_test(np.log2(runs["scale"].to_numpy()), succeeds.to_numpy())
 
 
 def sentences(fit: SuccessFit) -> list[str]:

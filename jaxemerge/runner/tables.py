@@ -18,7 +18,7 @@ from jaxemerge.evaluation import Evaluated, Passed
 from jaxemerge.runner.experiment import Experiment
 from jaxemerge.runner.labels import flat_fields, short_name, varied_fields
 from jaxemerge.runner.scores import Evaluation, measured
-from jaxemerge.schema import SCHEMA, STOPPED_AT
+from jaxemerge.schema import RESERVED, SCHEMA, STOPPED_AT
 from jaxemerge.training import Seed, cost_of
 
 METRIC = "pass_rate"
@@ -104,7 +104,7 @@ def columns_of(cells: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, An
     if "model.width" in varied:
         shown.add("model.heads")  # follows the width
     names = [name for name in varied if name not in shown]
-    called = {name: short_name(name, names, SCHEMA) for name in names}
+    called = {name: short_name(name, names, {*SCHEMA, *RESERVED}) for name in names}
     kinds = {name: {type(fields[name]) for fields in flat.values() if name in fields} for name in names}
     return {
         cell: {called[name]: _plain(fields[name], kinds[name]) for name in names if name in fields}

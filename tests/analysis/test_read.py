@@ -19,7 +19,7 @@ from jaxemerge.analysis import (
 )
 from jaxemerge.analysis.read import reading
 from jaxemerge.analysis.results import TYPES
-from jaxemerge.schema import SCHEMA
+from jaxemerge.schema import RESERVED, SCHEMA
 from jaxemerge.stats import pass_at_k
 from synthetic import population_frame
 
@@ -159,6 +159,23 @@ def test_scores_that_are_no_counts_lose_their_trials():
     lost = read_results(scores(acc=[0.31, 0.65] * 6, n=[3] * 12), NAMES)
     assert lost["trials"].null_count() == 12
     assert lost["value"].to_list() == [0.31, 0.65] * 6
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_settings_may_have_the_names_of_columns_that_summaries_have(name):
+    frame = scores().rename({"size": name})
+    for given in ({**NAMES, "scale": name}, {k: v for k, v in NAMES.items() if k != "scale"}):
+        read = read_results(frame, given, by=[] if "scale" in given else [name])
+        table = summarise(read, "acc")
+        assert table["label"].to_list() == [f"{name.replace('_', ' ')} {s}" for s in ("70M", "410M", "1.4B")]
+        assert table["seeds"].to_list() == [4, 4, 4]
+
+
+def test_a_depth_may_be_zero_and_cells_of_others_are_not_pooled():
+    depths = read_results(pl.DataFrame({"depth": [0, 1, 2], "acc": [0.1, 0.2, 0.3]}), {"value": "acc"})
+    assert depths["depth"].to_list() == [0, 1, 2]
+    cells = pl.DataFrame({"cell": ["small"] * 3 + ["large"] * 3, "acc": [0.1, 0.2, 0.3] * 2})
+    assert summarise(read_results(cells, {"value": "acc"}), "acc")["seeds"].to_list() == [3, 3]
 
 
 def test_own_results_come_back_as_they_were(tmp_path):

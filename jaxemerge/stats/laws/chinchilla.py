@@ -20,7 +20,16 @@ from ..estimates.interval import Estimate
 from .frontier import FLOPS_PER_PARAMETER_AND_TOKEN as SIX
 from .frontier import Allocation, ComputeOptimal, check_flops, frontier
 from .minimise import Minimum, Penalty, minimise
-from .runs import columns, estimate, fewest_degrees, need_runs, need_scales, resampled_weights, scale_of
+from .runs import (
+    columns,
+    common_power,
+    estimate,
+    fewest_degrees,
+    need_runs,
+    need_scales,
+    resampled_weights,
+    scale_of,
+)
 
 Floats = NDArray[np.float64]
 
@@ -223,27 +232,6 @@ def fit_chinchilla(
     record = _record(found, N, D, L, penalty, confidence, degrees)
     _warn(record)
     return record
-
-
-COLLINEAR = 0.1  # scatter of ln D about a line in ln N below which D is a function of N
-
-
-def common_power(parameters: ArrayLike, tokens: ArrayLike) -> float | None:
-    """The power of N that D follows in all runs to about 10 %, as in D = 20 N; None where it does not.
-
-    Along such a line A / N^alpha + B / D^beta is a sum of two powers of one number, and any split between
-    the two fits nearly as well.
-
-    Args:
-        parameters: [n] N, positive.
-        tokens: [n] D, positive.
-    """
-    x, y = np.log(np.asarray(parameters, np.float64)), np.log(np.asarray(tokens, np.float64))
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return None
-    slope = float(np.cov(x, y)[0, 1] / np.var(x, ddof=1))
-    residual = y - y.mean() - slope * (x - x.mean())
-    return slope if float(np.sqrt(np.mean(residual**2))) < COLLINEAR else None
 
 
 def _record(

@@ -64,6 +64,27 @@ def need_scales(least: int, **given: Floats) -> None:
             )
 
 
+COLLINEAR = 0.1  # scatter of ln D about a line in ln N below which D is a function of N
+
+
+def common_power(parameters: ArrayLike, tokens: ArrayLike) -> float | None:
+    """The power of N that D follows in all runs to about 10 %, as in D = 20 N; None where it does not.
+
+    Along such a line A / N^alpha + B / D^beta is a sum of two powers of one number, and any split between
+    the two fits nearly as well.
+
+    Args:
+        parameters: [n] N, positive.
+        tokens: [n] D, positive.
+    """
+    x, y = np.log(np.asarray(parameters, np.float64)), np.log(np.asarray(tokens, np.float64))
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    slope = float(np.cov(x, y)[0, 1] / np.var(x, ddof=1))
+    residual = y - y.mean() - slope * (x - x.mean())
+    return slope if float(np.sqrt(np.mean(residual**2))) < COLLINEAR else None
+
+
 def scale_of(*given: Floats) -> NDArray[np.int64]:
     """[n] index of the scale of each run: runs equal in all columns are repeats of one scale."""
     return np.unique(np.stack(given, axis=1), axis=0, return_inverse=True)[1].reshape(-1)

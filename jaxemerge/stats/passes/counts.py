@@ -83,6 +83,17 @@ def resampled(units: Units, by: Unit, resamples: int, rng: np.random.Generator) 
     return Units(*(np.take_along_axis(a[None], drawn, axis=1) for a in units))
 
 
+def averaged(units: Units, by: Unit, *, exact: bool) -> Observed:
+    """The average over units [..., U, N] as B data sets, of counts or of exact rates."""
+    if not exact:
+        passes, samples = (np.atleast_2d(a) for a in average_counts(units, by))
+        return Counts(passes, samples)
+    there = ~np.isnan(units.rate)
+    total = np.where(there, units.rate, 0.0).sum(axis=-2)
+    count = there.sum(axis=-2)
+    return as_exact(np.atleast_2d(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)))
+
+
 def average_counts(units: Units, by: Unit) -> tuple[Array, Array]:
     """Passes and samples [..., N] of one binomial count equivalent to the units together.
 

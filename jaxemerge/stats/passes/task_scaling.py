@@ -18,9 +18,8 @@ from .counts import (
     Pair,
     Unit,
     Units,
-    as_exact,
     as_observed,
-    average_counts,
+    averaged,
     draw_counts,
     read_arrays,
     resampled,
@@ -183,19 +182,15 @@ def fit_task_scaling(
     arrays = read_arrays(pass_rate, counts, len(scales), 2 if level == "dataset" else None)
     shape = () if level == "dataset" else arrays[0].shape[:-1]
     if level == "dataset":
-        units = (
-            units_of(arrays[0], arrays[1], stop)
-            if len(arrays) == 2
-            else Units(arrays[0], arrays[0], arrays[0])
-        )
-        data = _averaged(units, unit, exact=len(arrays) == 1)
+        units = units_of(*arrays, stop) if counts is not None else Units(*3 * arrays)
+        data = averaged(units, unit, exact=counts is None)
     else:
         data = as_observed(arrays)
     line, log_likelihood = best_line(data, axis)
     growth = classify(data, axis, line, log_likelihood, margin=margin, confidence=confidence)
     again: Observed | None = None
     if bootstraps and level == "dataset" and unit != "samples":
-        again = _averaged(resampled(units, unit, bootstraps, rng), unit, exact=len(arrays) == 1)
+        again = averaged(resampled(units, unit, bootstraps, rng), unit, exact=counts is None)
     elif bootstraps and isinstance(data, Counts):
         rule = stop if level == "instance" else None
         again = draw_counts(_rates(line, axis), data.samples, rule, bootstraps, rng)
@@ -242,17 +237,6 @@ def _stretch(units: int, unit: Unit, axis: Axis, confidence: float) -> float:
 
 def _rates(line: Array, axis: Axis) -> Array:
     return np.exp(-np.exp(np.clip(LAW.value(line, axis.z), LOWEST, HIGHEST)))
-
-
-def _averaged(units: Units, unit: Unit, *, exact: bool) -> Observed:
-    """The average over units [..., U, N] as B data sets."""
-    if not exact:
-        passes, samples = (np.atleast_2d(a) for a in average_counts(units, unit))
-        return Counts(passes, samples)
-    there = ~np.isnan(units.rate)
-    total = np.where(there, units.rate, 0.0).sum(axis=-2)
-    count = there.sum(axis=-2)
-    return as_exact(np.atleast_2d(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)))
 
 
 def _record(
