@@ -76,7 +76,8 @@ def _timed(shape: tuple[int, int, int]) -> timing.Result:
         file = Path(folder, "runs.csv")
         rows = write_rows(file, scales, seeds, steps)
         columns = ["--value", "score", "--scale", "scale", "--trials", str(ITEMS)]
-        command = [sys.executable, PROGRAM, "analyze", file, *columns, "--out", Path(folder, "report")]
+        out = str(Path(folder, "report"))
+        command = [sys.executable, str(PROGRAM), "analyze", str(file), *columns, "--out", out]
         began = time.perf_counter()
         child = subprocess.Popen(command)
         _, status, used = os.wait4(child.pid, 0)

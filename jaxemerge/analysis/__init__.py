@@ -22,6 +22,7 @@ column that `scale_column` finds. Intervals are 95 % over seeds, from the statis
     mixtures        components and atoms behind the scores, and the losses of the same seeds
     single_seeds    correlations over seeds, variance by source, curves of single seeds
     scale           P(success) and mean of successes against scale, distances between cells
+    aggregates      the best of a few runs, and cells compared over all tests
     events          times of events that are a column of a table
     training        learning curves, time of breakthrough, survival curves
     metrics         means under every metric, rescoring, per-token model, resolution of a test

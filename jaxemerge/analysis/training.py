@@ -50,8 +50,9 @@ def learning_curves(
     measured = one_test(rows_of(frame, metric), metric, split, length)
     value = pl.col("value").fill_nan(None).fill_null(worst(frame, metric))
     labels = cell_labels(frame).select("cell", "label", "rank")
+    # Few columns are joined and sorted, as there may be millions of rows.
     return (
-        measured.with_columns(value=value)
+        measured.select("cell", "init_seed", "data_seed", "step", value, "diverged")
         .join(labels, on="cell")
         .sort("rank", "init_seed", "data_seed", "step")
         .select("cell", "label", "init_seed", "data_seed", "step", "value", "diverged")

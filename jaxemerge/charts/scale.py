@@ -64,14 +64,14 @@ def success_against_scale(
     narrow = curve or table.height <= CROWDED
     width = PAGE // 2 - 90 if narrow else PAGE - 90
     scores = metric_title(metric)
-    panels = []
+    drawn = []
     for column, title in titles.items():
         estimate = {"value": column, "low": f"{column}_low", "high": f"{column}_high"}
         rows = table.select("label", "test", "split", "length", "scale", "seeds", **estimate)
         axis = scores if column == "success_mean" else "share of seeds"
         panel = _curve(rows, axis, scale) if curve else _places(rows, axis)
-        panels.append(panel.properties(title=title, width=width, height=210))
-    return themed(alt.concat(*panels, columns=2 if narrow else 1, spacing=22))
+        drawn.append(panel.properties(title=title, width=width, height=210))
+    return themed(alt.concat(*drawn, columns=2 if narrow else 1, spacing=22))
 
 
 def _curve(rows: pl.DataFrame, axis: str, scale: str) -> alt.LayerChart | alt.FacetChart:

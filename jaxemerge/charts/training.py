@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import altair as alt
+import numpy as np
 import polars as pl
 
 from jaxemerge.analysis import curve_quantiles, is_share, representative_curves
 from jaxemerge.analysis import learning_curves as curves_of
+from jaxemerge.analysis.results import MEMBER, rows_of
 from jaxemerge.analysis.training import FALLS
 
 from .seeds import MARKED_COLOUR, if_marked, markable, seed_name
@@ -20,6 +22,8 @@ COLOURS = ["#7b8794", ZERO_COLOUR, "#2a78b5", INK]
 WIDTHS, OPACITIES = [0.8, 1.2, 2, 3], [0.55, 0.8, 1, 1]
 # Of larger populations this many seeds are drawn: more would be one grey area.
 MOST = 60
+# Of more evaluations about this many are drawn.
+STEPS = 250
 # Losses that span more than this factor are on a log axis.
 LOG_SPAN = 10
 
@@ -44,7 +48,7 @@ def learning_curves(
     Raises:
         ValueError: as `jaxemerge.analysis.learning_curves`.
     """
-    curves = curves_of(frame, metric, split, length)
+    curves = curves_of(some_steps(rows_of(frame, metric)), metric, split, length)
     seeds = _seed_lines(representative_curves(curves, most))
     lines = pl.concat([seeds, *_quantile_lines(curve_quantiles(curves))])
     labels, drawn = in_order(curves, "label"), set(lines["kind"])
@@ -69,6 +73,18 @@ def learning_curves(
     )
     facets = panel.facet(facet=alt.Facet("label:N", sort=labels, title=None), columns=columns)
     return themed(markable(facets))
+
+
+def some_steps(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows at some of very many steps: evenly spaced, more early ones, and the last of every run."""
+    steps = frame["step"].unique().sort()
+    if len(steps) <= STEPS:
+        return frame
+    half, last = STEPS // 2, len(steps) - 1
+    places = np.concatenate([np.linspace(0, last, half), np.geomspace(1, last, half)])
+    ends = frame.group_by(*MEMBER).agg(pl.col("step").max())["step"]
+    kept = pl.concat([steps[np.unique(places.round().astype(int))], ends]).unique()
+    return frame.filter(pl.col("step").is_in(kept.to_list()))
 
 
 def _by_kind(values: list[Any], drawn: set[str]) -> alt.Scale:

@@ -10,6 +10,7 @@ import polars as pl
 from rich.console import Console
 
 from jaxemerge.analysis import is_share, main_metric
+from jaxemerge.analysis.aggregates import best_of_runs, improvements, over_tests
 from jaxemerge.analysis.comparisons import alone, at_most, below_target, trend_sentence, value_differences
 from jaxemerge.analysis.events import event_times
 from jaxemerge.analysis.findings import supported, too_short
@@ -73,6 +74,9 @@ def analyze(options: argparse.Namespace, front: Front, console: Console) -> int:
         if metric != value:
             print_values(console, results, value)
         print_comparisons(console, results, value, options.at_most)
+    shown = value or metric
+    if shown is not None:
+        print_aggregates(console, results, shown, options.best_of)
     print_diverged(console, results)
     for note in notes:
         say(console, f"Note: {note.removesuffix('.')}.")
@@ -143,6 +147,35 @@ def print_comparisons(console: Console, results: pl.DataFrame, metric: str, targ
         say(console, f"... and {more} more pairs, in tables/differences.csv")
     for sentence in filter(None, (alone(pairs), trend_sentence(results, metric))):
         say(console, sentence)
+
+
+def print_aggregates(console: Console, results: pl.DataFrame, metric: str, k: int | None) -> None:
+    """The expected best of k runs, where asked for, and cells compared over all of several tests."""
+    for row in [] if k is None else best_of_runs(results, metric, k).rows(named=True):
+        where = f"{row['label']}, {row['test']}: expected best of {k} runs"
+        if row["best"] is None:
+            say(console, f"{where}: there are only {row['runs']}.")
+            continue
+        best, *ends = supported(row["best"], row["low"], row["high"])
+        interval = f", 95 % {' to '.join(ends)}" if ends else ""
+        say(console, f"{where} {best}{interval}, from {row['runs']} runs.")
+    splits = results.filter(pl.col("metric") == metric)["split"].n_unique()
+    if splits < 2 or results["cell"].n_unique() < 2:
+        return
+    for row in over_tests(results, metric).rows(named=True):
+        mean, *ends = supported(row["iqm"], row["low"], row["high"])
+        interval = f", 95 % {' to '.join(ends)}" if ends else ""
+        say(
+            console,
+            f"{row['label']}, all {row['tests']} tests: interquartile mean {mean}{interval}, "
+            f"from {row['runs']} scores.",
+        )
+    for row in improvements(results, metric).rows(named=True):
+        say(
+            console,
+            f"A run of {row['second']} is better than one of {row['first']} with probability "
+            f"{row['probability']:.2f}, 95 % {row['low']:.2f} to {row['high']:.2f} (mean over tests).",
+        )
 
 
 def _columns(options: argparse.Namespace) -> dict[str, Any]:

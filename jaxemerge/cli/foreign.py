@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jaxemerge.cli.parser import Parser, one_of, real, share
+from jaxemerge.cli.parser import Parser, one_of, real, share, whole
 from jaxemerge.cli.studies import Front
 
 # What columns of a file may mean; jaxemerge.analysis.read_results says more.
@@ -55,4 +55,6 @@ def add_analyze(parser: Parser, front: Front) -> None:
     add("--threshold", type=share, metavar="SHARE", help=success)
     limit = "success is a value of at most X, such as a loss of 3.28; also tests the means"
     add("--at-most", type=real, metavar="X", help=limit)
+    best = "also print the expected best of K runs of each cell"
+    add("--best-of", type=whole(1), metavar="K", help=best)
     add("--out", type=Path, metavar="DIR", help="where to write (default: results/, with FILE's name)")

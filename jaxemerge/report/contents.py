@@ -18,6 +18,7 @@ from jaxemerge.analysis import (
     summarise,
 )
 from jaxemerge.analysis.kinds import is_loss, limit_of, limited
+from jaxemerge.analysis.results import rows_of
 from jaxemerge.charts.theme import metric_name
 
 from .comparisons import along_training, differences, power_laws
@@ -54,15 +55,14 @@ def contents(
     # If no run has an exact answer, and the study is about the loss, the report is about the loss.
     if main is None or not share or ((of_loss or best_loss) and never_right(frame, main)):
         return _of_a_loss(frame, main, loss_metric(frame) if share else main, of_loss)
-    exact = frame.filter(pl.col("metric") == main)
+    exact = rows_of(frame, main)
     ends = final(exact)
     table = summarise(ends, main, threshold)
     found = findings.focus(ends, main, threshold, split=split, length=length)
-    curves = learning_curves(exact, **findings.test_of(found))
     headline = [
         *findings.population_sentences(frame),
         findings.both_ends_sentence(found),
-        findings.lost_sentence(curves, found["test"], threshold),
+        findings.lost_sentence(learning_curves(exact, **findings.test_of(found)), found["test"], threshold),
         left_out(ends, main),
     ]
     by_metric = list(emergences(frame, ends, found, chance))

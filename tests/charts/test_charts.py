@@ -26,6 +26,7 @@ from jaxemerge.analysis import (
     variance_shares,
 )
 from jaxemerge.charts.theme import in_order, inline, metric_title, sequential
+from jaxemerge.charts.training import STEPS, some_steps
 from synthetic import population_frame
 
 STRANGE = "</script><script>alert(1)</script> \"'] + datum \u2028 & co"
@@ -395,3 +396,20 @@ def test_the_success_chart_draws_the_fit_over_the_cells():
     assert [row["value"] for row in layers[2]] == pytest.approx(fit.cells["success"].to_list(), rel=1e-4)
     law = values(spec["hconcat"][1]["layer"][0], spec)
     assert [row["value"] for row in law] == pytest.approx(fit.means()["value"].to_list(), rel=1e-4)
+
+
+def test_of_very_many_steps_some_are_drawn_and_the_last_of_every_run():
+    few = population_frame([(2, 64)], 3, (30,), range(0, 250), diverged=0)
+    assert some_steps(few) is few
+    many = population_frame([(2, 64)], 3, (30,), range(0, 3000), diverged=0)
+    short = (pl.col("init_seed") != 1) | (pl.col("step") <= 1234)
+    drawn = some_steps(many.filter(short))
+    assert drawn.group_by("init_seed").agg(pl.col("step").max()).sort("init_seed")["step"].to_list() == [
+        2999,
+        1234,
+        2999,
+    ]
+    kept = drawn["step"].unique().sort().to_list()
+    assert len(kept) <= STEPS + 1
+    assert kept[:5] == [0, 1, 2, 3, 4]
+    assert max(np.diff(kept)) <= 3000 / 124 + 1

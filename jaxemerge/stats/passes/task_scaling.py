@@ -182,7 +182,7 @@ def fit_task_scaling(
     arrays = read_arrays(pass_rate, counts, len(scales), 2 if level == "dataset" else None)
     shape = () if level == "dataset" else arrays[0].shape[:-1]
     if level == "dataset":
-        units = units_of(*arrays, stop) if counts is not None else Units(*3 * arrays)
+        units = units_of(arrays[0], arrays[1], stop) if counts is not None else Units(*3 * arrays)
         data = averaged(units, unit, exact=counts is None)
     else:
         data = as_observed(arrays)
