@@ -11,12 +11,13 @@ Scores are shares in [0, 1], losses are in nats per token, intervals are 95 % ov
     mixtures        fitted components over the histograms, scores and losses side by side
     single_seeds    correlations over seeds, init seed against data seed, curves of single seeds
     scale           success and its quality against scale, thresholds, distances
-    grids           two families against scale, depth and width in a grid
+    grids           two families against scale, two settings of a grid
     training        learning curves, share of seeds without breakthrough
     metrics         the same cells under every metric, per-token model, resolution of a test
     passes          pass rates with the task scaling law, growth classes, rates against loss
     distribution_law  parts of the law of scores against scale, predicted histograms
-    laws            envelope, IsoFLOP profiles, loss contours, exponents, accuracy from loss, law of one scale
+    laws            envelope, IsoFLOP profiles, loss contours, exponents, accuracy from loss
+    trends          law of one scale
     design          power against the number of seeds
     seeds           how one seed is named, and marked in all charts of a page
     theme           colours, sizes and axes that all charts share

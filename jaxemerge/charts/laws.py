@@ -238,6 +238,7 @@ def log_axis(kind: Any, field: str, title: str) -> Any:
 
 
 def tooltips(*fields: str) -> list[Any]:
+    """What is shown of a mark under the mouse: numbers with four digits."""
     return [alt.Tooltip(f"{field}:Q", format=".4g") for field in fields]
 
 
