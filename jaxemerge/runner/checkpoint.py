@@ -39,6 +39,7 @@ from jaxemerge.training import DispatchInfo, Program, ResumeState, Seed, StepInf
 
 KEPT = 2
 _FILE_BYTES = 8192  # on disk of the two files of an array, in addition to its content
+_ARRAY_INODES, _MORE_INODES = 3, 8  # of an array: a folder and two files; of a checkpoint
 _METRIC = "metric."  # before the names of an objective's metrics, and of own ones
 INTERVAL = 300.0  # seconds between two checkpoints
 
@@ -264,10 +265,12 @@ def _check_room(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Checks that the arrays fit on the disk, before Orbax fails in many threads at once.
 
     Raises:
-        OSError: there is too little room.
+        OSError: there is too little room, or there are too few inodes.
     """
     needed = sum(array.nbytes + _FILE_BYTES for array in arrays.values())
-    if shutil.disk_usage(folder).free < needed:
+    system = os.statvfs(folder)
+    few = system.f_files and system.f_favail < _ARRAY_INODES * len(arrays) + _MORE_INODES  # 0 are not counted
+    if system.f_bavail * system.f_frsize < needed or few:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.parent))
 
 

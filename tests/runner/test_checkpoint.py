@@ -178,6 +178,21 @@ def test_a_full_disk_costs_no_earlier_checkpoint(longer, undisturbed, tmp_path, 
     assert "resuming from the checkpoint of step" in lines[0]
 
 
+def test_too_few_inodes_are_a_full_disk(longer, tmp_path, monkeypatch):
+    """Orbax alone would fail in many threads at once, each with a traceback."""
+    true = os.statvfs
+
+    def few(path):
+        found = list(true(path))
+        found[7] = 30  # f_favail
+        return os.statvfs_result(found)
+
+    monkeypatch.setattr(os, "statvfs", few)
+    with pytest.raises(OSError, match="No space left on device"):
+        trained(longer, tmp_path, interval=0.0)
+    assert not [p for p in tmp_path.rglob("*") if p.name.endswith(".partial")]
+
+
 @pytest.mark.parametrize("given", [{"chunk": 2}, {"chunk": 6, "width": 3}, {"chunk": 1}])
 def test_other_devices_or_chunks_go_on_from_it_too(longer, undisturbed, tmp_path, given, monkeypatch):
     stopped(longer, tmp_path, 6)
