@@ -15,7 +15,8 @@ from jaxemerge.models import Model
 from jaxemerge.models.modules import construction
 from jaxemerge.tasks import Task
 from jaxemerge.training.objective import Pair
-from jaxemerge.training.optimizer import BUILT_IN_OPTIMIZERS, AdamW, Optax, Optimizer
+from jaxemerge.training.optimizer import BUILT_IN_OPTIMIZERS, AdamW, Optimizer
+from jaxemerge.training.own_optimizer import Optax
 from jaxemerge.training.schedules import SCHEDULES
 
 

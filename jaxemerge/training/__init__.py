@@ -45,9 +45,9 @@ from .optimizer import Adam as Adam
 from .optimizer import AdamW as AdamW
 from .optimizer import Lion as Lion
 from .optimizer import Muon as Muon
-from .optimizer import Optax as Optax
 from .optimizer import Optimizer as Optimizer
 from .optimizer import Scheduled as Scheduled
+from .own_optimizer import Optax as Optax
 from .plan import Plan as Plan
 from .plan import fitted_plan as fitted_plan
 from .plan import is_out_of_memory as is_out_of_memory
