@@ -35,7 +35,11 @@ QUICKLY_COMPILED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("slurm"), QUICKLY_COMPILED) as started:
+    try:
+        started = Cluster(tmp_path_factory.mktemp("slurm"), QUICKLY_COMPILED)
+    except TimeoutError as error:
+        pytest.skip(f"Slurm is installed and does not start here: {error}")
+    with started:
         yield started
 
 
