@@ -45,7 +45,8 @@ from jaxemerge.training import (
     paired,
     seed_pairs,
 )
-from jaxemerge.training.optimizer import AdamW, Optax, Optimizer, Scheduled
+from jaxemerge.training.optimizer import AdamW, Optimizer, Scheduled
+from jaxemerge.training.own_optimizer import Optax
 from jaxemerge.types import Params
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # a task's name is part of the name of a folder

@@ -10,7 +10,8 @@ from jaxemerge import tasks as library
 from jaxemerge.evaluation import PassUntil
 from jaxemerge.models import Transformer
 from jaxemerge.training import optimizer
-from jaxemerge.training.optimizer import AdamW, Optax
+from jaxemerge.training.optimizer import AdamW
+from jaxemerge.training.own_optimizer import Optax
 
 # Fields of the library's classes that are part of every cell's id. Fields that are not listed were added
 # later: they are part of the id only where they differ from their defaults, so that a new field changes no id
