@@ -361,6 +361,7 @@ FALLS = [
         ["half way up", "outside the fits: layers"],
     ),
     ("weight_decay", [0, 1e-3, 0.1, 1, 10], [4, 3, 5, 4, 4], "", ["not determined", "decay 0."]),
+    ("rate", [1e-4, 3e-4, 1e-3, 3e-3, 1e-2], [1, 2, 6, 4, 2], "", ["At which rate P(success) is half way"]),
 ]
 
 

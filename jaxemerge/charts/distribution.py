@@ -155,6 +155,7 @@ def _violin_panel(
 
 # Atoms stand just outside the unit interval, this far out and this wide.
 GAP, BAR = 0.03, 0.06
+WRAPPED = 6  # cells above which the panels of a single test stand side by side
 MOST_COLUMNS = 8  # of tests whose names, with that of their split, find room
 KINDS = alt.Scale(domain=[ZERO, BETWEEN, ONE], range=[ZERO_COLOUR, BETWEEN_COLOUR, ONE_COLOUR])
 
@@ -164,7 +165,8 @@ def histogram_grid(
 ) -> alt.FacetChart | alt.VConcatChart:
     """Histograms of the final scores: rows are cells by scale, columns tests; atoms at 0 and 1 stand apart.
 
-    Many tests of several splits make a grid per split, one below the other.
+    Many tests of several splits make a grid per split, one below the other. Many cells with a single test
+    stand side by side.
 
     Raises:
         ValueError: as `jaxemerge.analysis.histogram`.
@@ -186,8 +188,9 @@ def _grid(counts: pl.DataFrame) -> alt.FacetChart:
     thick = pl.when(pl.col("kind") == BETWEEN).then(0.0).otherwise(BAR)
     bars = counts.with_columns(left=pl.col("low") + aside, right=pl.col("high") + aside + thick)
     labels, tests = in_order(bars, "label"), in_order(bars.sort("split", "length"), "test")
-    width = min(max((PAGE - 160) // len(tests) - 14, 72), 300)
-    height = 84 if len(labels) <= 6 else 50
+    wrapped = len(tests) == 1 and len(labels) > WRAPPED
+    width = (PAGE - 160) // 4 if wrapped else min(max((PAGE - 160) // len(tests) - 14, 72), 300)
+    height = 84 if wrapped or len(labels) <= 6 else 50
     score = alt.X(
         "left:Q",
         scale=alt.Scale(domain=[-2 * GAP - BAR, 1 + 2 * GAP + BAR], nice=False, zero=False),
@@ -197,7 +200,7 @@ def _grid(counts: pl.DataFrame) -> alt.FacetChart:
     base = alt.Chart(inline(bars.drop("cell", "split", "length")))
     percent = alt.Tooltip("share:Q", format=".1%")
     header = alt.Header(labelAngle=0, labelAlign="left")
-    return (
+    panel = (
         # Half a pixel of outline: one seed of 250 is a line on the axis.
         base.mark_rect(strokeWidth=0.5)
         .encode(
@@ -210,11 +213,13 @@ def _grid(counts: pl.DataFrame) -> alt.FacetChart:
             tooltip=[*(f"{c}:N" for c in ("label", "test", "kind", "low", "high", "count")), percent],
         )
         .properties(width=width, height=height)
-        .facet(
-            row=alt.Row("label:N", sort=labels, title=None, header=header),
-            column=alt.Column("test:N", sort=tests, title=None),
-            spacing={"row": 16, "column": 14},
-        )
+    )
+    if wrapped:
+        return panel.facet(facet=alt.Facet("label:N", sort=labels, title=None), columns=4)
+    return panel.facet(
+        row=alt.Row("label:N", sort=labels, title=None, header=header),
+        column=alt.Column("test:N", sort=tests, title=None),
+        spacing={"row": 16, "column": 14},
     )
 
 

@@ -32,6 +32,7 @@ from jaxemerge.stats import TrendTest, holm, trend_test
 from .page import Figure, figure
 
 LEVEL = 0.05
+VAGUE = 1000  # an interval between ends that differ by more than this factor says nothing
 MOST_PANELS = 6  # with a figure of their own
 CURVE_SCALES = 5  # a curve of three parameters is not drawn through fewer
 
@@ -126,6 +127,9 @@ def _midpoint(fit: SuccessFit, title: str) -> str:
     if not 0 < middle.value < math.inf:
         end = "above" if middle.value else "below"
         return f"P(success) is half way {way} somewhere {end} the scales of these cells."
+    low, high = middle.interval.low, middle.interval.high
+    if (low <= 0 and high == math.inf) or VAGUE * low < high < math.inf:
+        return f"At which {title} P(success) is half way {way} is not determined; {_ceiling(fit)}."
     return f"P(success) is half way {way} at {title} {in_words(middle, _number)}; {_ceiling(fit)}."
 
 

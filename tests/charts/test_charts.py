@@ -163,6 +163,13 @@ def test_many_tests_of_several_splits_have_a_grid_each():
     assert sum(bar["count"] for grid in spec["vconcat"] for bar in values(grid, spec)) == 16 * 15
 
 
+def test_many_cells_with_one_test_stand_side_by_side():
+    cells = [(depth, 64) for depth in range(1, 9)]
+    spec = charts.histogram_grid(population_frame(cells, 3, (30,), (0, 10))).to_dict()
+    assert spec["columns"] == 4
+    assert spec["facet"]["sort"] == [f"depth {depth}" for depth, _ in cells]
+
+
 def test_success_shows_some_of_very_many_tests():
     spec = success_against_scale(many_tests()).to_dict()
     shown = {row["test"] for panel in spec["concat"] for row in values(panel, spec)}
