@@ -86,11 +86,7 @@ def chosen_cells(options: argparse.Namespace, front: Front) -> tuple[Experiment,
     cells = with_metrics(cells, options.metrics)
     if _own_parts(options):
         cells = [replace(cell, study=study_name(options)) for cell in cells]
-    changed = [
-        each
-        for cell in cells
-        for each in assigned(cell, options.changes, zipped=getattr(options, "zip", False))
-    ]
+    changed = [each for cell in cells for each in assigned(cell, options.changes, zipped=options.zip)]
     if options.seeds is not None:
         seeds = parse_seeds(options.seeds)
         changed = [cell.with_seeds(seeds) for cell in changed]

@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxemerge.cli.parser import Parser, inside, one_of, positive, whole
 from jaxemerge.cli.studies import Front
+from jaxemerge.cli.training_options import no_selection
 
 QUESTIONS = ("two-sided", "rates", "midpoint", "init", "success-mean", "outcomes")  # of stats.plan_seeds
 
@@ -51,7 +52,7 @@ def add_design(parser: Parser, front: Front) -> None:
     add("--set", **_several("FIELD=VALUE"), dest="changes", help="change a field of every cell; repeatable")
     speed = "FLOP/s to assume, such as 3e14 (default: measured here)"
     add("--flops-per-second", type=positive, metavar="F", help=speed)
-    parser.set_defaults(seeds=None, task=None, model=None, optimizer=None, start=None, out=None)
+    parser.set_defaults(**no_selection())
 
 
 def _several(metavar: str) -> dict[str, Any]:

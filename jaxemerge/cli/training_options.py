@@ -40,6 +40,13 @@ def add_plan(parser: Parser, front: Front) -> None:
     _add_training_options(parser, planned=True)
 
 
+def no_selection() -> dict[str, Any]:
+    """The options that select and change cells, as they are where none of them is given."""
+    parser = Parser("", "")
+    _add_selection(_adder(parser, ""))
+    return vars(parser.parse_args([]))
+
+
 def _add_training_options(parser: Parser, *, planned: bool) -> None:
     parser.add_argument("words", nargs="*", metavar="STUDY", help=argparse.SUPPRESS)
     add = _adder(parser, "what is trained" if planned else "what is trained and kept")
