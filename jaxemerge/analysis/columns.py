@@ -75,7 +75,7 @@ def planned(
     given |= {column: column for column in settings}
     unused = tuple(c for c in varying if c not in settings)
     _refuse_unnamed(whole, given, unused)
-    notes = [f"{c} is taken as a setting ({_values(whole[c])}); --ignore {c} pools them" for c in settings]
+    notes = [f"{c} is taken as a setting ({_values(whole[c])}); {_instead(whole, c)}" for c in settings]
     if unused:
         notes.append(f"rows differ in columns that are not used: {listed(unused)}")
     given = {_kept_as(meaning): column for meaning, column in given.items()}
@@ -85,6 +85,13 @@ def planned(
 def _kept_as(meaning: str) -> str:
     """The name of a setting's column: `rank_` for a setting called rank, as tables have a column `rank`."""
     return f"{meaning}_" if meaning in RESERVED else meaning
+
+
+def _instead(whole: pl.DataFrame, column: str) -> str:
+    """What may be asked for instead of a setting."""
+    pools = f"--ignore {column} pools them"
+    seeds = column == "file" and whole[column].str.contains(r"(?i)seed[-_]?\d").all()
+    return f"--seed-from-name 'seed(\\d+)' reads seeds from their names; {pools}" if seeds else pools
 
 
 def _values(column: pl.Series) -> str:
@@ -165,6 +172,9 @@ def _resolved(
         for one in [column] if isinstance(column, str) else column:
             if one not in whole.columns:
                 raise ValueError(f"{meaning}: {_no_column(whole, one, where)}")
+    sizes = [c for c in whole.columns if c.lower() in SIZES and c not in {*_columns(given), *ignored}]
+    if len(sizes) == 1 and "parameters" not in given:
+        given["parameters"] = sizes[0]
     if "value" not in given:
         raise ValueError(f"value: {_no_column(whole, 'value', where)}; name the column of scores")
     if SCALE in given:

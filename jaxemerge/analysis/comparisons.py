@@ -11,6 +11,7 @@ import polars as pl
 from jaxemerge.stats import TrendTest, holm, mean_at_most, mean_difference, trend_test
 
 from .distribution import final_values
+from .findings import supported
 from .groups import neighbours, panels
 from .kinds import AT_MOST, less_is_better
 from .results import rows_of, scale_column, scale_title
@@ -108,13 +109,13 @@ def trend_sentence(frame: pl.DataFrame, metric: str) -> str:
         f"{_slope(trend)} (permutation p = {p:.2g}{by})" + (f" with {panel}" if panel else "")
         for (panel, trend), p in zip(found.items(), holm([t.p_value for t in found.values()]), strict=True)
     ]
-    return f"Twice the {title} changes it by {'; '.join(said)}."
+    return f"Twice the {title} changes the mean by {'; '.join(said)}."
 
 
 def _slope(trend: TrendTest) -> str:
-    ends = trend.slope.interval
-    known = "" if np.isnan(ends.low) else f" [{ends.low:+.2g}, {ends.high:+.2g}]"
-    return f"{float(trend.slope.value):+.2g}{known}"
+    low, high = float(trend.slope.interval.low), float(trend.slope.interval.high)
+    value, *ends = supported(float(trend.slope.value), low, high, sign="+")
+    return f"{value} [{', '.join(ends)}]" if ends else value
 
 
 def below_target(frame: pl.DataFrame, metric: str, target: float) -> pl.DataFrame:

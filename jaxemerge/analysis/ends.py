@@ -69,6 +69,30 @@ def stopped_sentences(frame: pl.DataFrame) -> list[str]:
     ]
 
 
+def with_divergence(rows: pl.DataFrame) -> pl.DataFrame:
+    """A run without a value of one metric has failed on it; one without any value has diverged."""
+    rows = rows.with_columns(diverged="flagged").drop("flagged")
+    where = [*MEMBER, "step"]
+    missing = rows.filter(pl.col("value").is_null()).select(where).unique()
+    if missing.is_empty():
+        return rows
+    measured = rows.filter(pl.col("value").is_not_null()).select(where).join(missing, on=where, how="semi")
+    lost = missing.join(measured, on=where, how="anti").with_columns(lost=pl.lit(True))
+    found = rows.select(where).join(lost, on=where, how="left", maintain_order="left")["lost"]
+    return rows.with_columns(diverged=pl.col("diverged") | found.fill_null(False))
+
+
+def failures(rows: pl.DataFrame) -> list[str]:
+    """How many values are no numbers, of runs that have not diverged, by metric."""
+    values = rows.filter(~pl.col("diverged")).group_by("metric", maintain_order=True)
+    counted = values.agg(failed=pl.col("value").null_count(), all=pl.len())
+    return [
+        f"{failed} of {number} values of {metric} are nan or infinite: the runs count as failures there"
+        for metric, failed, number in counted.rows()
+        if failed
+    ]
+
+
 COUNTED_AS = ("omitted", "failed", "last")
 
 

@@ -39,15 +39,15 @@ def three_digits(value: float) -> str:
     return f"{value:.3g}"
 
 
-def supported(value: float, low: float | None, high: float | None) -> tuple[str, ...]:
+def supported(value: float, low: float | None, high: float | None, sign: str = "") -> tuple[str, ...]:
     """A mean and its interval with as many digits as that supports: two of half its width.
 
     Without an interval the value alone, with six digits.
     """
     if low is None or high is None or not 0 < high - low < math.inf:
-        return (f"{value:.6g}",)
+        return (f"{value:{sign}.6g}",)
     decimals = min(max(1 - math.floor(math.log10((high - low) / 2)), 0), 12)
-    return tuple(f"{number:.{decimals}f}" for number in (value, low, high))
+    return tuple(f"{number:{sign}.{decimals}f}" for number in (value, low, high))
 
 
 def in_words(estimate: Estimate, show: Callable[[float], str] = three_digits) -> str:
@@ -73,7 +73,7 @@ def population_sentences(frame: pl.DataFrame) -> list[str]:
     labels = cell_labels(frame)["label"].to_list()
     seeds = ("" if sizes[0] == sizes[-1] else f"{sizes[0]} to ") + _count(sizes[-1], "seed")
     cells = f"of {labels[0]}" if len(labels) == 1 else f"of each of {len(labels)} cells, {_span(labels)},"
-    verb = "was" if sizes[-1] == len(labels) == 1 else "were"
+    verb = "was" if sizes[-1] == 1 else "were"
     diverged = int(members["diverged"].sum())
     lost = "No run diverged." if not diverged else f"{diverged} of {_count(members.height, 'run')} diverged."
     lost += divergences(frame)
@@ -202,10 +202,11 @@ def split_sentence(sides: pl.DataFrame) -> str:
     """
     both = sides.filter(pl.col("failed") > 0, pl.col("succeeded") > 0).height
     scores, zeros = int(sides["seeds"].sum()), int(sides["zeros"].sum())
+    panels = f"{both} of {_count(sides.height, 'panel')}" if both else "no panel"
+    zero = f"{zeros:,} ({percent(zeros / scores)}) {'is' if zeros == 1 else 'are'}" if zeros else "none is"
     return (
-        f"In {both} of {_count(sides.height, 'panel')} some seeds score below {NEAR_ZERO} while others "
-        f"score above {FAR}. Of the {_count(scores, 'final score')}, {zeros:,} "
-        f"({percent(zeros / scores)}) are exactly 0."
+        f"In {panels} some seeds score below {NEAR_ZERO} while others score above {FAR}. "
+        f"Of the {_count(scores, 'final score')}, {zero} exactly 0."
     )
 
 
@@ -232,11 +233,14 @@ def arrival_sentence(curves: pl.DataFrame, label: str, threshold: float) -> str:
     population = f"Of the {_count(seeds, 'seed')} of {label}"
     if not first:
         return f"{population}, none ever reaches {threshold:g}."
-    verb, last = ("reach", f" and the last at step {first[-1]:,}") if len(first) > 1 else ("reaches", "")
+    verb = "reach" if len(first) > 1 else "reaches"
+    when = f"the first at step {first[0]:,} and the last at step {first[-1]:,}"
+    if first[0] == first[-1]:
+        when = f"{'all ' if len(first) > 1 else ''}first at step {first[0]:,}"
     there = reached.filter(pl.col("step") == cell["step"].max()).height
     return (
-        f"{population}, {len(first)} {verb} {threshold:g} at some evaluation, the first at step "
-        f"{first[0]:,}{last}; {there} of them {'is' if there == 1 else 'are'} there at the end."
+        f"{population}, {len(first)} {verb} {threshold:g} at some evaluation, {when}; "
+        f"{there} of them {'is' if there == 1 else 'are'} there at the end."
     )
 
 

@@ -137,5 +137,10 @@ def _size(config: Mapping[str, Any], model: str) -> float | None:
     counted = config.get("model_num_parameters")
     if isinstance(counted, int | float) and counted > 0:
         return float(counted)
+    return size_in_name(model)
+
+
+def size_in_name(model: str) -> float | None:
+    """The size that the name of a model says, such as 1.4e9 of pythia-1.4b; None where it says none."""
     named = SIZE_IN_NAME.search(model.rpartition("/")[2])
     return float(named[1]) * UNITS[named[2].lower()] if named else None

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from .columns import MODEL, SEED, Plan, planned, telling_apart
-from .ends import COUNTED_AS, counted_as
+from .ends import COUNTED_AS, counted_as, failures, with_divergence
 from .entries import counts, first_row, listed, names, numbers, ordinals
 from .identity import with_cells, with_seeds, with_tests
 from .kinds import is_loss
 from .results import MEMBER, SCHEMA, STOPPED_AT, TYPES, printable_names
-from .sources import source_rows
-from .trackers import tracked
+from .sources import flat, source_rows
+from .trackers import from_names, tracked
 
 WHOLE = {
     "depth": 0,
@@ -147,16 +147,18 @@ def reading(
     whole = whole if "value" in named else tracked(whole)
     if wide is not None:
         whole, named = _long(whole, wide, named)
+    whole, named, told = from_names(whole, named, ignore)
     plan = planned(whole, named, by, ignore, study or name)
     long, given, empty = _one_value_column(whole, dict(plan.given))
     rows = _typed(long, given)
     rows = with_tests(rows).with_columns(study=pl.lit(study or name))
-    rows = _diverged(with_seeds(with_cells(rows)))
+    rows = with_divergence(with_seeds(with_cells(rows)))
     _refuse_twice(rows, long, plan)
     extra = [column for column in rows.columns if column not in SCHEMA]
     rows = printable_names(_whole_counts(_in_range(rows, proportion)).select(*SCHEMA, *extra))
+    failed = failures(rows)
     rows = counted_as(rows, unfinished)
-    return Reading(rows, (*plan.notes, *empty))
+    return Reading(rows, (*told, *plan.notes, *empty, *failed))
 
 
 def table_of(source: Any, seed_from_name: str | None) -> tuple[pl.DataFrame, str]:
@@ -167,9 +169,9 @@ def table_of(source: Any, seed_from_name: str | None) -> tuple[pl.DataFrame, str
         OSError: a file cannot be read.
     """
     if isinstance(source, pl.DataFrame):
-        return source, "results"
+        return flat(source), "results"
     if isinstance(source, pl.LazyFrame):
-        return source.collect(), "results"
+        return flat(source.collect()), "results"
     if isinstance(source, str | Path):
         return source_rows([Path(source)], seed_from_name), Path(source).stem
     if isinstance(source, list | tuple) and source and all(isinstance(one, str | Path) for one in source):
@@ -177,7 +179,7 @@ def table_of(source: Any, seed_from_name: str | None) -> tuple[pl.DataFrame, str
     if any(name is not None for name in getattr(getattr(source, "index", None), "names", ())):
         source = source.reset_index()  # of pandas: a named index is a column
     try:
-        return pl.DataFrame(source), "results"
+        return flat(pl.DataFrame(source)), "results"
     except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
         raise ValueError(f"cannot read a {type(source).__name__} as a table: {error}") from None
 
@@ -289,19 +291,6 @@ def _true_or_false(values: pl.Series) -> pl.Series:
     text = values.cast(pl.String, strict=False).str.to_lowercase()
     known = text.drop_nulls().is_in([*TRUE, *FALSE]).all()
     return text.is_in(list(TRUE)) if known else values
-
-
-def _diverged(rows: pl.DataFrame) -> pl.DataFrame:
-    """A run without a value of one metric has failed on it; one without any value has diverged."""
-    rows = rows.with_columns(diverged="flagged").drop("flagged")
-    where = [*MEMBER, "step"]
-    missing = rows.filter(pl.col("value").is_null()).select(where).unique()
-    if missing.is_empty():
-        return rows
-    measured = rows.filter(pl.col("value").is_not_null()).select(where).join(missing, on=where, how="semi")
-    lost = missing.join(measured, on=where, how="anti").with_columns(lost=pl.lit(True))
-    found = rows.select(where).join(lost, on=where, how="left", maintain_order="left")["lost"]
-    return rows.with_columns(diverged=pl.col("diverged") | found.fill_null(False))
 
 
 def _refuse_twice(rows: pl.DataFrame, long: pl.DataFrame, plan: Plan) -> None:

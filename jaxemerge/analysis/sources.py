@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import re
 import zlib
 from collections.abc import Callable, Sequence
@@ -72,7 +73,8 @@ DAMAGED = (gzip.BadGzipFile, EOFError, zlib.error)
 def source_rows(sources: Sequence[Path], seed_from_name: str | None = None) -> pl.DataFrame:
     """The rows of one or several files, or of all in a folder.
 
-    Of several files every one has a value of its own in the column `file`, or `seed` if its name has one.
+    Of several files every one has a value of its own in the column `file`; if their names have seeds these
+    are the column `seed`, and `file` is what else differs in the names, unless a column says the same.
 
     Args:
         sources: files or folders.
@@ -95,9 +97,13 @@ def source_rows(sources: Sequence[Path], seed_from_name: str | None = None) -> p
         raise ValueError(
             f"{sources[0]}: no results_*.json of lm-evaluation-harness in this folder, and no {KNOWN}"
         )
-    parts = [_named(file, file_rows(file), seed_from_name, len(files) > 1) for file in files]
+    parts = [
+        file_rows(file).with_columns(pl.lit(text).alias(column) for column, text in name.items())
+        for file, name in zip(files, _named(files, seed_from_name), strict=True)
+    ]
     try:
-        return pl.concat(parts, how="diagonal_relaxed")
+        whole = flat(pl.concat(parts, how="diagonal_relaxed"))
+        return whole.drop("file") if seed_from_name and _says_the_same(whole) else whole
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"{sources[0]}: the files do not fit together: {_line(error)}") from None
 
@@ -123,13 +129,53 @@ def _kind(path: Path) -> str:
     return suffixes[-2] if len(suffixes) > 1 and suffixes[-1] == ".gz" else suffixes[-1] if suffixes else ""
 
 
-def _named(path: Path, rows: pl.DataFrame, pattern: str | None, several: bool) -> pl.DataFrame:
-    if pattern is not None:
-        found = re.search(pattern, path.name) or re.search(pattern, path.parent.name)
-        if found is None:
+def _named(files: Sequence[Path], pattern: str | None) -> list[dict[str, str]]:
+    """The columns that the name of each file adds to its rows."""
+    names = _distinct(files)
+    if pattern is None:
+        return [{"file": name} for name in names] if len(files) > 1 else [{} for _ in files]
+    found = []
+    for path, name in zip(files, names, strict=True):
+        seed = re.search(pattern, path.name) or re.search(pattern, path.parent.name)
+        if seed is None:
             raise ValueError(f"{path}: its name has no seed: {pattern!r} does not occur")
-        return rows.with_columns(seed=pl.lit(found[1] if found.groups() else found[0]))
-    return rows.with_columns(file=pl.lit(path.stem)) if several else rows
+        before, _, after = name.partition(seed[0])
+        rest = (before.rstrip(BETWEEN) + after).strip(BETWEEN)
+        found.append({"seed": seed[1] if seed.groups() else seed[0], "file": rest})
+    if len({name["file"] for name in found}) == 1:
+        return [{"seed": name["seed"]} for name in found]
+    return found
+
+
+BETWEEN = "-_./ "  # the parts of a file's name
+
+
+def _distinct(files: Sequence[Path]) -> list[str]:
+    """Names without suffix, or with their folders where several are the same."""
+    stems = {path.stem for path in files}
+    if len(stems) == len(files):
+        return [path.stem for path in files]
+    top = os.path.commonpath([path.parent for path in files])
+    places = [path.parent if len(stems) == 1 else path.with_suffix("") for path in files]
+    return [os.path.relpath(place, top) for place in places]
+
+
+def _says_the_same(rows: pl.DataFrame) -> bool:
+    """Whether a column differs between files just as their names do."""
+    if "file" not in rows.columns:
+        return False
+    others = [c for c in rows.columns if c not in ("file", "seed") and not rows[c].dtype.is_nested()]
+    alike = [c for c in others if rows[c].n_unique() == rows["file"].n_unique()] if rows.height else []
+    within = rows.group_by("file").agg(pl.col(alike).n_unique())
+    return any((within[c] == 1).all() for c in alike)
+
+
+def flat(rows: pl.DataFrame) -> pl.DataFrame:
+    """Columns of records as a column for each of their fields, such as ``config.lr``."""
+    while nested := [c for c, kind in rows.schema.items() if isinstance(kind, pl.Struct)]:
+        fields = [rows[c].struct.unnest().rename(lambda field, c=c: f"{c}.{field}") for c in nested]
+        rows = pl.concat([rows.drop(nested), *fields], how="horizontal")
+    return rows
 
 
 def file_rows(path: Path) -> pl.DataFrame:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
 from jaxemerge.stats import pass_at_k
 
 from .entries import counts, numbers
-from .harness import SEED_IN_NAME
+from .harness import SEED_IN_NAME, STEP_IN_REVISION, size_in_name
 
 # W&B: "Group: wide - eval/loss", or "run-7 - loss"; "__MIN" and "__MAX" are the range of a group.
 WANDB = re.compile(r"(?:Group: )?(?P<run>.+) - (?P<metric>[^-]+?)")
@@ -26,6 +28,38 @@ PROBLEMS = ("task_id", "problem", "problem_id")
 K = (1, 10, 100)
 # Columns of files of samples that are no settings.
 ANSWERS = ("completion", "result", "passed", "n", "c")
+
+
+def from_names(
+    rows: pl.DataFrame, given: Mapping[str, Any], ignored: Sequence[str]
+) -> tuple[pl.DataFrame, dict[str, Any], tuple[str, ...]]:
+    """Seeds and sizes in the names of models, and steps in revisions, as for files of the harness.
+
+    ``pythia-70m-seed3`` is seed 3 of pythia-70m and ``step1000`` a step, where no column has seeds or steps.
+
+    Returns:
+        The rows, what is meant by their columns, and what was decided, a sentence each.
+    """
+    meant, notes = dict(given), []
+    known = {*rows.columns, *meant} - set(ignored)
+    column = meant.get("model", "model")
+    named = column in rows.columns and column not in ignored and rows[column].dtype == pl.String
+    if named and known.isdisjoint(("seed", "init_seed")):
+        names = rows[column]
+        if names.str.contains(f"(?i){SEED_IN_NAME.pattern}").any():
+            models = [None if name is None else SEED_IN_NAME.sub("", name) for name in names]
+            seeds = [int(found[1]) if (found := SEED_IN_NAME.search(n or "")) else 0 for n in names]
+            sizes = [size_in_name(name or "") for name in models]
+            rows = rows.with_columns(pl.Series(column, models), seed=pl.Series(seeds))
+            notes.append(f"seeds are taken from the names in {column}")
+            if None not in sizes and known.isdisjoint(("parameters", "scale")):
+                rows = rows.with_columns(parameters=pl.Series(sizes))
+    if "revision" in known and "step" not in known and rows["revision"].dtype == pl.String:
+        found = rows["revision"].str.extract(f"(?i)^{STEP_IN_REVISION.pattern}$").cast(pl.Int64)
+        if not found.null_count():
+            rows = rows.with_columns(step=found).drop("revision")
+            notes.append("steps are taken from revision")
+    return rows, meant, tuple(notes)
 
 
 def tracked(rows: pl.DataFrame) -> pl.DataFrame:

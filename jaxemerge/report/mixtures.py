@@ -71,7 +71,7 @@ def _two_sided(number: int, tests: int) -> str:
     """In how many of the populations that could be tested a single mode is rejected."""
     if tests == 0:
         return "In no population do enough seeds score differently to test for a single mode."
-    populations = "the one population" if tests == 1 else f"{number} of {tests} populations"
+    populations = "the one population" if tests == 1 else f"{number or 'none'} of {tests} populations"
     verb = "is" if tests > 1 or number else "is not"
     return (
         f"In {populations} whose seeds score differently a single mode {verb} rejected, with two sides of at "

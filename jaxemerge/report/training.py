@@ -63,7 +63,7 @@ def breakthrough_times(exact: pl.DataFrame, found: dict[str, Any], threshold: fl
 def event_curves(times: pl.DataFrame, event: str) -> tuple[str, Figure]:
     """What is said and shown of event times that were given as a column."""
     found = survival(times)
-    said = findings.breakthrough_sentence(found, f"had {event}", "events")
+    said = findings.breakthrough_sentence(found, f"reached {event}", "events")
     words = (
         f"Share of runs without {event}, with 95% intervals (Kaplan-Meier). A run without it is counted "
         f"until its end. {said}"

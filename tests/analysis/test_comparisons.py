@@ -54,7 +54,7 @@ def test_the_trend_is_that_per_doubling():
     found = value_trends(table({2**k: [3 - k / 10, 3.01 - k / 10] for k in range(4)}), "val_loss")
     assert found[""].slope.value == pytest.approx(-0.1)
     assert value_trends(table({64: [3.0, 3.1], 128: [2.9, 3.0]}), "val_loss") == {}
-    assert trend_sentence(table(), "val_loss").startswith("Twice the width changes it by -0.015 [")
+    assert trend_sentence(table(), "val_loss").startswith("Twice the width changes the mean by -0.015")
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,11 @@ def test_arrivals():
     say = findings.arrival_sentence
     assert say(curves, "depth 1", 0.2) == "Of the 5 seeds of depth 1, none ever reaches 0.2."
     assert say(curves, "depth 2", 0.8) == (
-        "Of the 5 seeds of depth 2, 1 reaches 0.8 at some evaluation, the first at step 1,100; "
+        "Of the 5 seeds of depth 2, 1 reaches 0.8 at some evaluation, first at step 1,100; "
         "1 of them is there at the end."
+    )
+    assert "2 reach 0.65 at some evaluation, all first at step 1,100; 2 of them" in say(
+        curves, "depth 2", 0.65
     )
     early = curves.with_columns(
         value=pl.when(pl.col("init_seed") == 4, pl.col("step") == 7).then(1).otherwise("value")

@@ -1,6 +1,7 @@
 """Does a frame read from anyone's file say what the file says, and is what it cannot say refused?"""
 
 import gzip
+import itertools
 import json
 
 import numpy as np
@@ -520,3 +521,65 @@ def test_refuses_counts_that_are_none(change, message):
     row = {"task_id": "a", "n": 20, "c": 3} | change
     with pytest.raises(ValueError, match=message):
         read_results(pl.DataFrame([row]))
+
+
+@pytest.mark.parametrize("name", ["run-lr{lr}_seed{seed}.csv", "lr{lr}-seed{seed}/trainer.csv"])
+def test_what_else_the_names_of_files_say_is_not_pooled(name, tmp_path):
+    for lr, seed in itertools.product(("0.1", "0.01"), range(3)):
+        path = tmp_path / name.format(lr=lr, seed=seed)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"step,value\n10,0.5\n20,{float(lr) + seed / 10}\n")
+    found = reading(tmp_path, seed_from_name=r"seed(\d+)").rows.filter(pl.col("step") == 20)
+    means = found.group_by("file").agg(pl.col("value").mean().round(9), pl.len(), pl.col("cell").n_unique())
+    stem = "run-lr" if name.startswith("run") else "lr"
+    assert sorted(means.rows()) == [(f"{stem}0.01", 0.11, 3, 1), (f"{stem}0.1", 0.2, 3, 1)]
+    notes = reading(tmp_path).notes
+    assert any(r"--seed-from-name 'seed(\d+)' reads seeds from their names" in note for note in notes)
+
+
+def test_names_of_files_that_repeat_a_column_are_no_setting(tmp_path):
+    for size, seed in itertools.product((1, 10), range(3)):
+        (tmp_path / f"s{size}_seed{seed}.csv").write_text(f"size,acc\n{size},0.{seed}\n")
+    found = read_results(tmp_path, {"value": "acc", "scale": "size"}, seed_from_name=r"seed(\d+)")
+    assert "file" not in found.columns
+    assert found["cell"].n_unique() == 2
+
+
+def test_names_of_models_and_revisions_are_read_as_those_of_the_harness():
+    rows = [
+        (f"EleutherAI/pythia-{size}-seed{seed}", f"step{step}", value + seed / 100)
+        for size, value in (("70m", 0.4), ("14m", 0.2))
+        for seed, step in itertools.product((1, 2, 3), (1000, 143000))
+    ]
+    table = pl.DataFrame(rows, schema=["model", "revision", "acc"], orient="row")
+    found = reading(table, {"value": "acc"})
+    assert found.notes == ("seeds are taken from the names in model", "steps are taken from revision")
+    counts = found.rows.group_by("cell", "parameters").agg(pl.col("init_seed", "step").unique().sort())
+    assert sorted(counts.rows()) == [
+        ("EleutherAI/pythia-14m, parameters 14000000", 14_000_000, [1, 2, 3], [1000, 143000]),
+        ("EleutherAI/pythia-70m, parameters 70000000", 70_000_000, [1, 2, 3], [1000, 143000]),
+    ]
+    kept = reading(table.with_columns(seed=0, step=5), {"value": "acc"}).rows
+    assert kept["cell"].n_unique() == 12
+
+
+def test_fields_of_records_are_columns(tmp_path):
+    rows = [
+        {"config": {"lr": lr, "model": {"width": 8}}, "seed": seed, "metrics": {"acc": lr + seed / 10}}
+        for lr, seed in itertools.product((0.1, 0.3), range(3))
+    ]
+    (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(ValueError, match=r"they differ in config.lr: name it as the seed"):
+        read_results(tmp_path / "r.jsonl", {"value": "metrics.acc"})
+    found = read_results(rows, {"value": "metrics.acc", "scale": "config.lr", "width": "config.model.width"})
+    means = found.group_by("config.lr").agg(pl.col("value").mean().round(9), pl.len())
+    assert sorted(means.rows()) == [(0.1, 0.2, 3), (0.3, 0.4, 3)]
+
+
+def test_sizes_need_no_option_and_failed_values_are_told():
+    table = pl.DataFrame(
+        {"params": [1e6, 1e6, 1e7, 1e7], "seed": [0, 1, 0, 1], "acc": [0.1, 0.2, float("nan"), 0.4]}
+    ).with_columns(loss=pl.lit(2.0))
+    found = reading(table, {"value": ["acc", "loss"]})
+    assert found.rows["parameters"].unique().sort().to_list() == [1_000_000, 10_000_000]
+    assert found.notes == ("1 of 4 values of acc are nan or infinite: the runs count as failures there",)

@@ -44,6 +44,7 @@ class TrendTest:
 
 
 POWER = 0.8
+ROUNDING = 1e-12  # of a sum, relative to its terms
 
 
 def trend_test(
@@ -119,9 +120,15 @@ def trend_test(
 
 
 def _slope(strata: list[tuple[Array, Array]]) -> Array:
-    """Slopes [R] of strata of scales and outcomes, each [R or 1, n]; NaN without a spread of scale."""
+    """Slopes [R] of strata of scales and outcomes, each [R or 1, n]; NaN without a spread of scale.
+
+    Sums that are nothing but rounding are 0, so that outcomes without a trend tie with their permutations.
+    """
     away = [x - x.mean(axis=1, keepdims=True) for x, _ in strata]
-    rise = sum((np.sum(a * y, axis=1) for a, (_, y) in zip(away, strata, strict=True)), np.zeros(1))
+    terms = [a * y for a, (_, y) in zip(away, strata, strict=True)]
+    rise = sum((np.sum(t, axis=1) for t in terms), np.zeros(1))
+    size = sum((np.sum(np.abs(t), axis=1) for t in terms), np.zeros(1))
+    rise = np.where(np.abs(rise) <= ROUNDING * size, 0.0, rise)
     spread = sum((np.sum(a**2, axis=1) for a in away), np.zeros(1))
     rise, spread = np.broadcast_arrays(rise, spread)
     return np.divide(rise, spread, out=np.full(rise.shape, np.nan), where=spread > 1e-12)

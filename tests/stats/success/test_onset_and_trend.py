@@ -51,6 +51,13 @@ def test_strata_are_not_mixed_up():
     assert (flat.slope.value, flat.p_value) == (0.0, 1.0)
 
 
+def test_outcomes_without_a_trend_tie_with_their_permutations():
+    scale = np.log2(np.repeat([1e-4, 1e-3, 1e-2], 5))
+    for outcomes in (np.ones(15), np.full(15, 0.7), np.tile([1.0, 0.1, 0.3, 1.0, 0.0], 3)):
+        found = trend_test(scale, outcomes)
+        assert (found.slope.value, found.p_value) == (0.0, 1.0)
+
+
 def test_size_and_coverage():
     rng, rejected, covered = np.random.default_rng(2), 0, 0
     for key in range(200):
