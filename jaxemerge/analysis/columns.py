@@ -145,6 +145,29 @@ def _refuse_unnamed(whole: pl.DataFrame, given: Mapping[str, Any], unused: Seque
             )
 
 
+def refuse_repeated(rows: pl.DataFrame, given: Mapping[str, Any], unused: Sequence[str]) -> None:
+    """Rejects numbers that several runs of every cell share, such as a learning rate: they are no results.
+
+    Raises:
+        ValueError: there is such a column.
+    """
+    apart = (SEED, "data_seed", "value", "trials", "diverged", STOPPED_AT)
+    keys = [c for meaning, c in given.items() if meaning not in apart and isinstance(c, str)]
+    cells = [pl.col(c) for c in keys] or [pl.lit("all runs")]
+    for column in unused:
+        runs = rows.group_by(*cells, column).agg(runs=pl.len())
+        several, alike = runs["runs"].min() != 1, runs["runs"].n_unique() == 1
+        sets = runs.group_by(cells).agg(
+            pl.col(column).cast(pl.String).unique().sort().str.join(","), count=pl.len()
+        )
+        shared = sets[column].n_unique() == 1 and sets["count"].max() != 1
+        if several and shared and (alike or sets.height > 1):
+            raise ValueError(
+                f"{column} has the same values in every cell, each in several rows: name it as a setting "
+                f"(--by {column}), or pool what differs in it (--ignore {column})"
+            )
+
+
 def telling_apart(rows: pl.DataFrame, keys: pl.DataFrame, unused: Sequence[str]) -> str:
     """What would tell duplicate rows apart, as the end of a sentence; empty if no column does."""
     for column in unused:

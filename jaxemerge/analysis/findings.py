@@ -39,6 +39,9 @@ def three_digits(value: float) -> str:
     return f"{value:.3g}"
 
 
+LONG = 1e7  # from here on numbers are written with an exponent
+
+
 def supported(value: float, low: float | None, high: float | None, sign: str = "") -> tuple[str, ...]:
     """A mean and its interval with as many digits as that supports: two of half its width.
 
@@ -47,7 +50,10 @@ def supported(value: float, low: float | None, high: float | None, sign: str = "
     if low is None or high is None or not 0 < high - low < math.inf:
         return (f"{value:{sign}.6g}",)
     decimals = min(max(1 - math.floor(math.log10((high - low) / 2)), 0), 12)
-    return tuple(f"{number:{sign}.{decimals}f}" for number in (value, low, high))
+    size = max(abs(low), abs(high))
+    digits = min(2 + math.floor(math.log10(size)) - math.floor(math.log10((high - low) / 2)), 17)
+    kind = f"{max(digits, 2)}g" if size >= LONG else f"{decimals}f"
+    return tuple(f"{number:{sign}.{kind}}" for number in (value, low, high))
 
 
 def in_words(estimate: Estimate, show: Callable[[float], str] = three_digits) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from .columns import MODEL, SEED, Plan, planned, telling_apart
+from .columns import MODEL, SEED, Plan, planned, refuse_repeated, telling_apart
 from .ends import COUNTED_AS, counted_as, failures, with_divergence
 from .entries import counts, first_row, listed, names, numbers, ordinals
 from .identity import with_cells, with_seeds, with_tests
@@ -146,7 +146,7 @@ def reading(
     named = dict(columns or {})
     whole = whole if "value" in named else tracked(whole)
     if wide is not None:
-        whole, named = _long(whole, wide, named)
+        whole, named = _long(whole, wide, named, ignore)
     whole, named, told = from_names(whole, named, ignore)
     plan = planned(whole, named, by, ignore, study or name)
     long, given, empty = _one_value_column(whole, dict(plan.given))
@@ -154,6 +154,7 @@ def reading(
     rows = with_tests(rows).with_columns(study=pl.lit(study or name))
     rows = with_divergence(with_seeds(with_cells(rows)))
     _refuse_twice(rows, long, plan)
+    refuse_repeated(long, given, plan.unused)
     extra = [column for column in rows.columns if column not in SCHEMA]
     rows = printable_names(_whole_counts(_in_range(rows, proportion)).select(*SCHEMA, *extra))
     failed = failures(rows)
@@ -184,13 +185,20 @@ def table_of(source: Any, seed_from_name: str | None) -> tuple[pl.DataFrame, str
         raise ValueError(f"cannot read a {type(source).__name__} as a table: {error}") from None
 
 
-def _long(whole: pl.DataFrame, wide: str, given: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
+def _long(
+    whole: pl.DataFrame, wide: str, given: dict[str, Any], ignored: Sequence[str]
+) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Columns with the scores of one seed each, one below the other."""
     pattern = re.compile("(.*)".join(re.escape(part) for part in wide.split("*")))
-    matches = {name: pattern.fullmatch(name) for name in whole.columns}
+    matches = {name: pattern.fullmatch(name) for name in whole.columns if name not in ignored}
     seeds = {name: found[1] if found.groups() else name for name, found in matches.items() if found}
     if not seeds:
         raise ValueError(f"wide: no column is like {wide!r} (there are {listed(whole.columns)})")
+    odd = [name for name, seed in seeds.items() if not seed.isdecimal()]
+    if 0 < len(odd) < len(seeds):
+        raise ValueError(
+            f"wide: {odd[0]} has no number as other columns like {wide!r} have: --ignore {odd[0]}"
+        )
     taken = [name for name in ("seed", "value") if name in whole.columns]
     if taken:
         raise ValueError(f"wide: the table has a column {taken[0]} besides {listed(seeds)}")

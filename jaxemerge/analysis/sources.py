@@ -26,7 +26,9 @@ def _text(data: bytes, separator: str | None = None) -> pl.DataFrame:
     first = plain.partition(b"\n")[0].decode("utf-8", "replace")
     between = separator or max(",;\t", key=first.count)
     # All rows decide on a column's type: a size may be 70 in the first of them and 1.4B in the last.
-    return pl.read_csv(plain, separator=between, infer_schema_length=None, decimal_comma=between == ";")
+    rows = pl.read_csv(plain, separator=between, infer_schema_length=None, decimal_comma=between == ";")
+    bare = [name.strip() for name in rows.columns]
+    return rows.rename(dict(zip(rows.columns, bare, strict=True))) if len(set(bare)) == len(bare) else rows
 
 
 def _check_text(data: bytes) -> None:

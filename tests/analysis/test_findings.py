@@ -155,3 +155,9 @@ def test_seeds_that_lose_the_ability_are_named():
     said = "At length 30 some seeds reached 0.2 while training and ended below it: 1 of 2 seeds of cell a."
     assert findings.lost_sentence(curves, "length 30", 0.2) == said
     assert findings.lost_sentence(curves, "length 30", 0.5) == ""
+
+
+def test_long_numbers_have_an_exponent():
+    assert findings.supported(-1.234567e30, -1.25e30, -1.22e30) == ("-1.235e+30", "-1.25e+30", "-1.22e+30")
+    assert findings.supported(2.5e7, 2.4e7, 2.6e7, sign="+") == ("+2.5e+07", "+2.4e+07", "+2.6e+07")
+    assert findings.supported(3.2791, 3.278, 3.2802) == ("3.2791", "3.2780", "3.2802")

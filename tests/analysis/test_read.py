@@ -576,6 +576,38 @@ def test_fields_of_records_are_columns(tmp_path):
     assert sorted(means.rows()) == [(0.1, 0.2, 3), (0.3, 0.4, 3)]
 
 
+def test_numbers_that_several_runs_of_every_cell_share_are_not_pooled():
+    rows = [
+        (size, lr, seed, 0.3 + 0.4 * (lr > 0.1))
+        for seed, (size, lr, _) in enumerate(itertools.product((1, 2, 4), (0.1, 0.2), range(3)))
+    ]
+    table = pl.DataFrame(rows, schema=["size", "lr", "run", "acc"], orient="row")
+    named = {"value": "acc", "scale": "size"}
+    for given, source in (({"seed": "run"}, table), ({}, table.drop("run"))):
+        with pytest.raises(ValueError, match=r"lr has the same values in every cell, each in several rows"):
+            read_results(source, named | given)
+        assert read_results(source, named | given, by=["lr"])["cell"].n_unique() == 6
+        assert read_results(source, named | given, ignore=["lr"])["cell"].n_unique() == 3
+    own = table.with_columns(lr=pl.int_range(pl.len()))  # a number for each run, such as its run time
+    assert "rows differ in columns that are not used: lr" in reading(own, named | {"seed": "run"}).notes[0]
+
+
+def test_the_mean_of_the_seeds_is_none_of_them():
+    wide = pl.DataFrame(
+        {"size": [1, 2], "seed_0": [0.1, 0.3], "seed_1": [0.2, 0.4], "seed_mean": [0.15, 0.35]}
+    )
+    with pytest.raises(ValueError, match="seed_mean has no number as other columns like"):
+        read_results(wide, {"scale": "size"}, wide="seed_*")
+    found = read_results(wide, {"scale": "size"}, wide="seed_*", ignore=["seed_mean"])
+    assert found["value"].to_list() == [0.1, 0.3, 0.2, 0.4]
+
+
+def test_spaces_around_names_of_columns_mean_nothing(tmp_path):
+    (tmp_path / "r.csv").write_text("size, seed, acc\n1, 0, 0.5\n1, 1, 0.25\n")
+    found = read_results(tmp_path / "r.csv", {"value": "acc", "scale": "size"})
+    assert found.select("init_seed", "value").rows() == [(0, 0.5), (1, 0.25)]
+
+
 def test_sizes_need_no_option_and_failed_values_are_told():
     table = pl.DataFrame(
         {"params": [1e6, 1e6, 1e7, 1e7], "seed": [0, 1, 0, 1], "acc": [0.1, 0.2, float("nan"), 0.4]}

@@ -75,7 +75,7 @@ def mean_interval(
 def _student(x: Array, confidence: float) -> Interval:
     if np.ptp(x) == 0:
         return UNKNOWN
-    half = stdtrit(len(x) - 1, (1 + confidence) / 2) * x.std(ddof=1) / np.sqrt(len(x))
+    half = stdtrit(len(x) - 1, (1 + confidence) / 2) * (x - x[0]).std(ddof=1) / np.sqrt(len(x))
     return Interval(float(x.mean() - half), float(x.mean() + half))
 
 

@@ -51,7 +51,7 @@ def mean_difference(first: ArrayLike, second: ArrayLike, confidence: float = 0.9
     """
     check_confidence(confidence)
     samples = [_sample(values) for values in (first, second)]
-    value = float(samples[1].mean() - samples[0].mean())
+    value = _mean(samples[1]) - _mean(samples[0])
     error, degrees = _error(*samples)
     if not error > 0:
         return MeanDifference(Estimate(value, UNKNOWN), np.nan)
@@ -64,10 +64,10 @@ def _error(first: Array, second: Array) -> tuple[float, float]:
     """Standard error of the difference of the means, and its degrees of freedom."""
     runs = np.array([float(len(first)), float(len(second))])
     if runs.min() > 1:
-        return welch(np.ones(2), runs, np.array([first.var(ddof=1), second.var(ddof=1)]))
+        return welch(np.ones(2), runs, np.array([_variance(first), _variance(second)]))
     if runs.max() == 1:
         return 0.0, 1.0
-    spread = max(first, second, key=len).std(ddof=1)  # of the only population that shows any
+    spread = np.sqrt(_variance(max(first, second, key=len)))  # of the only population that shows any
     return float(spread * np.sqrt(np.sum(1 / runs))), float(runs.max() - 1)
 
 
@@ -110,14 +110,24 @@ def mean_at_most(values: ArrayLike, target: float, confidence: float = 0.95) -> 
     x = _sample(values)
     if not np.isfinite(target):
         raise ValueError(f"target={target} must be finite")
-    mean = float(x.mean())
+    mean = _mean(x)
     if len(x) < 2:
         return MeanTest(mean, np.nan, np.nan)
-    error = float(x.std(ddof=1) / np.sqrt(len(x)))
+    error = float(np.sqrt(_variance(x) / len(x)))
     if not error > 0:
         return MeanTest(mean, mean, float(mean > target))
     bound = mean + float(stdtrit(len(x) - 1, confidence)) * error
     return MeanTest(mean, bound, float(stdtr(len(x) - 1, (mean - target) / error)))
+
+
+def _mean(x: Array) -> float:
+    """The mean; that of equal values is their value, without rounding."""
+    return float(x[0] + (x - x[0]).mean())
+
+
+def _variance(x: Array) -> float:
+    """The sample variance; that of equal values is 0, without rounding."""
+    return float((x - x[0]).var(ddof=1))
 
 
 def _sample(values: ArrayLike) -> Array:

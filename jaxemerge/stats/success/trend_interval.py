@@ -44,7 +44,7 @@ def _cells(strata: list[tuple[Array, Array]]) -> _Cells:
     for x, y in strata:
         for place in np.unique(x):
             own = y[x == place]
-            spread = own.var(ddof=1) if len(own) > 1 else np.nan
+            spread = (own - own[0]).var(ddof=1) if len(own) > 1 else np.nan
             rows.append((len(own) * (place - x.mean()), len(own), own.mean(), spread))
     weight, runs, mean, variance = np.array(rows, np.float64).T
     spread = sum(float(np.sum((x - x.mean()) ** 2)) for x, _ in strata)

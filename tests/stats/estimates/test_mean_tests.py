@@ -1,5 +1,7 @@
 """Differences of means and one-sided tests, against SciPy and by simulation."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -50,3 +52,13 @@ def test_refuses_what_is_no_sample(values):
             call()
     with pytest.raises(ValueError, match="target=inf must be finite"):
         mean_at_most(LOW, np.inf)
+
+
+@pytest.mark.parametrize("values", [[3.1] * 3, [0.7] * 6, [1e30] * 3])
+def test_equal_values_do_not_vary_by_rounding(values):
+    found = mean_difference(values, [2 * v for v in values])
+    assert found.difference.value == values[0]
+    assert math.isnan(found.p_value)
+    assert math.isnan(found.difference.interval.low)
+    test = mean_at_most(values, values[0])
+    assert (test.mean, test.bound, test.p_value) == (values[0], values[0], 0.0)
