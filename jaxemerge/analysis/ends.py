@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from .kinds import worst
+from .kinds import is_share, worst
 from .results import CELL, MEMBER, RESULT, STOPPED_AT, cell_labels, require, rows_of, with_test_label
 
 
@@ -87,7 +87,8 @@ def failures(rows: pl.DataFrame) -> list[str]:
     values = rows.filter(~pl.col("diverged")).group_by("metric", maintain_order=True)
     counted = values.agg(failed=pl.col("value").null_count(), all=pl.len())
     return [
-        f"{failed} of {number} values of {metric} are nan or infinite: the runs count as failures there"
+        f"{failed} of {number} values of {metric} are nan or infinite: failed runs, "
+        + ("which score 0" if is_share(rows, metric) else "left out of means")
         for metric, failed, number in counted.rows()
         if failed
     ]

@@ -71,7 +71,9 @@ def read_results(
             * any other name: a hyperparameter that was varied, kept under that name.
 
             A column of text that is not named is a setting if it has one value for several runs: what differs
-            is not pooled.
+            is not pooled. Numbers that runs of every cell share must be named. Without columns of seeds and
+            steps those in names such as pythia-70m-seed3 and step1000 count. Fields of records are columns
+            such as config.lr.
         by: columns of settings that were varied besides the scale.
         ignore: columns that mean nothing.
         wide: columns with the scores of one seed each, as a pattern: "seed_*".

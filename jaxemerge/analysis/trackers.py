@@ -47,13 +47,14 @@ def from_names(
     if named and known.isdisjoint(("seed", "init_seed")):
         names = rows[column]
         if names.str.contains(f"(?i){SEED_IN_NAME.pattern}").any():
-            models = [None if name is None else SEED_IN_NAME.sub("", name) for name in names]
-            seeds = [int(found[1]) if (found := SEED_IN_NAME.search(n or "")) else 0 for n in names]
-            sizes = [size_in_name(name or "") for name in models]
-            rows = rows.with_columns(pl.Series(column, models), seed=pl.Series(seeds))
+            each = names.drop_nulls().unique()
+            models = {name: SEED_IN_NAME.sub("", name) for name in each}
+            seeds = {name: int(found[1]) if (found := SEED_IN_NAME.search(name)) else 0 for name in each}
+            sizes = {name: size_in_name(model) for name, model in models.items()}
+            rows = rows.with_columns(names.replace_strict(models), names.replace_strict(seeds).alias("seed"))
             notes.append(f"seeds are taken from the names in {column}")
-            if None not in sizes and known.isdisjoint(("parameters", "scale")):
-                rows = rows.with_columns(parameters=pl.Series(sizes))
+            if None not in sizes.values() and known.isdisjoint(("parameters", "scale")):
+                rows = rows.with_columns(parameters=names.replace_strict(sizes))
     if "revision" in known and "step" not in known and rows["revision"].dtype == pl.String:
         found = rows["revision"].str.extract(f"(?i)^{STEP_IN_REVISION.pattern}$").cast(pl.Int64)
         if not found.null_count():

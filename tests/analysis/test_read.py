@@ -614,4 +614,4 @@ def test_sizes_need_no_option_and_failed_values_are_told():
     ).with_columns(loss=pl.lit(2.0))
     found = reading(table, {"value": ["acc", "loss"]})
     assert found.rows["parameters"].unique().sort().to_list() == [1_000_000, 10_000_000]
-    assert found.notes == ("1 of 4 values of acc are nan or infinite: the runs count as failures there",)
+    assert found.notes == ("1 of 4 values of acc are nan or infinite: failed runs, which score 0",)
