@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,8 @@ ROLES = (
 SIZES = ("params", "n_params", "num_params", "n_parameters", "num_parameters", "model_size")
 # Columns of settings under the names that the reader of lm-evaluation-harness gives them.
 SETTINGS = ("revision", "dtype", "limit")
+# In the names of columns that may be steps.
+STEPS = re.compile("step|epoch|iter", re.IGNORECASE)
 # Columns that say where in a run or in a file a row comes from.
 WITHIN_RUN = ("step", "tokens", "task", "split", "length", "metric", STOPPED_AT)
 
@@ -90,8 +93,10 @@ def _kept_as(meaning: str) -> str:
 def _instead(whole: pl.DataFrame, column: str) -> str:
     """What may be asked for instead of a setting."""
     pools = f"--ignore {column} pools them"
-    seeds = column == "file" and whole[column].str.contains(r"(?i)seed[-_]?\d").all()
-    return f"--seed-from-name 'seed(\\d+)' reads seeds from their names; {pools}" if seeds else pools
+    if not whole[column].cast(pl.String).str.contains(r"(?i)seed[-_]?\d").all():
+        return pools
+    option = r"--seed-from-name 'seed(\d+)'" if column == "file" else f"--seed {column}"
+    return f"{option} reads seeds from their names; {pools}"
 
 
 def _values(column: pl.Series) -> str:
@@ -172,8 +177,9 @@ def telling_apart(rows: pl.DataFrame, keys: pl.DataFrame, unused: Sequence[str])
     """What would tell duplicate rows apart, as the end of a sentence; empty if no column does."""
     for column in unused:
         if not keys.with_columns(rows[column].alias("_other")).is_duplicated().any():
+            step = f", as the step (--step {column})" if STEPS.search(column) else ""
             return (
-                f"; they differ in {column}: name it as the seed (--seed {column}) or as a setting "
+                f"; they differ in {column}: name it as the seed (--seed {column}){step} or as a setting "
                 f"(--by {column})"
             )
     return ""

@@ -38,7 +38,9 @@ def with_cells(rows: pl.DataFrame) -> pl.DataFrame:
     # Named once each, as there may be millions of rows.
     cells = rows.select(told).unique(maintain_order=True)
     name = pl.concat_str(*(_piece(cells[c]) for c in told), separator=", ", ignore_nulls=True)
-    named = cells.with_columns(cell=pl.when(name == "").then(pl.lit("all runs")).otherwise(name))
+    named = cells.with_columns(
+        cell=pl.when(name == "").then(pl.lit(f"no {' and no '.join(told)}")).otherwise(name)
+    )
     found = rows.select(told).join(named, on=told, how="left", nulls_equal=True, maintain_order="left")
     return rows.with_columns(found["cell"])
 

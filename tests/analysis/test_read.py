@@ -602,6 +602,28 @@ def test_the_mean_of_the_seeds_is_none_of_them():
     assert found["value"].to_list() == [0.1, 0.3, 0.2, 0.4]
 
 
+def test_hints_name_the_option_that_is_meant():
+    runs = [
+        (lr, f"run-seed{s}", epoch, 0.5) for lr, s, epoch in itertools.product((1, 2), range(2), range(3))
+    ]
+    table = pl.DataFrame(runs, schema=["lr", "Name", "epoch", "acc"], orient="row")
+    last = table.filter(pl.col("epoch") == 2).drop("epoch")
+    assert (
+        "; --seed Name reads seeds from their names;"
+        in reading(last, {"value": "acc", "scale": "lr"}).notes[0]
+    )
+    with pytest.raises(
+        ValueError, match=r"differ in epoch: name it as the seed .*, as the step \(--step epoch\)"
+    ):
+        read_results(table, {"value": "acc", "scale": "lr", "seed": "Name"})
+
+
+def test_rows_without_a_size_are_not_called_all_runs():
+    table = pl.DataFrame({"size": [1, None, 2], "seed": [0, 1, 0], "acc": [0.4, 0.5, 0.6]})
+    found = read_results(table, {"value": "acc", "scale": "size"})
+    assert found["cell"].to_list() == ["size 1", "no size", "size 2"]
+
+
 def test_spaces_around_names_of_columns_mean_nothing(tmp_path):
     (tmp_path / "r.csv").write_text("size, seed, acc\n1, 0, 0.5\n1, 1, 0.25\n")
     found = read_results(tmp_path / "r.csv", {"value": "acc", "scale": "size"})
