@@ -208,7 +208,7 @@ def split_sentence(sides: pl.DataFrame) -> str:
     """
     both = sides.filter(pl.col("failed") > 0, pl.col("succeeded") > 0).height
     scores, zeros = int(sides["seeds"].sum()), int(sides["zeros"].sum())
-    panels = f"{both} of {_count(sides.height, 'panel')}" if both else "no panel"
+    panels = f"{both} of {_count(sides.height, 'panel')}" if both else "no panel do"
     zero = f"{zeros:,} ({percent(zeros / scores)}) {'is' if zeros == 1 else 'are'}" if zeros else "none is"
     return (
         f"In {panels} some seeds score below {NEAR_ZERO} while others score above {FAR}. "

@@ -175,7 +175,10 @@ def _says_the_same(rows: pl.DataFrame) -> bool:
 def flat(rows: pl.DataFrame) -> pl.DataFrame:
     """Columns of records as a column for each of their fields, such as ``config.lr``."""
     while nested := [c for c, kind in rows.schema.items() if isinstance(kind, pl.Struct)]:
-        fields = [rows[c].struct.unnest().rename(lambda field, c=c: f"{c}.{field}") for c in nested]
+        fields = [
+            part.rename({field: f"{column}.{field}" for field in part.columns})
+            for column, part in ((c, rows[c].struct.unnest()) for c in nested)
+        ]
         rows = pl.concat([rows.drop(nested), *fields], how="horizontal")
     return rows
 

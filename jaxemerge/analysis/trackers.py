@@ -56,9 +56,9 @@ def from_names(
             if None not in sizes.values() and known.isdisjoint(("parameters", "scale")):
                 rows = rows.with_columns(parameters=names.replace_strict(sizes))
     if "revision" in known and "step" not in known and rows["revision"].dtype == pl.String:
-        found = rows["revision"].str.extract(f"(?i)^{STEP_IN_REVISION.pattern}$").cast(pl.Int64)
-        if not found.null_count():
-            rows = rows.with_columns(step=found).drop("revision")
+        steps = rows["revision"].str.extract(f"(?i)^{STEP_IN_REVISION.pattern}$").cast(pl.Int64)
+        if not steps.null_count():
+            rows = rows.with_columns(step=steps).drop("revision")
             notes.append("steps are taken from revision")
     return rows, meant, tuple(notes)
 

@@ -77,7 +77,7 @@ def analyze(options: argparse.Namespace, front: Front, console: Console) -> int:
     shown = value or metric
     if shown is not None:
         print_aggregates(console, results, shown, options.best_of)
-    print_diverged(console, results)
+    print_diverged(console, results, scored=value is None or value != metric)
     for note in notes:
         say(console, f"Note: {note.removesuffix('.')}.")
     say(console, f"Report: {path}")

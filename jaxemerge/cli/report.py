@@ -160,14 +160,15 @@ def export(options: argparse.Namespace, front: Front, console: Console) -> int:
     return 0
 
 
-def print_diverged(console: Console, results: pl.DataFrame) -> None:
-    """Says which seeds diverged, if any did."""
+def print_diverged(console: Console, results: pl.DataFrame, *, scored: bool = True) -> None:
+    """Says which seeds diverged, if any did, and how they count: in scores, or in means of other metrics."""
     members = results.group_by(MEMBER).agg(pl.col("diverged").any())
     lost = int(members["diverged"].sum())
     if lost:
         say(
             console,
-            f"{lost} of {members.height} seeds diverged; they count as failures.{divergences(results)}",
+            f"{lost} of {members.height} seeds diverged; they "
+            f"{'count as failures' if scored else 'are left out of means'}.{divergences(results)}",
         )
 
 

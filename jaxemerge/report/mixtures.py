@@ -72,9 +72,10 @@ def _two_sided(number: int, tests: int) -> str:
     if tests == 0:
         return "In no population do enough seeds score differently to test for a single mode."
     populations = "the one population" if tests == 1 else f"{number or 'none'} of {tests} populations"
-    verb = "is" if tests > 1 or number else "is not"
+    verb = "is a single mode" if number == 0 and tests > 1 else "a single mode is"
+    no = "not " if number == 0 and tests == 1 else ""
     return (
-        f"In {populations} whose seeds score differently a single mode {verb} rejected, with two sides of at "
+        f"In {populations} whose seeds score differently {verb} {no}rejected, with two sides of at "
         f"least 3 seeds, where a point mass counts as a side ({_level(tests)})."
     )
 

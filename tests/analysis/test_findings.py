@@ -161,3 +161,11 @@ def test_long_numbers_have_an_exponent():
     assert findings.supported(-1.234567e30, -1.25e30, -1.22e30) == ("-1.235e+30", "-1.25e+30", "-1.22e+30")
     assert findings.supported(2.5e7, 2.4e7, 2.6e7, sign="+") == ("+2.5e+07", "+2.4e+07", "+2.6e+07")
     assert findings.supported(3.2791, 3.278, 3.2802) == ("3.2791", "3.2780", "3.2802")
+
+
+def test_no_panel_and_no_zero_are_words():
+    sides = pl.DataFrame({"failed": [0, 3], "succeeded": [3, 0], "seeds": [3, 3], "zeros": [0, 0]})
+    assert findings.split_sentence(sides) == (
+        "In no panel do some seeds score below 0.1 while others score above 0.3. "
+        "Of the 6 final scores, none is exactly 0."
+    )

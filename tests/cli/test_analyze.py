@@ -74,6 +74,14 @@ def test_report_and_summary_of_a_loss(runs, capsys):
     assert (runs / "results" / "mine" / "report.html").is_file()
 
 
+def test_failed_runs_are_left_out_of_means_of_losses(runs, capsys):
+    pl.read_csv("mine.csv").with_columns(loss=pl.col("loss").replace(3.5, float("nan"))).write_csv("mine.csv")
+    assert run.main(["analyze", "mine.csv", "--scale", "size", "--seed", "run", "--value", "loss"]) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert "size 70M all items 3 3.3" in output  # of 3.2, 3.3 and 3.4
+    assert "1 of 8 seeds diverged; they are left out of means." in output
+
+
 def test_several_files_are_one_table(runs, capsys):
     rows = pl.read_csv("mine.csv")
     for seed, part in rows.group_by("run"):
