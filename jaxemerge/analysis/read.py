@@ -149,7 +149,7 @@ def reading(
     whole = whole if "value" in named else tracked(whole)
     if wide is not None:
         whole, named = _long(whole, wide, named, ignore)
-    whole, named, told = from_names(whole, named, ignore)
+    whole, told = from_names(whole, named, (*by, *ignore))
     plan = planned(whole, named, by, ignore, study or name)
     long, given, empty = _one_value_column(whole, dict(plan.given))
     rows = _typed(long, given)

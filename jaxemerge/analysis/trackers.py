@@ -31,19 +31,24 @@ ANSWERS = ("completion", "result", "passed", "n", "c")
 
 
 def from_names(
-    rows: pl.DataFrame, given: Mapping[str, Any], ignored: Sequence[str]
-) -> tuple[pl.DataFrame, dict[str, Any], tuple[str, ...]]:
+    rows: pl.DataFrame, given: Mapping[str, Any], kept: Sequence[str]
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Seeds and sizes in the names of models, and steps in revisions, as for files of the harness.
 
     ``pythia-70m-seed3`` is seed 3 of pythia-70m and ``step1000`` a step, where no column has seeds or steps.
 
+    Args:
+        rows: the table.
+        given: what is meant by its columns.
+        kept: columns that stay as they are.
+
     Returns:
-        The rows, what is meant by their columns, and what was decided, a sentence each.
+        The rows, and what was decided, a sentence each.
     """
-    meant, notes = dict(given), []
-    known = {*rows.columns, *meant} - set(ignored)
-    column = meant.get("model", "model")
-    named = column in rows.columns and column not in ignored and rows[column].dtype == pl.String
+    notes = []
+    known = {*rows.columns, *given} - set(kept)
+    column = given.get("model", "model")
+    named = column in rows.columns and column not in kept and rows[column].dtype == pl.String
     if named and known.isdisjoint(("seed", "init_seed")):
         names = rows[column]
         if names.str.contains(f"(?i){SEED_IN_NAME.pattern}").any():
@@ -60,7 +65,7 @@ def from_names(
         if not steps.null_count():
             rows = rows.with_columns(step=steps).drop("revision")
             notes.append("steps are taken from revision")
-    return rows, meant, tuple(notes)
+    return rows, tuple(notes)
 
 
 def tracked(rows: pl.DataFrame) -> pl.DataFrame:

@@ -559,6 +559,9 @@ def test_names_of_models_and_revisions_are_read_as_those_of_the_harness():
         ("EleutherAI/pythia-14m, parameters 14000000", 14_000_000, [1, 2, 3], [1000, 143000]),
         ("EleutherAI/pythia-70m, parameters 70000000", 70_000_000, [1, 2, 3], [1000, 143000]),
     ]
+    as_settings = reading(table, {"value": "acc"}, by=["revision"]).rows
+    assert as_settings["cell"].n_unique() == 4
+    assert as_settings["step"].unique().to_list() == [0]
     kept = reading(table.with_columns(seed=0, step=5), {"value": "acc"}).rows
     assert kept["cell"].n_unique() == 12
 
