@@ -24,6 +24,8 @@ ROLES = (
 SIZES = ("params", "n_params", "num_params", "n_parameters", "num_parameters", "model_size")
 # Columns of settings under the names that the reader of lm-evaluation-harness gives them.
 SETTINGS = ("revision", "dtype", "limit")
+# A setting has no more values than this among the square of it of rows.
+SEVERAL = 1000
 # In the names of columns that may be steps.
 STEPS = re.compile("step|epoch|iter", re.IGNORECASE)
 # Columns that say where in a run or in a file a row comes from.
@@ -160,6 +162,8 @@ def refuse_repeated(rows: pl.DataFrame, given: Mapping[str, Any], unused: Sequen
     keys = [c for meaning, c in given.items() if meaning not in apart and isinstance(c, str)]
     cells = [pl.col(c) for c in keys] or [pl.lit("all runs")]
     for column in unused:
+        if rows[column].head(SEVERAL**2).n_unique() > SEVERAL:
+            continue  # as run times; spares large tables the grouping
         runs = rows.group_by(*cells, column).agg(runs=pl.len())
         several, alike = runs["runs"].min() != 1, runs["runs"].n_unique() == 1
         sets = runs.group_by(cells).agg(
