@@ -143,10 +143,11 @@ def test_a_job_that_must_end_lets_its_program_save_and_is_queued_again(tmp_path)
 
 def test_jobs_on_this_machine_end_with_their_launcher(tmp_path):
     """Their programs save; nothing of a terminal reaches them, and no wrapper stays."""
+    former = signal.getsignal(signal.SIGINT)
     jobs = submit(
         "local", [[sys.executable, "-c", SLOW_TO_STOP, str(tmp_path)]], tmp_path / "jobs", Resources(), ""
     )
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is former
     deadline = time.monotonic() + 60
     while not (tmp_path / "ready").exists():
         assert time.monotonic() < deadline

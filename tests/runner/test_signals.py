@@ -23,6 +23,16 @@ with signals.StopRequest(lambda number: print("noted", flush=True)):
 """
 
 
+@pytest.fixture(autouse=True)
+def heeded():
+    """SIGHUP and SIGINT are not ignored, as they are where the tests run under nohup or in the background."""
+    given = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    former = {number: signal.signal(number, handler) for number, handler in given.items()}
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(
     ("number", "code"),
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR2, 140), (signal.SIGHUP, 129)],
