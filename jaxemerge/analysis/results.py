@@ -123,7 +123,7 @@ def cell_labels(frame: pl.DataFrame) -> pl.DataFrame:
     """
     require(frame, *CELL)
     cells = _cells(frame)
-    scale = scale_column(frame)
+    scale = scale_column(cells)  # there may be millions of rows
     order = list(dict.fromkeys([scale, "depth", "width", "parameters", *_swept(cells), "cell"]))
     ordered = cells.sort(order, nulls_last=True)
     named = ordered.with_columns(
