@@ -472,7 +472,7 @@ def test_chromium_shows_it_in_few_screens_and_nothing_overlaps(page, tmp_path, w
     assert seen["fold"] <= 1000 * screens
 
 
-# Clicks beside the middle of a seed's line, once the charts are drawn, and counts marks by chart; twice.
+# Waits for the charts, then clicks a seed's line twice, and notes after each click which charts mark it.
 CLICK = """<script>setTimeout(() => {
   const chart = document.querySelector("[data-chart=learning_curves]");
   const line = [...chart.querySelectorAll("path")].find(path => [path.__data__].flat()[0]?.datum?.run);

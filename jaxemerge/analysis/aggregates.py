@@ -25,7 +25,7 @@ def best_of_runs(frame: pl.DataFrame, metric: str, k: int, *, key: Any = 0) -> p
     Args:
         frame: results.
         metric: any metric.
-        k: runs, of which the best is taken.
+        k: number of runs among which the best counts; 1 or more.
         key: int or JAX key of the bootstrap.
 
     Returns:

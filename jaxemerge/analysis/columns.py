@@ -72,7 +72,7 @@ def planned(
             raise ValueError(_no_column(whole, column, where))
     known = [c for c in SETTINGS if c in whole.columns and c not in ignored]
     given |= {column: column for column in (*by, *known) if column not in _columns(given)}
-    own = ("study", "cell") if set(SCHEMA) <= set(whole.columns) else ()  # made anew from what varies
+    own = ("study", "cell") if set(SCHEMA) <= set(whole.columns) else ()  # reading derives both again
     others = [c for c in whole.columns if c not in {*_columns(given), *ignored, *own}]
     flat = [c for c in others if not whole[c].dtype.is_nested()]
     varying = [c for c in flat if whole[c].drop_nulls().n_unique() > 1]

@@ -12,7 +12,7 @@ from jaxemerge.stats import TrendTest, holm, mean_at_most, mean_difference, tren
 
 from .distribution import final_values
 from .findings import supported
-from .groups import neighbours, panels
+from .groups import by_panel, neighbours
 from .kinds import AT_MOST, less_is_better
 from .results import rows_of, scale_column, scale_title
 
@@ -83,13 +83,9 @@ def value_trends(frame: pl.DataFrame, metric: str, key: Any = 0) -> dict[str, Tr
     if runs.is_empty():
         return {}
     known = runs.filter(pl.col("test") == runs["test"][0], pl.col("scale") > 0)
-    each = {
-        str(panel): known.join(cells, on="cell", how="semi", maintain_order="left")
-        for (panel,), cells in panels(frame).group_by("panel", maintain_order=True)
-    }
     return {
         panel: trend_test(np.log2(rows["scale"].to_numpy()), rows["value"].to_numpy(), key=key)
-        for panel, rows in each.items()
+        for panel, rows in by_panel(known, frame).items()
         if rows["scale"].n_unique() >= 3
     }
 

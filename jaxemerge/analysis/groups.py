@@ -89,6 +89,14 @@ def panels(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([rows.sort("rank").select("cell", panel=pl.lit(name)) for name, rows in groups])
 
 
+def by_panel(rows: pl.DataFrame, frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Rows of each panel of a frame, by the panel's name, in the order of `panels`; rows keep theirs."""
+    return {
+        str(panel): rows.join(cells, on="cell", how="semi", maintain_order="left")
+        for (panel,), cells in panels(frame).group_by("panel", maintain_order=True)
+    }
+
+
 def _settings(frame: pl.DataFrame, labels: pl.DataFrame) -> list[str]:
     """The columns that divide cells into panels; none where nothing says which cells belong together."""
     if labels["scale"].null_count():

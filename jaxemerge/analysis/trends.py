@@ -13,7 +13,7 @@ from jaxemerge.stats import PowerLaw, fit_power_law
 from jaxemerge.stats.laws.runs import common_power
 
 from .distribution import final_values
-from .groups import panels
+from .groups import by_panel
 from .laws import law_runs
 from .results import scale_column
 
@@ -104,14 +104,13 @@ def laws_of_scale(
     column = scale_column(frame)
     first = runs.filter(pl.col("test") == runs["test"][0], pl.col("scale") > 0)
     found = {}
-    for (panel,), cells in panels(frame).group_by("panel", maintain_order=True):
-        rows = first.join(cells, on="cell", how="semi", maintain_order="left")
+    for panel, rows in by_panel(first, frame).items():
         known = rows.select("init_seed", loss="value", **{column: "scale"})
         if known[column].n_unique() < FEWEST or not (known["loss"] > 0).all():
             continue
         falls = known.select(pl.corr(pl.col(column).log(), pl.col("loss").log())).item() < 0
         law = _fitted(known, column, bootstraps, key, offset=bool(falls))
-        found[str(panel)] = Trend(metric, column, "", law, known)
+        found[panel] = Trend(metric, column, "", law, known)
     return found
 
 

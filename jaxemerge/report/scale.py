@@ -24,7 +24,7 @@ from jaxemerge.analysis import (
     two_sided_scale,
 )
 from jaxemerge.analysis.findings import in_words, percent
-from jaxemerge.analysis.groups import panels
+from jaxemerge.analysis.groups import by_panel
 from jaxemerge.analysis.results import one_test
 from jaxemerge.charts.scale import BANDED
 from jaxemerge.stats import TrendTest, holm, trend_test
@@ -47,10 +47,9 @@ def success_against_scale_fitted(
         found: what `findings.focus` returns: its test is shown.
         threshold: what counts as success.
     """
-    each = list(panels(ends).group_by("panel", maintain_order=True))
-    for number, ((panel,), cells) in enumerate(each[:MOST_PANELS]):
-        within = ends.join(cells, on="cell", how="semi", maintain_order="left")
-        one = _fitted(within, found, threshold, str(panel))
+    each = list(by_panel(ends, ends).items())
+    for number, (panel, within) in enumerate(each[:MOST_PANELS]):
+        one = _fitted(within, found, threshold, panel)
         if one is not None:
             yield one if len(each) == 1 else replace(one, name=f"{one.name}_{number + 1}")
 
@@ -86,11 +85,11 @@ def trend_words(ends: pl.DataFrame, found: dict[str, Any], threshold: float) -> 
     """
     scales = cell_labels(ends).select("cell", "scale").filter(pl.col("scale") > 0)
     runs = one_test(ends, **findings.test_of(found)).join(scales, on="cell")
-    each = {
-        str(panel): runs.join(cells, on="cell", how="semi", maintain_order="left")
-        for (panel,), cells in panels(ends).group_by("panel", maintain_order=True)
+    trends = {
+        p: _trend(rows, threshold)
+        for p, rows in by_panel(runs, ends).items()
+        if rows["scale"].n_unique() >= 2
     }
-    trends = {p: _trend(rows, threshold) for p, rows in each.items() if rows["scale"].n_unique() >= 2}
     known = {panel: trend for panel, trend in trends.items() if not math.isnan(trend.p_value)}
     if not known:
         return ""

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 import run
+from command_line import fails, forget
 from jaxemerge.cli.cells import chosen_cells
 from jaxemerge.cli.program import parsed
 from jaxemerge.cli.studies import Front
@@ -60,18 +61,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "broken.py").write_text("# in another file\n{}['x']\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    for name in ("own", "letters", "custom_own"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+    forget(monkeypatch, "own", "letters", "custom_own")
     return tmp_path
-
-
-def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as stopped:
-        run.main(arguments)
-    assert stopped.value.code == 2
-    output = capsys.readouterr()
-    assert (output.out, output.err.count("\n")) == ("", 1)
-    return output.err
 
 
 def test_a_task_that_the_file_makes_is_trained_on_and_scored_part_by_part(

@@ -12,6 +12,7 @@ import pytest
 
 import jaxemerge as je
 import run
+from command_line import fails, forget
 from jaxemerge.cli.cells import chosen_cells
 from jaxemerge.cli.program import parsed
 from jaxemerge.cli.studies import Front
@@ -64,23 +65,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "powers.py").write_text("POWER = 1.0\nseen = []\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    forget(monkeypatch)
+    forget(monkeypatch, "own", "powers", "custom_own", "custom_own_2")
     return tmp_path
-
-
-def forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a new process would: nothing of the user's is imported."""
-    for name in ("own", "powers", "custom_own", "custom_own_2"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-
-
-def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as stopped:
-        run.main(arguments)
-    assert stopped.value.code == 2
-    output = capsys.readouterr()
-    assert (output.out, output.err.count("\n")) == ("", 1)
-    return output.err
 
 
 def cells_of(*words: str) -> tuple[je.Experiment, ...]:
@@ -109,12 +95,12 @@ def test_metrics_are_taken_recorded_and_not_mixed_with_others(
     assert cell["metrics"] == ["again", {"kind": "Norm", "power": 2.0}]
     assert set(cell["code"]) == {"own.py", "powers.py"}
     capsys.readouterr()
-    forget(monkeypatch)
+    forget(monkeypatch, "own", "powers", "custom_own", "custom_own_2")
     assert run.main(train) == 0
     assert "All 1 cells are finished" in capsys.readouterr().out
     assert "norm" in (kept / "report.html").read_text()
     (folder / "powers.py").write_text("POWER = 1.5\nseen = []\n")
-    forget(monkeypatch)
+    forget(monkeypatch, "own", "powers", "custom_own", "custom_own_2")
     capsys.readouterr()
     assert "holds another experiment: code of powers.py has changed" in fails(train, capsys)
 

@@ -14,6 +14,7 @@ import pytest
 
 import jaxemerge as je
 import run
+from command_line import fails, forget
 
 README = (Path(__file__).parents[2] / "jaxemerge" / "README.md").read_text(encoding="utf-8")
 TINY = ["--set", "steps=6", "--set", "batch=2", "--set", "evaluations=2", "--no-cache"]
@@ -59,23 +60,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "sizes.py").write_text("WIDTH = 7\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    forget(monkeypatch)
+    forget(monkeypatch, "own", "sizes", "custom_own")
     return tmp_path
-
-
-def forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a new process would: nothing of the user's is imported."""
-    for name in ("own", "sizes", "custom_own"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-
-
-def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as stopped:
-        run.main(arguments)
-    assert stopped.value.code == 2
-    output = capsys.readouterr()
-    assert (output.out, output.err.count("\n")) == ("", 1)
-    return output.err
 
 
 @pytest.mark.parametrize(
@@ -113,13 +99,13 @@ def test_a_model_is_trained_resumed_and_reported(
     assert run.main(["report", str(kept)]) == 0
     assert (kept / "report.html").is_file()
     (folder / "own.py").write_text(OWN.replace("1.0 +", "1 +"))
-    forget(monkeypatch)
+    forget(monkeypatch, "own", "sizes", "custom_own")
     capsys.readouterr()
     error = fails([*train, "--seeds", "3"], capsys)
     assert "results/count_quick_Bag holds another experiment: code of own.py has changed; choose" in error
     (folder / "own.py").write_text(OWN)
     (folder / "sizes.py").write_text("WIDTH = 7  # units\n")
-    forget(monkeypatch)
+    forget(monkeypatch, "own", "sizes", "custom_own")
     assert "code of sizes.py has changed" in fails([*train, "--seeds", "3"], capsys)
     assert run.main([*train, "--seeds", "1", "--overwrite"]) == 0
     assert len(json.loads((kept / "study.json").read_text())["cells"]) == 1

@@ -15,6 +15,7 @@ from jax.errors import JaxRuntimeError
 from rich.console import Console
 
 import run
+from command_line import fails
 from jaxemerge import cli, crossed, paired
 from jaxemerge.analysis import rescore
 from jaxemerge.cli.cells import parse_seeds
@@ -30,16 +31,6 @@ from studies import STUDIES
 
 PROGRAM = Path(__file__).parents[1] / "coarse_run.py"
 TINY = ["--set", "model.depth=1", "--set", "steps=6", "--set", "batch=2", "--set", "evaluations=2"]
-
-
-def fails(arguments, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        run.main([str(a) for a in arguments])
-    assert stopped.value.code == 2
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert output.err.count("\n") == 1
-    return output.err
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def trend_test(
 def _slope(strata: list[tuple[Array, Array]]) -> Array:
     """Slopes [R] of strata of scales and outcomes, each [R or 1, n]; NaN without a spread of scale.
 
-    Sums that are nothing but rounding are 0, so that outcomes without a trend tie with their permutations.
+    Sums within rounding error of 0 become 0, so that outcomes without a trend tie with their permutations.
     """
     away = [x - x.mean(axis=1, keepdims=True) for x, _ in strata]
     terms = [a * y for a, (_, y) in zip(away, strata, strict=True)]
