@@ -77,6 +77,8 @@ def _free_groups(todo: Sequence[Job], store: Store, options: RunOptions) -> Gene
                         free.append(job)
                     except LockedError as error:
                         busy.append((job, error))
+                for job in free:  # a process may have been killed between its rows and this
+                    store.clear(job.experiment.cell)
                 # Another process may have trained some of their seeds since the jobs were made.
                 yield from grouped([now for job in free if (now := current(job, store))])
         if len(busy) < len(left):

@@ -23,6 +23,7 @@ from jaxemerge.runner.jobs import jobs
 from jaxemerge.runner.opening import create_store
 from jaxemerge.runner.progress import Display
 from jaxemerge.runner.signals import StoppedError
+from jaxemerge.runner.store import Store
 from jaxemerge.runner.study import train_jobs
 from jaxemerge.runner.sweep import override
 from jaxemerge.runner.weights import unnamed
@@ -192,6 +193,19 @@ def test_memory_that_runs_out_with_the_results_of_a_later_cell_trains_no_seed_tw
     rows = store.results().sort(KEY)
     assert rows.select(alone.columns).equals(alone)
     assert store.items().n_unique(["cell", "init_seed", "length", "item"]) == store.items().height
+
+
+def test_checkpoints_of_a_process_killed_after_it_wrote_its_rows_are_removed(grid, tmp_path, monkeypatch):
+    """This process had planned before: it finds the cell finished."""
+    store = create_store(tmp_path, "grid", grid[:1])
+    todo = jobs(grid[:1], store)
+    with monkeypatch.context() as killed:
+        killed.setattr(Store, "clear", lambda *_: None)
+        train_all(grid[:1], store, interval=0.0)
+    [left] = store.checkpointed(grid[0].cell)
+    with Display(Console(file=io.StringIO()), grouped(todo), 0.2) as display:
+        train_jobs(todo, store, display)
+    assert not left.folder.parent.exists()
 
 
 @pytest.mark.parametrize(("chunk", "cells"), [(2, [1, 1, 1, 1, 1]), (4, [2, 2, 1]), (6, [3, 2])])
