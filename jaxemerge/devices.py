@@ -294,17 +294,21 @@ def _in_turn(member: Callable[..., Any], trees: tuple[Any, ...], width: int) -> 
     def put(i: Any, whole: Any, part: Any) -> Any:
         return jax.lax.dynamic_update_slice_in_dim(whole, part, i * width, 0)
 
+    @functools.partial(jax.jit, inline=True)  # traced once: for the shapes of its results and for the loop
     def some(*parts: Any) -> Any:
         if width > 1:
             return jax.vmap(member)(*parts)
         alone = member(*jax.tree.map(lambda x: x[0], parts))
         return jax.tree.map(lambda x: x[None], alone)
 
+    def at(i: Any, whole: tuple[Any, ...]) -> Any:
+        return some(*jax.tree.map(lambda x: place(i, x), whole))
+
     def body(i: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
-        changed, result = some(*jax.tree.map(lambda x: place(i, x), (carry[0], *trees[1:])))
-        return jax.tree.map(lambda whole, part: put(i, whole, part), carry, (changed, result))
+        found = at(i, (carry[0], *trees[1:]))
+        return jax.tree.map(lambda whole, part: put(i, whole, part), carry, found)
 
     seeds = jax.tree.leaves(trees)[0].shape[0]
-    shapes = jax.eval_shape(jax.vmap(member), *trees)[1]
-    results = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    shapes = jax.eval_shape(at, 0, trees)[1]
+    results = jax.tree.map(lambda x: jnp.zeros((seeds, *x.shape[1:]), x.dtype), shapes)
     return jax.lax.fori_loop(0, seeds // width, body, (trees[0], results))

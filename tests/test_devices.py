@@ -275,6 +275,20 @@ def test_what_changes_is_changed_in_place() -> None:
         assert not jax.device_put(by, layout.sharding).is_deleted()
 
 
+@pytest.mark.parametrize("width", [1, 2, 6])
+def test_what_changes_is_traced_once(width: int) -> None:
+    """Tracing a training step takes about as long as compiling a small one."""
+    traced: list[tuple[int, ...]] = []
+
+    def grow(x: jax.Array, by: jax.Array, twice: jax.Array) -> tuple[jax.Array, jax.Array]:
+        traced.append(x.shape)
+        return x + by * twice, x.sum()
+
+    takes = over_seeds(grow, Layout(first(1), width), mapped=2, shared=1, changes=True)
+    takes(jnp.ones((6, 5)), jnp.arange(6.0), 2.0)
+    assert traced == [(5,)]
+
+
 def test_seeds_that_change_in_turn_need_their_memory_once() -> None:
     def grow(x: jax.Array) -> tuple[jax.Array, jax.Array]:
         grown = jax.lax.fori_loop(0, 3, lambda _, y: y @ y, x)
