@@ -104,7 +104,6 @@ def test_bad_options(arguments: list[str], message: str, capsys: pytest.CaptureF
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("full_optimization_once")  # bounds are those of a real run
 def test_peers_train_the_same(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """A tiny cell, the variants that need no PyTorch; exit code 0 says that all losses agreed."""
     sizes = {"--width": 32, "--depth": 1, "--batch": 2, "--context": 32, "--seeds": 2, "--rounds": 2}
