@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import stat
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -167,8 +168,21 @@ def remove_partial(folder: Path) -> None:
         host, _, pid = partial.name.removesuffix(".partial").rpartition(".")
         ours = host.endswith(f".{socket.gethostname()}") and pid.isdigit()
         with contextlib.suppress(FileNotFoundError):
-            if (ours and not alive(int(pid))) or time.time() - partial.stat().st_mtime > _A_DAY:
+            if (ours and not alive(int(pid))) or clock_of(folder) - partial.stat().st_mtime > _A_DAY:
                 _remove(partial)
+
+
+def clock_of(folder: Path) -> float:
+    """The time by the clock that stamps the files of a folder, in seconds since 1970.
+
+    The clock of a file server may differ from this host's: a new file has the server's time. Where none can
+    be written, this host's clock has to do.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=".clock") as file:
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return time.time()
 
 
 def alive(pid: int) -> bool:

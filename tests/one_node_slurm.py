@@ -7,6 +7,7 @@ that of sbatch and srun.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
+_PR_SET_PDEATHSIG = 1  # of Linux' prctl
 DAEMONS = ("munged", "slurmctld", "slurmd")
 # Jobs are queued again a credential's life after they ended, two minutes unless told otherwise.
 SETTINGS = """
@@ -90,6 +92,7 @@ class Cluster:
             "SLURM_CONF": str(folder / "slurm.conf"),
         }
         self._started: dict[str, subprocess.Popen[bytes]] = {}
+        self._former = signal.signal(signal.SIGTERM, signal.default_int_handler)  # tests end as by Ctrl-C
         try:
             self._start(
                 "munged",
@@ -132,6 +135,7 @@ class Cluster:
         for daemon in self._started.values():
             daemon.kill()  # asked to end, slurmctld takes ten seconds
             daemon.wait()
+        signal.signal(signal.SIGTERM, self._former)
 
     def _start(self, name: str, *words: str) -> None:
         quiet = subprocess.DEVNULL
@@ -141,6 +145,7 @@ class Cluster:
             stdin=quiet,
             stdout=quiet,
             stderr=quiet,
+            preexec_fn=_end_with_parent,
         )
 
     def _kill_jobs(self) -> None:
@@ -152,6 +157,11 @@ class Cluster:
             with contextlib.suppress(OSError):  # it has ended
                 if number not in daemons and mark in path.read_bytes().split(b"\0"):
                     os.kill(number, signal.SIGKILL)
+
+
+def _end_with_parent() -> None:
+    """Has the kernel end this process with the one that started it, however that ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _free_port() -> int:

@@ -108,13 +108,12 @@ def counted_as(frame: pl.DataFrame, unfinished_runs: str) -> pl.DataFrame:
     Raises:
         ValueError: if columns are missing.
     """
-    short = unfinished(frame)
-    if unfinished_runs == "omitted" or short.is_empty():
+    require(frame, *CELL, *MEMBER, *RESULT)
+    if unfinished_runs == "omitted" or (short := unfinished(frame)).is_empty():
         return frame
-    last = frame.filter(pl.col("step") == pl.col("step").max().over(*MEMBER, "metric", "split"))
-    longer = last.join(short.select(*MEMBER, "of"), on=MEMBER).with_columns(
-        step=pl.col("of").cast(frame.schema["step"])
-    )
+    own = frame.join(short.select(*MEMBER, "of"), on=MEMBER, maintain_order="left")
+    last = own.filter(pl.col("step") == pl.col("step").max().over(*MEMBER, "metric", "split"))
+    longer = last.with_columns(step=pl.col("of").cast(frame.schema["step"]))
     if unfinished_runs == "failed":
         longer = longer.with_columns(value=pl.lit(None, pl.Float64), diverged=pl.lit(True))
     return pl.concat([frame, longer.select(frame.columns)])

@@ -90,10 +90,18 @@ def chosen_cells(options: argparse.Namespace, front: Front) -> tuple[Experiment,
     if options.seeds is not None:
         seeds = parse_seeds(options.seeds)
         changed = [cell.with_seeds(seeds) for cell in changed]
-    if options.start is not None:
-        start = Start.of(options.start)
-        changed = [replace(cell, start=start) for cell in changed]
-    return distinct(changed)
+    whole = distinct(changed)
+    return whole if options.start is None else _started(whole, Start.of(options.start), options.cells)
+
+
+def _started(cells: Sequence[Experiment], start: Start, which: str | None) -> tuple[Experiment, ...]:
+    """The cells with weights to start from; those that are not asked for know the digest alone.
+
+    So the weights need not fit them.
+    """
+    described = [replace(cell, start=Start(start.digest)) for cell in cells]
+    chosen = {cell.cell for cell in selected(described, which)}
+    return tuple(replace(cell, start=start) if cell.cell in chosen else cell for cell in described)
 
 
 def selected(cells: Sequence[Experiment], which: str | None) -> tuple[Experiment, ...]:

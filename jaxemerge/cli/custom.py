@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import itertools
@@ -222,7 +223,8 @@ def from_file(option: Option, path: Path) -> ModuleType:
     sys.path.insert(0, folder)
     sys.modules[name] = module  # dataclasses look up their module there
     try:
-        spec.loader.exec_module(module)
+        with contextlib.chdir(Path.cwd()):  # relative paths mean the same whatever the file does
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise option.error(located(error, str(path))) from error
@@ -256,7 +258,8 @@ def from_module(option: Option, name: str) -> ModuleType:
 def located(error: BaseException, path: str | None) -> str:
     """An error in words, with the line in which it arose, of the user's file or of one next to it."""
     if isinstance(error, SyntaxError):
-        return f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+        line = f", line {error.lineno}" if error.lineno else ""  # none in what is not text
+        return f"{error.filename or path}{line}: {type(error).__name__}: {error.msg}"
     reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if path and is_beside(Path(frame.filename), Path(path))]

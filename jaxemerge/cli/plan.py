@@ -12,6 +12,7 @@ from rich.console import Console
 
 from jaxemerge.cache import cache_folder
 from jaxemerge.cli.cells import Asked, asked
+from jaxemerge.cli.delays import reported
 from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import say, table
 from jaxemerge.runner.cautions import cautions
@@ -44,7 +45,8 @@ def plan(options: argparse.Namespace, front: Front, console: Console) -> int:
     processes = join(options.distributed, waited, lambda line: say(console, line))
     options.label = processes.label
     with processes:
-        study = asked(options, front, processes)
+        with reported(lambda line: say(console, line)):
+            study = asked(options, front, processes)
         if processes.first:
             print_plan(study, options, console, processes)
             for line in cautions(study.cells):

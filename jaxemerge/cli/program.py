@@ -70,8 +70,7 @@ def _ended(command: str, words: Sequence[str], front: Front) -> int:
     try:
         options = parsed(command, words, front, options)
         front = front.with_file(getattr(options, "study_file", None))
-        module, _, function = COMMANDS[command].place.rpartition(".")
-        return getattr(importlib.import_module(f"jaxemerge.cli.{module}"), function)(options, front, console)
+        return _called(command, options, front, console)
     except StoppedError as stopped:
         say(console, options.label + RESUME)
         return stopped.exit_code
@@ -85,6 +84,21 @@ def _ended(command: str, words: Sequence[str], front: Front) -> int:
         if not is_mistake(error):
             raise
         sys.exit(_failed(USAGE_ERROR, f"{options.label}{error}"))
+
+
+def _called(command: str, options: argparse.Namespace, front: Front, console: Console) -> int:
+    """Calls a command's function.
+
+    Raises:
+        ValueError: the user's code ends the program.
+    """
+    module, _, function = COMMANDS[command].place.rpartition(".")
+    try:
+        return getattr(importlib.import_module(f"jaxemerge.cli.{module}"), function)(options, front, console)
+    except SystemExit as error:  # nothing of the library raises it here
+        from jaxemerge.cli.custom import located  # imports JAX
+
+        raise ValueError(located(error, None)) from error
 
 
 def _failed(code: int, message: str) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from jaxemerge.cli.cells import Asked, asked, created_store, study_name
+from jaxemerge.cli.delays import reported
 from jaxemerge.cli.launch import launch
 from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import say
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace, front: Front, console: Console) -> int:
     request = StopRequest(lambda number: say(console, options.label + noted(number)), processes.stopped)
     with request as stop, processes:
         session = Session(options, front, console, stop, processes)
-        with stop.at_once():  # the user's files, plans: nothing is lost
+        with stop.at_once(), reported(session.say):  # the user's files, plans: nothing is lost
             study = asked(options, front, processes)
             store, todo = opened(study, session)
         if todo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from rich.console import Console
 
@@ -34,7 +35,7 @@ def status(options: argparse.Namespace, front: Front, console: Console) -> int:
 
     def show(cells: list[CellStatus]) -> None:
         cleared(console)
-        print_status(console, open_records(options.folder))
+        print_status(console, open_records(options.folder), cells)
 
     follow(options.folder, options.watch, show)
     return 0
@@ -64,9 +65,15 @@ def verify(options: argparse.Namespace, front: Front, console: Console) -> int:
     return 0
 
 
-def print_status(console: Console, store: Records) -> None:
-    """How far every cell is, who is at work on it, and what is damaged."""
-    cells, called = study_status(store), labels(store.cells)
+def print_status(console: Console, store: Records, known: Sequence[CellStatus] | None = None) -> None:
+    """How far every cell is, who is at work on it, and what is damaged.
+
+    Args:
+        console: to print on.
+        store: the results folder.
+        known: the state of its cells; None reads it.
+    """
+    cells, called = study_status(store) if known is None else known, labels(store.cells)
     failed = {cell: why for cell, why in failures(store.folder / "jobs").items() if cell in called}
     made = table("cell", "steps", "finished", "missing", "checkpoints", "training time", "now")
     for cell in cells:

@@ -111,13 +111,13 @@ class Transformer(Architecture, Model):
         segments: Int[Array, "B L"] | None = None,
     ) -> Hidden:
         """The residual stream, and attention weights on request; see ``Model.hidden``."""
-        return decoder(self, len(params["embedding"]), params).hidden(tokens, segments, attention)
+        return decoder(self, _vocabulary(params), params).hidden(tokens, segments, attention)
 
     def unembed(self, params: Params, residual: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
         """Logits of the next token that a state of the residual stream stands for; see ``Model.unembed``."""
+        reader = decoder(self, _vocabulary(params), params)
         x_PD = residual.reshape(-1, self.width).astype(self.compute_dtype)
-        logits_PV = decoder(self, len(params["embedding"]), params).predict(x_PD)
-        return logits_PV.reshape(*residual.shape[:-1], -1)
+        return reader.predict(x_PD).reshape(*residual.shape[:-1], -1)
 
     def read(
         self, vocabulary: int, params: Params, tokens: Int[Array, "B L"], dtype: Any = None
@@ -329,6 +329,13 @@ def apply(
         segments: which example each token belongs to; None where each text is one example.
     """
     return decoder(spec, vocabulary, params)(tokens, segments)
+
+
+def _vocabulary(params: Params) -> int:
+    """Number of tokens; raises ValueError where ``params`` are no weights, as with swapped arguments."""
+    if not isinstance(params, dict):
+        raise ValueError(f"params of type {type(params).__name__}: give the weights of one member")
+    return len(params["embedding"])
 
 
 def decoder(spec: Transformer, vocabulary: int, params: Params) -> Decoder:

@@ -106,7 +106,7 @@ def run_chunk(chunk: Chunk, store: Store, options: RunOptions = DEFAULT) -> Iter
 
     Raises:
         StoppedError: ``options.stop`` was asked to.
-        OSError: a file cannot be written.
+        OSError: a file cannot be written, or the folder is gone.
     """
     run = _Run(chunk, store, options)
     params: Params | None = None
@@ -120,7 +120,9 @@ def run_chunk(chunk: Chunk, store: Store, options: RunOptions = DEFAULT) -> Iter
     for progress, snapshot in training:
         if progress.evaluation is not None:
             run.evaluations.append(progress.evaluation)
+        store.check_there()
         yield progress
+        store.check_there()
         if snapshot is None:
             continue
         run.keep(snapshot)

@@ -8,14 +8,13 @@ import fcntl
 import json
 import os
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxemerge.files import alive
+from jaxemerge.files import alive, clock_of
 
 # The holder touches its file every BEAT seconds. File systems that do not share flock between hosts are safe
 # through this: a holder on another host is believed dead after EXPIRY seconds of silence.
@@ -75,7 +74,7 @@ def holder(path: Path) -> dict[str, Any] | None:
     finally:
         os.close(descriptor)
     dead = bool(found) and found["host"] == socket.gethostname() and not alive(found["pid"])
-    return None if not found or dead or age >= EXPIRY else found
+    return None if not found or dead or abs(age) >= EXPIRY else found
 
 
 def refuse_others(folder: Path, share: str) -> None:
@@ -133,7 +132,7 @@ def _take(path: Path) -> int:
             os.close(descriptor)
             continue
         holder = _holder(descriptor)
-        if holder and holder["host"] != socket.gethostname() and _age(path, descriptor) < EXPIRY:
+        if holder and holder["host"] != socket.gethostname() and not _is_silent(path, descriptor):
             os.close(descriptor)
             raise LockedError(_sentence(path, holder))
         try:
@@ -176,18 +175,33 @@ def _holder(descriptor: int) -> dict[str, Any]:
         return {}
 
 
-def _age(path: Path, descriptor: int) -> float:
-    """Seconds since the holder touched its file, by the clock that stamped it.
+def _is_silent(path: Path, descriptor: int) -> bool:
+    """Whether the last beat of the holder is long ago, or in the future, and no other one comes.
 
-    The clock of a file server may differ from this host's by minutes: a new file has the server's time. Where
-    none can be written, this host's clock has to do.
+    A clock that has been set makes beats of the living look old, and those of the dead look new.
     """
+    if abs(_age(path, descriptor)) < EXPIRY:
+        return False
+    last, until = _last_beat(path), time.monotonic() + 2 * BEAT
+    while _last_beat(path) == last:
+        if time.monotonic() > until:
+            return True
+        time.sleep(BEAT / 10)
+    return False
+
+
+def _last_beat(path: Path) -> float | None:
+    """When the file was touched; opened anew, as network file systems answer ``stat`` from a cache."""
     try:
-        with tempfile.TemporaryFile(dir=path.parent, prefix=".clock") as file:
-            now = os.fstat(file.fileno()).st_mtime
-    except OSError:
-        now = time.time()
-    return now - os.fstat(descriptor).st_mtime
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()).st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def _age(path: Path, descriptor: int) -> float:
+    """Seconds since the holder touched its file, by the clock that stamped it."""
+    return clock_of(path.parent) - os.fstat(descriptor).st_mtime
 
 
 def _sentence(path: Path, holder: dict[str, Any]) -> str:

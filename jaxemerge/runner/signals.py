@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
@@ -62,6 +63,7 @@ class StopRequest:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 self._former[number] = signal.signal(number, self._note)
+        self._former_hook, sys.unraisablehook = sys.unraisablehook, self._unraised
         self._seen, self._sent = os.pipe()
         os.set_blocking(self._sent, False)
         self._former_sent = signal.set_wakeup_fd(self._sent)
@@ -73,6 +75,7 @@ class StopRequest:
         self._left.set()
         signal.set_wakeup_fd(self._former_sent)
         os.close(self._sent)  # ends the thread
+        sys.unraisablehook = self._former_hook
         for number, handler in self._former.items():
             signal.signal(number, handler)
 
@@ -115,8 +118,13 @@ class StopRequest:
             interrupts += number[0] == signal.SIGINT
             urgent = interrupts > 1 or self._at_once
             if urgent and not left.wait(PATIENCE) and (interrupts > 1 or self._at_once):
-                os._exit(128 + number[0])
+                _exit_at_once(number[0])
         os.close(seen)
+
+    def _unraised(self, dropped: Any) -> None:
+        """Prints what Python drops in destructors and callbacks; a stop is obeyed afterwards instead."""
+        if not issubclass(dropped.exc_type, StoppedError):
+            self._former_hook(dropped)
 
     def _note(self, number: int, frame: types.FrameType | None) -> None:
         if self._number and number == signal.SIGINT:
@@ -127,3 +135,11 @@ class StopRequest:
                 raise StoppedError(number)
             with contextlib.suppress(RuntimeError):  # the signal came while the program was printing
                 self._noted(number)
+
+
+def _exit_at_once(number: int) -> None:
+    """Ends the process as if killed, with one line, which no other thread can hold up."""
+    line = f"{signal.Signals(number).name}: stopped at once. Finished seeds and checkpoints are kept.\n"
+    with contextlib.suppress(OSError):  # a terminal that is gone
+        os.write(2, line.encode())
+    os._exit(128 + number)

@@ -9,7 +9,7 @@ import ast
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -29,9 +29,13 @@ class StopRule:
 
     metric: str
 
+    def __new__(cls, metric: object = None, *_: Any, **__: Any) -> Self:
+        """Checks the metric before Python counts the arguments, as those of ``Above(0.9)``."""
+        if metric is not None and (not isinstance(metric, str) or not metric):
+            raise ValueError(f"metric={metric!r}: must be the name of a metric")
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
-        if not isinstance(self.metric, str) or not self.metric:
-            raise ValueError(f"metric={self.metric!r}: must be the name of a metric")
         for name in ("in_a_row", "evaluations"):
             count = getattr(self, name, 1)
             if type(count) is not int or count < 1:

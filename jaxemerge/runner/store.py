@@ -85,6 +85,13 @@ class Store(Records):
                 remove_partial(place)
             yield
 
+    def check_there(self) -> None:
+        """Raises OSError where the folder is gone: what is written must not make another one in its place."""
+        if not os.path.lexists(self.folder / "study.json"):
+            raise OSError(
+                f"{self.folder} has been moved or deleted: move it back, or run the command again with --out"
+            )
+
     def write(
         self,
         cell: str,

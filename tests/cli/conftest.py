@@ -1,3 +1,11 @@
-"""These tests write reports in passing."""
+"""These tests write reports in passing, and compare what is printed, however slow the machine is."""
 
+import pytest
+
+from jaxemerge.cli import delays
 from whole_programs import coarse_reports as coarse_reports
+
+
+@pytest.fixture(autouse=True)
+def _no_reports_of_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delays, "FIRST", 1e6)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import signal
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 import run
 from command_line import fails, forget
+from jaxemerge.cli import delays
 from jaxemerge.cli.cells import chosen_cells
 from jaxemerge.cli.program import parsed
 from jaxemerge.cli.studies import Front
@@ -202,6 +205,24 @@ def changed(old: str, new: str) -> str:
             changed("import letters", "import letters, sys; sys.exit(3)"),
             "line 6: SystemExit: 3",
         ),
+        (
+            "own.py:Twice",
+            changed("        tokens = jnp", "        import sys; sys.exit(0)\n        tokens = jnp"),
+            "own.py, line 21: SystemExit: 0",
+        ),
+        (
+            "own.py:Twice",
+            f"{OWN}\0",
+            "own.py: SyntaxError: source code string cannot contain null bytes",
+        ),
+        (
+            "own.py:Twice",
+            "x = \u00e9".encode("latin-1"),
+            "own.py, line 1: SyntaxError: (unicode error) 'utf-8'",
+        ),
+        ("own.py:Twice", "x = 1".encode("utf-16"), "own.py: SyntaxError: source code string cannot contain"),
+        ("folder.py:Twice", OWN, "--task folder.py:Twice: folder.py is no file"),
+        ("pipe.py:Twice", OWN, "--task pipe.py:Twice: pipe.py is no file"),
         ("own.py:Twice", changed("int = 5", "int = 1"), "--task own.py:Twice: length=1: must be at least 2"),
         (
             "own.py:Twice",
@@ -221,11 +242,55 @@ def changed(old: str, new: str) -> str:
     ],
 )
 def test_errors_name_the_line(
-    where: str, text: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+    where: str, text: str | bytes, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "own.py").write_text(text)
+    (folder / "own.py").write_bytes(text.encode() if isinstance(text, str) else text)
+    (folder / "folder.py").mkdir()
+    os.mkfifo(folder / "pipe.py")
     assert message in fails(["--task", where, *TINY, "--no-cache"], capsys)
     assert not (folder / "results").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("catch", ["", "except Exception: "])
+def test_an_endless_loop_ends_at_a_signal(
+    number: int, code: int, catch: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is lost before training: a signal is obeyed at once, whatever the user's code catches."""
+    loop = f"""
+        import os
+        os.kill(os.getpid(), {number})
+        while True:
+            {"try: jnp.sin(1)" if catch else "pass"}
+            {catch}{"pass" if catch else ""}
+"""
+    start = OWN.index("        tokens = jnp")
+    (folder / "own.py").write_text(OWN[:start].rstrip() + loop + OWN[start:])
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
+    try:
+        assert run.main(["--task", "own.py:Twice", *TINY, "--no-cache"]) == code
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert capsys.readouterr().out.endswith("Run the same command again to resume.\n")
+    assert not (folder / "results").exists()
+
+
+def test_what_takes_long_is_said_with_the_line_of_the_users_code(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slow = "        import os, time; time.sleep(0.5); os.kill(os.getpid(), 15)\n        tokens = jnp"
+    (folder / "own.py").write_text(changed("        tokens = jnp", slow))
+    monkeypatch.setattr(delays, "FIRST", 0.05)
+    assert run.main(["--task", "own.py:Twice", *TINY, "--no-cache"]) == 143
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.endswith("Ctrl-C stops.")]
+    assert f"0 s so far, in {folder / 'own.py'}, line 21, sample. Ctrl-C stops." in lines
+    assert len(lines) < 12  # the pause doubles
+
+
+def test_a_file_that_changes_the_folder_changes_no_path(folder: Path) -> None:
+    (folder / "own.py").write_text(f"import os\nos.chdir('/')\n{OWN}")
+    cells_of(["--task", "own.py:Twice"])
+    assert Path.cwd() == folder
 
 
 @pytest.mark.slow

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
+import jax
 import polars as pl
 import pytest
 from jax.errors import JaxRuntimeError
@@ -18,7 +20,9 @@ import run
 from command_line import fails
 from jaxemerge import cli, crossed, paired
 from jaxemerge.analysis import rescore
-from jaxemerge.cli.cells import parse_seeds
+from jaxemerge.cli.cells import chosen_cells, parse_seeds
+from jaxemerge.cli.program import parsed
+from jaxemerge.cli.studies import Front
 from jaxemerge.devices import DeviceError
 from jaxemerge.evaluation.metrics import EXACT_MATCH
 from jaxemerge.runner import study
@@ -212,6 +216,21 @@ def test_seed_ranges():
     assert parse_seeds("8:11") == paired([8, 9, 10])
     assert parse_seeds("7,3") == paired([7, 3])
     assert parse_seeds("2x3") == crossed(range(2), range(3))
+
+
+def test_weights_to_start_from_must_fit_only_the_cells_that_are_asked_for():
+    front = Front(STUDIES)
+    options = parsed("run", ["--quick", "--cells", "1"], front, Namespace())
+    first, *others = chosen_cells(options, front)
+    options.start = first.model.init(first.task.vocabulary, jax.random.key(0))
+    started, *left = chosen_cells(options, front)
+    assert started.start.arrays
+    assert not any(cell.start.arrays for cell in left)
+    assert [cell.model for cell in left] == [cell.model for cell in others]
+    assert {cell.start for cell in left} == {started.start}  # equal digests: the ids of all cells name it
+    options.cells = "1,2"
+    with pytest.raises(ValueError, match="^start: "):
+        chosen_cells(options, front)
 
 
 def test_the_studies_are_the_papers_cells():

@@ -93,3 +93,11 @@ def test_says_what_is_wrong() -> None:
         Table().hidden({}, TOKENS)
     with pytest.raises(ValueError, match=r"^Table has no head: give it a method unembed"):
         Table().unembed({}, np.zeros((1, 2)))
+    spec, member = SPECS["rotary"], jax.tree.map(lambda x: x[0], population(SPECS["rotary"]))
+    for swapped in (
+        lambda: spec.hidden(TOKENS, member),
+        lambda: spec.unembed(np.zeros((1, 24)), member),
+        lambda: hidden(spec, TOKENS, population(spec)),
+    ):
+        with pytest.raises(ValueError, match=r"^(params of type ndarray: give|tokens of type object: must)"):
+            swapped()

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import os
+import shutil
 
 import jax
 import numpy as np
@@ -89,6 +90,25 @@ def test_a_stopped_chunk_goes_on_bit_for_bit(longer, undisturbed, tmp_path, step
     assert again.results().equals(undisturbed)
     assert lines == [f"{called(longer)}: resuming from the checkpoint of step {at}."]
     assert not (tmp_path / "cells" / longer.cell / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted"])
+def test_a_folder_that_is_gone_ends_the_training(longer, undisturbed, tmp_path, how):
+    """No other folder is made in its place; the moved one is continued."""
+    folder, away = tmp_path / "out", tmp_path / "away"
+    store = create_store(folder, "tiny", [longer])
+    [job] = jobs([longer], store)
+    training = run_chunk(job, job.chunks[0], store, interval=0.0)
+    while next(training).step < 6:
+        pass
+    folder.rename(away) if how == "moved" else shutil.rmtree(folder)
+    with pytest.raises(OSError, match=r"out has been moved or deleted: move it back, or run the command"):
+        next(training)
+    assert not folder.exists()
+    if how == "moved":
+        lines = []
+        assert trained(longer, away, say=lines.append).results().equals(undisturbed)
+        assert lines[0].endswith("resuming from the checkpoint of step 4.")
 
 
 def test_the_weights_are_the_same_bits_too(longer, tmp_path):

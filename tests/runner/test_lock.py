@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def test_a_killed_holder_leaves_it_free(tmp_path):
 
 
 @pytest.mark.parametrize(("silent", "free"), [(5, False), (119, False), (121, True)])
-def test_another_host_is_believed_alive_while_it_beats(tmp_path, silent, free):
+def test_another_host_is_believed_alive_while_it_beats(tmp_path, monkeypatch, silent, free):
+    monkeypatch.setattr(lock, "BEAT", 0.01)
     path = tmp_path / ".lock"
     path.write_text(json.dumps({"host": "elsewhere", "pid": 7, "since": "2026-01-01T00:00:00+00:00"}))
     os.utime(path, (time.time() - silent,) * 2)
@@ -120,6 +122,35 @@ def test_age_is_judged_by_the_clock_that_stamps_files(tmp_path, monkeypatch, ahe
     os.utime(path, (now - 200, now - 200))
     assert lock.holder(path) is None
     assert [p.name for p in tmp_path.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("days", [-9, 3])
+@pytest.mark.parametrize("beats", [True, False])
+def test_a_clock_that_was_set_neither_kills_the_living_nor_revives_the_dead(
+    tmp_path, monkeypatch, days, beats
+):
+    """The clock that stamps files jumps by days: the last beat is of long ago, or in the future."""
+    monkeypatch.setattr(lock, "BEAT", 0.3)
+    path, stop = tmp_path / ".lock", threading.Event()
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 7, "since": "2026-01-01T00:00:00+00:00"}))
+    os.utime(path, (time.time() - days * 86_400,) * 2)
+
+    def beat():
+        while beats and not stop.wait(0.1):
+            os.utime(path)
+
+    other = threading.Thread(target=beat)
+    other.start()
+    try:
+        if beats:
+            with pytest.raises(LockedError, match="process 7 on elsewhere"), locked(path):
+                pass
+        else:
+            with locked(path):
+                assert json.loads(path.read_text())["pid"] == os.getpid()
+    finally:
+        stop.set()
+        other.join()
 
 
 @pytest.mark.parametrize("how", ["replaced", "signed anew"])

@@ -102,6 +102,7 @@ def test_as_text_and_back():
         ("Above(exact_match, ", "write rules such as"),
         ("x] + [y", "write rules such as"),
         ("Above(3, 0.9)", "metric=3: must be the name of a metric"),
+        ("Above(0.9)", "metric=0.9: must be the name of a metric"),
         ("Above(exact_match, high)", "value='high': must be a finite number"),
         ("Below(exact_match, 1e999)", "value=inf: must be a finite number"),
         ("Above(exact_match, 1, 0)", "in_a_row=0: must be a whole number of at least 1"),
