@@ -108,7 +108,7 @@ def test_a_folder_that_is_gone_ends_the_training(longer, undisturbed, tmp_path, 
     if how == "moved":
         lines = []
         assert trained(longer, away, say=lines.append).results().equals(undisturbed)
-        assert lines[0].endswith("resuming from the checkpoint of step 4.")
+        assert lines[0].endswith("resuming from the checkpoint of step 5.")
 
 
 def test_the_weights_are_the_same_bits_too(longer, tmp_path):
