@@ -229,7 +229,7 @@ def test_weights_to_start_from_must_fit_only_the_cells_that_are_asked_for():
     assert [cell.model for cell in left] == [cell.model for cell in others]
     assert {cell.start for cell in left} == {started.start}  # equal digests: the ids of all cells name it
     options.cells = "1,2"
-    with pytest.raises(ValueError, match="^start: "):
+    with pytest.raises(ValueError, match=r"^start: "):
         chosen_cells(options, front)
 
 
