@@ -1,7 +1,8 @@
-"""How much memory and how many cores of its host may this process use?"""
+"""How much memory, how many cores and how many open files of its host may this process use?"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 from collections.abc import Iterator
@@ -28,6 +29,15 @@ def cores() -> int:
     """
     affine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([affine, *_group_cores(), *_numbers_of_slurm("SLURM_CPUS_PER_TASK")]))
+
+
+def allow_open_files(most: int = 65_536) -> None:
+    """Raises the limit on open files as far as this process may: each cell of a group has a lock file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # a system with a lower limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _physical_memory() -> int:

@@ -112,3 +112,21 @@ def test_slurm(monkeypatch, environment, memory, cores):
     assert (host.memory(), host.cores()) == (64 * 10**9, 12)  # left over from a job, in a shell
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     assert (host.memory(), host.cores()) == (memory, cores)
+
+
+@pytest.mark.parametrize(("before", "hard", "after"), [(100, 300, 300), (300, 300, 300), (250, 300, 280)])
+def test_open_files(monkeypatch, before, hard, after):
+    limits = [(before, hard)]
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, pair: limits.append(pair))
+    host.allow_open_files(most=after if after < hard else 65_536)
+    assert limits[-1] == (after, hard)
+
+
+def test_a_limit_on_open_files_that_cannot_be_raised_stays(monkeypatch):
+    def rejected(kind, pair):
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (100, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", rejected)
+    host.allow_open_files()

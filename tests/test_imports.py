@@ -52,6 +52,7 @@ BELOW: dict[str, set[str]] = {
     "report": {"files", "text", "charts", "analysis", "stats"},
     "study": {"types", "devices", "cache", "evaluation", "training", "runner", "report"},
     "cli": {
+        "host",
         "text",
         "devices",
         "cache",

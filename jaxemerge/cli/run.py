@@ -17,6 +17,7 @@ from jaxemerge.cli.delays import reported
 from jaxemerge.cli.launch import launch
 from jaxemerge.cli.studies import Front
 from jaxemerge.cli.terminal import say
+from jaxemerge.host import allow_open_files
 from jaxemerge.runner.cautions import cautions
 from jaxemerge.runner.checks import prepare
 from jaxemerge.runner.chunk import Follow, RunOptions
@@ -60,6 +61,7 @@ def run(options: argparse.Namespace, front: Front, console: Console) -> int:
     """Trains what is missing of a study, then writes its report; or submits jobs that do."""
     if options.launch:
         return launch(options, front, console)
+    allow_open_files()
     waited = options.distributed_wait
     processes = join(options.distributed, waited, lambda line: say(console, line))
     options.label = processes.label

@@ -105,13 +105,32 @@ def assigned(experiment: Experiment, assignments: Iterable[str], *, zipped: bool
         ValueError: as ``parse``; there is nothing to zip, or fields that are zipped
             have different numbers of values.
     """
-    axes = dict(parse(experiment, text) for text in assignments)
+    axes = _parsed(experiment, assignments)
     fixed = {name: values[0] for name, values in axes.items() if len(values) == 1}
     several = {name: values for name, values in axes.items() if len(values) > 1}
     if zipped and len(several) < 2:
         raise ValueError("--zip pairs the values of fields: give several to two fields or more, with --set")
     points = together(several) if zipped else product(several)
     return [override(experiment, {**fixed, **point}) for point in points]
+
+
+def _parsed(experiment: Experiment, assignments: Iterable[str]) -> dict[str, tuple[Any, ...]]:
+    """The values of all fields.
+
+    Raises:
+        ValueError: what is wrong with every text that cannot be read.
+    """
+    axes: dict[str, tuple[Any, ...]] = {}
+    problems = []
+    for text in assignments:
+        try:
+            name, values = parse(experiment, text)
+            axes[name] = values
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("; ".join(problems))
+    return axes
 
 
 def parse(experiment: Experiment, assignment: str) -> tuple[str, tuple[Any, ...]]:

@@ -132,10 +132,20 @@ class Finalised:
             pass
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_signal_in_a_destructor_is_obeyed_afterwards():
-    with StopRequest() as stop, pytest.raises(StoppedError, match="SIGTERM"), stop.at_once():
-        Finalised()
+class Failing:
+    def __del__(self):
+        raise KeyError("other")
+
+
+def test_a_signal_in_a_destructor_is_obeyed_afterwards(monkeypatch):
+    """Python prints a traceback of what it drops there, but for the stop."""
+    dropped = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: dropped.append(what.exc_type))
+    with StopRequest() as stop:
+        Failing()
+        with pytest.raises(StoppedError, match="SIGTERM"), stop.at_once():
+            Finalised()
+    assert dropped == [KeyError]
 
 
 def test_where_nothing_is_lost_python_need_not_have_a_say():
@@ -145,13 +155,16 @@ def test_where_nothing_is_lost_python_need_not_have_a_say():
             time.sleep(0.5)
             busy.send_signal(signal.SIGTERM)
             assert busy.wait(timeout=30) == 143
+            line = "SIGTERM: stopped at once. Finished seeds and checkpoints are kept.\n"
+            assert busy.stderr.read() == line
         finally:
             busy.kill()
 
 
 def started(code):
     environment = {**os.environ, "PYTHONPATH": str(Path(signals.__file__).parents[2])}
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-c", code], **pipes, text=True, env=environment)
 
 
 def test_a_second_interrupt_ends_what_does_not_listen():

@@ -122,6 +122,14 @@ def test_several_values_are_listed_with_commas(text, values):
     assert len(cells(BASE, product({name: found}))) == len(values)
 
 
+def test_all_bad_assignments_are_named():
+    message = (
+        r"^steps=x: must be a whole number; unknown field depht: .*; batch=1\.5: must be a whole number$"
+    )
+    with pytest.raises(ValueError, match=message):
+        assigned(BASE, ["steps=x", "model.width=10", "depht=3", "batch=1.5"])
+
+
 def test_a_comma_within_quotes_is_text():
     @dataclass(frozen=True)
     class Named(Count):
