@@ -12,9 +12,11 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import shutil
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,8 +154,9 @@ class Checkpoints:
             try:
                 _save(partial / "arrays", keyed)
             except Exception as error:  # whatever Orbax makes of a file system that fails
-                full = os.strerror(errno.ENOSPC) in str(error)
-                raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(self.folder)) from error
+                code = _error_number(error)
+                reason = os.strerror(code) if code != errno.EIO else str(error)
+                raise OSError(code, reason, str(self.folder)) from error
             files = sorted(path for path in partial.rglob("*") if path.is_file())
             fields = {
                 **record,
@@ -292,6 +295,29 @@ def _save(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
             tensorstore.open(spec, create=True, dtype=kind, shape=array.shape).result().write(array).result()
 
 
+def _error_number(error: Exception) -> int:
+    """The kernel's number of what made Orbax fail; its libraries have it in their text. EIO where none do."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    named = re.search(r"os_error_code='(\d+)'", str(error))
+    full = os.strerror(errno.ENOSPC) in str(error)
+    return int(named[1]) if named else errno.ENOSPC if full else errno.EIO
+
+
+@contextlib.contextmanager
+def _closed_loops_ignored() -> Iterator[None]:
+    """Where one file of many cannot be written, each of the others prints that its event loop is closed."""
+    former = sys.unraisablehook
+
+    def hook(dropped: Any) -> None:
+        if str(dropped.exc_value) != "Event loop is closed":
+            former(dropped)
+
+    sys.unraisablehook = hook
+    yield
+    sys.unraisablehook = former  # not where the block fails: some are still to come
+
+
 def _orbax(use: Callable[[Any], Any]) -> Any:
     """Calls a function with an Orbax checkpointer, whose notes on single-process saves are silenced.
 
@@ -308,7 +334,10 @@ def _orbax(use: Callable[[Any], Any]) -> Any:
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # what fails is raised as well
     try:
-        with ocp.Checkpointer(handler, multiprocessing_options=alone) as saver:
+        with (
+            _closed_loops_ignored(),
+            ocp.Checkpointer(handler, multiprocessing_options=alone) as saver,
+        ):
             return use(saver)
     finally:
         logger.setLevel(level)

@@ -55,8 +55,9 @@ def _held(path: Path, descriptor: int) -> Iterator[None]:
     finally:
         stop.set()
         beating.join()
-        if _is_own(path, descriptor):
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder that has become read-only
+            if _is_own(path, descriptor):
+                path.unlink(missing_ok=True)
         os.close(descriptor)
 
 

@@ -75,7 +75,8 @@ class StopRequest:
         self._left.set()
         signal.set_wakeup_fd(self._former_sent)
         os.close(self._sent)  # ends the thread
-        sys.unraisablehook = self._former_hook
+        if sys.unraisablehook == self._unraised:  # not where others have put theirs before it
+            sys.unraisablehook = self._former_hook
         for number, handler in self._former.items():
             signal.signal(number, handler)
 

@@ -3,7 +3,10 @@
 import dataclasses
 import errno
 import os
+import resource
 import shutil
+import sys
+import time
 
 import jax
 import numpy as np
@@ -211,6 +214,24 @@ def test_too_few_inodes_are_a_full_disk(longer, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left on device"):
         trained(longer, tmp_path, interval=0.0)
     assert not [p for p in tmp_path.rglob("*") if p.name.endswith(".partial")]
+
+
+def test_files_that_cannot_be_written_are_one_error(tmp_path, monkeypatch):
+    """Orbax writes in many threads; those that are left when one fails print nothing."""
+    dropped, arrays = [], np.random.default_rng(0).random((12, 100, 300))
+    monkeypatch.setattr(sys, "unraisablehook", dropped.append)
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, former[1]))  # an array takes more, its description less
+    try:
+        with pytest.raises(ValueError, match="Failed to write") as failed:
+            checkpoint._save(tmp_path / "arrays", {f"array{i:04d}": each for i, each in enumerate(arrays)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    time.sleep(0.3)
+    assert dropped == []
+    assert checkpoint._error_number(failed.value) == errno.EFBIG
+    assert checkpoint._error_number(OSError(errno.EROFS, "read-only")) == errno.EROFS
+    assert checkpoint._error_number(ValueError("other")) == errno.EIO
 
 
 @pytest.mark.parametrize("given", [{"chunk": 2}, {"chunk": 6, "width": 3}, {"chunk": 1}])

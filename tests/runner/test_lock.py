@@ -172,6 +172,20 @@ def test_a_holder_that_was_taken_for_dead_touches_and_removes_nothing(tmp_path, 
     assert path.read_text() == other
 
 
+def test_a_lock_that_cannot_be_removed_hides_no_error(tmp_path, monkeypatch):
+    """As in a folder that has become read-only."""
+
+    def rejected(path, missing_ok=False):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", rejected)
+        with pytest.raises(KeyError, match="first"), locked(tmp_path / ".lock"):
+            raise KeyError("first")
+    with locked(tmp_path / ".lock"):
+        pass
+
+
 def test_an_unsigned_or_spoilt_file_is_no_obstacle(tmp_path):
     for content in ("", "{", "[]", '{"host": "x"}'):
         (tmp_path / ".lock").write_text(content)

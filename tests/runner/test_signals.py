@@ -68,6 +68,17 @@ def test_former_handlers_come_back():
     assert [signal.getsignal(n) for n in numbers] == before
 
 
+def test_a_hook_for_dropped_errors_that_others_put_there_stays(monkeypatch):
+    before, seen = sys.unraisablehook, []
+    with StopRequest():
+        assert sys.unraisablehook != before
+    assert sys.unraisablehook == before
+    monkeypatch.setattr(sys, "unraisablehook", before)
+    with StopRequest():
+        sys.unraisablehook = seen.append
+    assert sys.unraisablehook == seen.append
+
+
 def test_a_signal_to_another_process_is_obeyed_too():
     elsewhere = [0]
     stop = StopRequest(elsewhere=lambda: elsewhere[0])
