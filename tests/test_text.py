@@ -13,6 +13,7 @@ from jaxemerge.report import write_report
 from jaxemerge.report.page import as_csv
 from jaxemerge.text import printable
 from synthetic import population_frame
+from whole_programs import coarse_reports as coarse_reports
 
 HOSTILE = [
     "\x1b[31mx",

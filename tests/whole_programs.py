@@ -8,5 +8,6 @@ def coarse_reports():
     """Reports are drawn coarsely and with few resamples."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jaxemerge.report.mixtures.BOOTSTRAPS", 19)
+        patch.setattr("jaxemerge.report.distribution_law.BOOTSTRAPS", 5)
         patch.setattr("jaxemerge.report.write.SCALE", 0.25)
         yield

@@ -36,11 +36,12 @@ KINDS = {
     "grokking_time": ["--set", "steps=60", "--set", "evaluations=6", "--seeds", "3"],  # times
     "compute_optimal": [
         *("--set", "steps=30", "--set", "model.width=8", "--set", "model.heads=1", "--seeds", "3"),
+        *("--set", "evaluations=2"),
     ],  # losses
     "induced_emergence": ["--set", "steps=30", "--seeds", "3", "--cells", "1,4,9,12"],  # objectives
     "pass_until_scaling": [
         *("--set", "steps=80", "--set", "pass_until.cap=200", "--set", "pass_until.items=2"),
-        *("--seeds", "3", "--cells", "1,3,5,7"),
+        *("--set", "evaluations=2", "--seeds", "3", "--cells", "1,3,5,7"),
     ],  # sampling
 }
 

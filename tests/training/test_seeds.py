@@ -32,8 +32,6 @@ LAYOUTS = [
         pytest.param(*layout, marks=pytest.mark.slow)
         for layout in (
             (1, 1, [5, 7, 2]),
-            (1, 1, SIXTEEN),
-            (1, 16, SIXTEEN),
             (2, 1, [3, 7]),
             (2, 4, SIXTEEN),
             (2, 16, SIXTEEN * 2),

@@ -4,7 +4,7 @@ The objective is a weighted sum over runs of a convex penalty of the residual. T
 Marquardt on a quadratic majoriser of the penalty (iteratively reweighted least squares), which approaches an
 optimum from almost any start. The best few runs finish with exact second derivatives, which the last digits
 need: most residuals lie beyond the bend of Huber's penalty, where the majoriser is too steep. All of it is
-one compiled program in float64 on the host.
+one compiled program in float64 on the host, whatever the numbers of starts and resamples.
 """
 
 from __future__ import annotations
@@ -122,41 +122,81 @@ def minimise(
     Returns:
         Minimum.
     """
-    n, P = len(target), starts.shape[1]
-    R = len(weights if weights is not None else targets if targets is not None else ())
+    n, R = len(target), len(weights if weights is not None else targets if targets is not None else ())
+    held = np.ones(starts.shape[1]) if free is None else np.asarray(free, np.float64)
+    search = _Search(law, inputs, held, penalty)
+    ones = np.ones(n)
+    thetas, ends, _ = search(starts, ones, target, FIRST)
+    thetas, costs, _ = search(thetas[np.argsort(ends)[:KEPT]], ones, target, DESCENT)
+    thetas, costs, flat = search(thetas[np.argsort(costs)[:POLISHED]], ones, target, POLISH, exact=True)
+    best = int(np.argsort(costs)[0])
     weights_Rn = np.ones((R, n)) if weights is None else weights
     targets_Rn = np.broadcast_to(target, (R, n)) if targets is None else targets
-    side = -n % PAD
-    arguments = (
-        np.pad(inputs, ((0, side), (0, 0)), mode="edge"),
-        np.pad(target, (0, side), mode="edge"),
-        np.pad(np.ones(n), (0, side)),
-        _filled(starts, 0, np.nan),
-        _filled(weights_Rn, side, 0.0),
-        _filled(targets_Rn, side, 0.0),
-        np.ones(P) if free is None else np.asarray(free, np.float64),
-        np.array([penalty.delta, penalty.quantile]),
-    )
-    with float64():
-        device, options = host()
-        program = _program(law, tuple(options.items()))
-        found = [np.asarray(a) for a in program(*jax.device_put(arguments, device))]
-    theta, objective, flat, replicates, objectives, ends = found
-    known = np.isfinite(objectives[:R])
+    near, _, _ = search(np.tile(thetas[best], (R, 1)), weights_Rn, targets_Rn, DESCENT)
+    replicates, objectives, _ = search(near, weights_Rn, targets_Rn, POLISH, exact=True)
     return Minimum(
-        theta=theta,
-        objective=float(objective),
-        converged=bool(flat),
-        replicates=np.where(known[:, None], replicates[:R], np.nan),
-        objectives=objectives[:R],
-        ends=ends[: len(starts)],
+        theta=thetas[best],
+        objective=float(costs[best]),
+        converged=bool(flat[best]),
+        replicates=np.where(np.isfinite(objectives)[:, None], replicates, np.nan),
+        objectives=objectives,
+        ends=ends,
     )
 
 
-def _filled(rows: Floats, side: int, value: float) -> Floats:
-    """Padded to one of few sizes, so that few programs are compiled; a padded row costs one evaluation."""
-    size = 0 if len(rows) == 0 else ROWS * 2 ** max(int(np.ceil(np.log2(len(rows) / ROWS))), 0)
-    return np.pad(rows, ((0, size - len(rows)), (0, side)), constant_values=value)
+class _Search:
+    """Descents of one law on the same inputs, by one program for any number of starts and resamples."""
+
+    def __init__(self, law: Law, inputs: Floats, free: Floats, penalty: Penalty) -> None:
+        self.runs = len(inputs)
+        self.side = -self.runs % PAD
+        with float64():
+            self.device, options = host()
+            self.program = _program(law, tuple(options.items()))
+            self.inputs, self.free, self.bend = jax.device_put(
+                (
+                    np.pad(inputs, ((0, self.side), (0, 0)), mode="edge"),
+                    free,
+                    np.array([penalty.delta, penalty.quantile]),
+                ),
+                self.device,
+            )
+
+    def __call__(
+        self, thetas: Floats, weights: Floats, targets: Floats, steps: int, *, exact: bool = False
+    ) -> tuple[Floats, Floats, Floats]:
+        """Where descents end, [M, P], the objectives there, [M], and whether they are flat, [M].
+
+        Args:
+            thetas: [M, P] starts.
+            weights: [n] or [M, n] of the runs.
+            targets: [n] or [M, n] of the runs.
+            steps: at most so many.
+            exact: with second derivatives of the law.
+        """
+        M = len(thetas)
+        rows = -M % ROWS  # of no value: their search is over at once
+        shape = (M, self.runs)
+        thetas = np.pad(thetas, ((0, rows), (0, 0)), constant_values=np.nan)
+        weights, targets = (
+            np.pad(np.broadcast_to(each, shape), ((0, rows), (0, self.side))) for each in (weights, targets)
+        )
+        with float64():
+            found = [
+                self.program(
+                    self.inputs,
+                    self.free,
+                    self.bend,
+                    np.int64(steps),
+                    np.bool_(exact),
+                    *jax.device_put([each[i : i + ROWS] for each in (thetas, weights, targets)], self.device),
+                )
+                for i in range(0, M, ROWS)
+            ]
+            joined = [
+                np.concatenate([np.asarray(each) for each in part])[:M] for part in zip(*found, strict=True)
+            ]
+        return tuple(joined) if found else (thetas, np.zeros(0), np.zeros(0, bool))
 
 
 def float64() -> AbstractContextManager[Any]:
@@ -185,53 +225,25 @@ def host() -> tuple[Any, Mapping[str, str]]:
 
 
 @functools.cache
-def _program(law: Law, options: tuple[tuple[str, str], ...]) -> Callable[..., tuple[Array, ...]]:
-    return jax.jit(functools.partial(_search, law), compiler_options=dict(options))
+def _program(law: Law, options: tuple[tuple[str, str], ...]) -> Callable[..., tuple[Array, Array, Array]]:
+    """`ROWS` descents side by side; the number of steps and the derivatives to use are arguments."""
 
+    def descend(
+        inputs: Array,
+        free: Array,
+        bend: Array,
+        steps: Array,
+        exact: Array,
+        theta: Array,
+        weights: Array,
+        target: Array,
+    ) -> tuple[Array, Array, Array]:
+        problem = _Problem(law, inputs, target, weights, free, bend)
+        theta, cost = problem.descend(theta, steps, exact)
+        return theta, cost, problem.flat(theta)
 
-def _search(
-    law: Law,
-    inputs: Array,
-    target: Array,
-    weight: Array,
-    starts: Array,
-    weights: Array,
-    targets: Array,
-    free: Array,
-    bend: Array,
-) -> tuple[Array, ...]:
-    """The whole search; see `minimise`."""
-    all_runs = _Problem(law, inputs, target, weight, free, bend)
-
-    def first(theta: Array) -> tuple[Array, Array]:
-        return all_runs.descend(theta, FIRST, exact=False)
-
-    def further(theta: Array) -> tuple[Array, Array]:
-        return all_runs.descend(theta, DESCENT, exact=False)
-
-    def last(theta: Array) -> tuple[Array, Array]:
-        return all_runs.descend(theta, POLISH, exact=True)
-
-    def again(runs: tuple[Array, Array]) -> tuple[Array, Array]:
-        resample = _Problem(law, inputs, runs[1], runs[0], free, bend)
-        near, _ = resample.descend(theta, DESCENT, exact=False)
-        return resample.descend(near, POLISH, exact=True)
-
-    thetas, ends = jax.lax.map(first, starts, batch_size=ROWS)
-    thetas, costs = jax.lax.map(further, thetas[_lowest(ends, KEPT)], batch_size=ROWS)
-    thetas, costs = jax.vmap(last)(thetas[_lowest(costs, POLISHED)])
-    best = _lowest(costs, 1)[0]
-    theta = thetas[best]
-    if len(weights):
-        replicates, objectives = jax.lax.map(again, (weights, targets), batch_size=ROWS)
-    else:
-        replicates, objectives = jnp.zeros((0, len(theta))), jnp.zeros(0)
-    return theta, costs[best], all_runs.flat(theta), replicates, objectives, ends
-
-
-def _lowest(costs: Array, most: int) -> Array:
-    """Indices of the lowest, NaN last."""
-    return jnp.argsort(costs)[:most]
+    side_by_side = jax.vmap(descend, (None, None, None, None, None, 0, 0, 0))
+    return jax.jit(side_by_side, compiler_options=dict(options))
 
 
 @dataclass(frozen=True)
@@ -260,28 +272,34 @@ class _Problem:
         beyond = jnp.where(size <= delta, 0.0, delta) * (size - inner)
         return jnp.sum(jnp.where(self.weights == 0, 0.0, self.sided(r) * (inner**2 / 2 + beyond)))
 
-    def expand(self, theta: Array, *, exact: bool) -> tuple[Array, Array, Array]:
-        """Gradient [P], curvature [P, P] and the diagonal of the safe curvature [P] of the objective."""
+    def expand(self, theta: Array) -> tuple[Array, Array]:
+        """Gradient [P] and safe curvature [P, P] of the objective."""
         r, delta = self.residuals(theta), self.bend[0]
         size, sided = jnp.abs(r), self.sided(r)
         slopes_nP = jax.vmap(jax.grad(self.law), (None, 0))(theta, self.inputs)
         pulls = sided * jnp.clip(r, -delta, delta)
         touching = sided * jnp.where(size <= delta, 1.0, delta / size)
         safe = jnp.einsum("n,np,nq->pq", touching, slopes_nP, slopes_nP)
-        if not exact:
-            return -(pulls @ slopes_nP), safe, jnp.diagonal(safe)
-        bends_nPP = jax.vmap(jax.hessian(self.law), (None, 0))(theta, self.inputs)
-        near = jnp.where(size <= delta, sided, 0.0)
-        curvature = jnp.einsum("n,np,nq->pq", near, slopes_nP, slopes_nP)
-        curvature -= jnp.einsum("n,npq->pq", pulls, bends_nPP)
-        return -(pulls @ slopes_nP), curvature, jnp.diagonal(safe)
+        return -(pulls @ slopes_nP), safe
 
-    def descend(self, theta: Array, steps: int, *, exact: bool) -> tuple[Array, Array]:
+    def curvature(self, theta: Array) -> Array:
+        """Second derivatives [P, P] of the objective."""
+        r, delta = self.residuals(theta), self.bend[0]
+        slopes_nP = jax.vmap(jax.grad(self.law), (None, 0))(theta, self.inputs)
+        bends_nPP = jax.vmap(jax.hessian(self.law), (None, 0))(theta, self.inputs)
+        near = jnp.where(jnp.abs(r) <= delta, self.sided(r), 0.0)
+        pulls = self.sided(r) * jnp.clip(r, -delta, delta)
+        first = jnp.einsum("n,np,nq->pq", near, slopes_nP, slopes_nP)
+        return first - jnp.einsum("n,npq->pq", pulls, bends_nPP)
+
+    def descend(self, theta: Array, steps: Array, exact: Array) -> tuple[Array, Array]:
         """Parameters and objective after at most so many steps; NaN goes nowhere."""
 
         def step(state: _State) -> _State:
             count, here, cost, damping, _ = state
-            gradient, curvature, diagonal = self.expand(here, exact=exact)
+            gradient, safe = self.expand(here)
+            curvature = jax.lax.cond(exact, self.curvature, lambda _: safe, here)
+            diagonal = jnp.diagonal(safe)
             # A parameter that is held has a row of its own: its step is 0.
             ridge = damping * (diagonal + 1e-12 * jnp.max(diagonal) + 1e-300) + (1 - self.free)
             held = curvature * (self.free[:, None] * self.free[None, :])
@@ -307,8 +325,8 @@ class _Problem:
 
     def flat(self, theta: Array) -> Array:
         """Whether the gradient vanishes, measured against the slopes and the cost."""
-        gradient, _, diagonal = self.expand(theta, exact=False)
+        gradient, safe = self.expand(theta)
         cost = self.objective(theta)
         exact = cost <= 1e-24 * jnp.sum(self.weights)
-        steep = jnp.abs(gradient * self.free) > FLAT * jnp.sqrt(2 * cost * diagonal)
+        steep = jnp.abs(gradient * self.free) > FLAT * jnp.sqrt(2 * cost * jnp.diagonal(safe))
         return jnp.isfinite(cost) & (exact | ~jnp.any(steep))

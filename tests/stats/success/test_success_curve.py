@@ -241,7 +241,7 @@ def test_bootstrap_resembles_the_profile():
 def test_intervals_cover_the_truth():
     p = 0.8 * expit(2 * np.log(SCALE / 6))
     hits = []
-    for number in range(120):
+    for number in range(60):
         found = fit_success_curve(SCALE, np.random.default_rng(number).binomial(50, p), SEEDS)
         hits.append(
             [
