@@ -55,21 +55,32 @@ def themed(chart: Any) -> Any:
     """The chart with the shared look. Altair concatenates only charts without one, so this comes last."""
     text: dict[str, Any] = {"labelColor": INK, "labelFontSize": 11}
     text |= {"titleColor": INK, "titleFontSize": 12, "titleFontWeight": "normal"}
-    return (
-        chart.configure(font=FONT, background="white", padding=8)
-        .configure_view(stroke=RULE, fill=None)
-        .configure_axis(**text, gridColor=RULE, domainColor=FAINT, tickColor=FAINT, titlePadding=8)
-        .configure_legend(**text, orient="top", symbolStrokeWidth=2.5, titleLimit=400, labelLimit=300)
-        .configure_header(**text, labelFontWeight="bold", labelLimit=260, titlePadding=6)
-        .configure_title(color=INK, fontSize=12, fontWeight="bold", anchor="start", offset=8)
+    return chart.configure(  # once: every call copies the whole chart
+        font=FONT,
+        background="white",
+        padding=8,
+        view=alt.ViewConfig(stroke=RULE, fill=None),
+        axis=alt.AxisConfig(**text, gridColor=RULE, domainColor=FAINT, tickColor=FAINT, titlePadding=8),
+        legend=alt.LegendConfig(
+            **text, orient="top", symbolStrokeWidth=2.5, titleLimit=400, labelLimit=300
+        ),
+        header=alt.HeaderConfig(**text, labelFontWeight="bold", labelLimit=260, titlePadding=6),
+        title=alt.TitleConfig(color=INK, fontSize=12, fontWeight="bold", anchor="start", offset=8),
     )
 
 
-def inline(frame: pl.DataFrame) -> alt.InlineData:
+class Rows(alt.InlineData):
+    """Rows inside a chart. Altair copies charts often and changes no rows: the copies share them."""
+
+    def __deepcopy__(self, memo: Any) -> Rows:
+        return self
+
+
+def inline(frame: pl.DataFrame) -> Rows:
     """The frame's rows as data inside the chart: no 5,000-row limit, and null for NaN, which JSON lacks."""
     floats = frame.select(pl.selectors.float()).columns
     finite = [pl.when(pl.col(c).is_finite()).then(pl.col(c).round_sig_figs(5)).alias(c) for c in floats]
-    return alt.InlineData(values=frame.with_columns(finite).to_dicts())
+    return Rows(values=frame.with_columns(finite).to_dicts())
 
 
 def sequential(n: int) -> list[str]:
