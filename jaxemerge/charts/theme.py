@@ -61,9 +61,7 @@ def themed(chart: Any) -> Any:
         padding=8,
         view=alt.ViewConfig(stroke=RULE, fill=None),
         axis=alt.AxisConfig(**text, gridColor=RULE, domainColor=FAINT, tickColor=FAINT, titlePadding=8),
-        legend=alt.LegendConfig(
-            **text, orient="top", symbolStrokeWidth=2.5, titleLimit=400, labelLimit=300
-        ),
+        legend=alt.LegendConfig(**text, orient="top", symbolStrokeWidth=2.5, titleLimit=400, labelLimit=300),
         header=alt.HeaderConfig(**text, labelFontWeight="bold", labelLimit=260, titlePadding=6),
         title=alt.TitleConfig(color=INK, fontSize=12, fontWeight="bold", anchor="start", offset=8),
     )

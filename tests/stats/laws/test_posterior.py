@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logsumexp
 
+from jaxemerge.devices import compiled
 from jaxemerge.stats import fit_distribution_law, sample_distribution_law
 from jaxemerge.stats.laws.distribution.likelihood import cell_log_likelihoods, log_prior, new_centres
 from jaxemerge.stats.laws.distribution.posterior import log_posterior
@@ -45,12 +46,18 @@ def test_its_density_integrates_to_the_likelihood_of_the_fit(law, cell):
     with float64():
         theta = jnp.asarray(law.optimum.theta + root @ u)
         prior = float(log_prior(law.shape, theta))
-        density = [
-            float(log_posterior(law.shape, np.append(u, z), law.optimum.theta, root, *data)) for z in grid
-        ]
-        start = law.optimum.centres._replace(mode=np.zeros(1), spread=np.ones(1))
-        centres = new_centres(law.shape, theta, *data, start)
-        fitted = float(cell_log_likelihoods(law.shape, theta, *data, centres)[0])
+
+        @compiled
+        def at(z):
+            return log_posterior(law.shape, jnp.append(u, z), law.optimum.theta, root, *data)
+
+        @compiled
+        def integrated(start):
+            centres = new_centres(law.shape, theta, *data, start)
+            return cell_log_likelihoods(law.shape, theta, *data, centres)[0]
+
+        density = [float(at(z)) for z in grid]
+        fitted = float(integrated(law.optimum.centres._replace(mode=np.zeros(1), spread=np.ones(1))))
     integral = logsumexp(np.array(density) - prior) + np.log((grid[1] - grid[0]) / np.sqrt(2 * np.pi))
     assert integral == pytest.approx(fitted, abs=0.02)
 
