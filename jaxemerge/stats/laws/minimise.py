@@ -164,7 +164,7 @@ class _Search:
 
     def __call__(
         self, thetas: Floats, weights: Floats, targets: Floats, steps: int, *, exact: bool = False
-    ) -> tuple[Floats, Floats, Floats]:
+    ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         """Where descents end, [M, P], the objectives there, [M], and whether they are flat, [M].
 
         Args:
@@ -193,10 +193,11 @@ class _Search:
                 )
                 for i in range(0, M, ROWS)
             ]
-            joined = [
-                np.concatenate([np.asarray(each) for each in part])[:M] for part in zip(*found, strict=True)
-            ]
-        return tuple(joined) if found else (thetas, np.zeros(0), np.zeros(0, bool))
+            parts = [[np.asarray(each) for each in part] for part in found]
+        if not parts:
+            return thetas, np.zeros(0), np.zeros(0, bool)
+        ends, costs, flat = (np.concatenate(each)[:M] for each in zip(*parts, strict=True))
+        return ends, costs, flat
 
 
 def float64() -> AbstractContextManager[Any]:
