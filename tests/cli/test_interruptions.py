@@ -3,59 +3,33 @@
 import collections
 import contextlib
 import json
-import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import polars as pl
 import pytest
 
 import run
 from jaxemerge.runner.opening import open_store
+from traced_run import Running
 
-# Programs that are cut otherwise agree to the bit as users compile them.
-pytestmark = pytest.mark.usefixtures("full_optimization")
-
-PROGRAM = Path(__file__).parents[1] / "traced_run.py"
-STUDY = [
-    "--seeds",
-    "4",
-    "--chunk",
-    "2",
-    "--checkpoint-every",
-    "0",
-    "--set",
-    "model.depth=1",
-    "--set",
-    "batch=2",
-]
-STUDY += ["--set", "steps=60", "--set", "evaluations=5", "--set", "task.test_lengths=10,15"]
+STUDY = ["--chunk", "2", "--checkpoint-every", "0"]
 KEY = ["cell", "init_seed", "step", "split", "length", "metric"]
 
 
-def started(folder, *more, study=STUDY, stop=0):
+def started(folder, *more, study=STUDY, stop=0, report=False):
     """The program, at work; it notes what it does beside the folder."""
-    arguments = [notes_of(folder), stop, *study, *more, "--out", folder]
-    return subprocess.Popen(
-        [sys.executable, str(PROGRAM), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
+    return Running(notes_of(folder), stop, [*study, *more, "--out", folder], report=report)
 
 
 def ended(folder, *more, code=0, **options):
     """Runs to its end; what it printed."""
     running = started(folder, *more, **options)
-    output, _ = running.communicate(timeout=500)
-    assert running.returncode == code, output
-    return output
+    assert running.wait() == code, running.printed
+    return running.printed
 
 
 def notes_of(folder):
@@ -87,7 +61,7 @@ def leftovers(folder):
 def undisturbed(tmp_path_factory):
     """The study run in one go, how long that took, and its bytes; compiled programs are cached then."""
     folder = tmp_path_factory.mktemp("whole") / "out"
-    ended(folder)
+    ended(folder, report=True)
     again = tmp_path_factory.mktemp("again") / "out"
     began = time.monotonic()
     ended(again)
@@ -103,8 +77,8 @@ def test_kills_at_random_moments_change_nothing_and_cost_an_interval_at_most(und
     steps = sorted({step for _, step in states})
     assert len(steps) == 6
     folder, moments, runs = tmp_path / "0", random.Random(4), 1
-    for _ in range(20):
-        noted_before, running = lines_of(folder), started(folder)
+    for i in range(20):
+        noted_before, running = lines_of(folder), started(folder, report=i % 4 == 0)
         # Of a busy machine the clock alone would strike mostly before there is anything to lose.
         dispatches = moments.randrange(4)
         while running.poll() is None and lines_of(folder) < noted_before + dispatches:
@@ -112,8 +86,7 @@ def test_kills_at_random_moments_change_nothing_and_cost_an_interval_at_most(und
         with contextlib.suppress(subprocess.TimeoutExpired):
             running.wait(timeout=moments.uniform(0.0, 0.1 if dispatches else 1.0) * seconds)
         running.kill()
-        running.communicate()
-        if running.returncode == 0:
+        if running.wait() == 0:
             folder, runs = tmp_path / str(runs), runs + 1  # from the beginning
     ended(folder)
     lost = []
@@ -136,13 +109,11 @@ def test_kills_at_random_moments_change_nothing_and_cost_an_interval_at_most(und
 def test_a_signal_leaves_a_checkpoint_and_a_line_on_how_to_go_on(undisturbed, tmp_path, number, code):
     expected, _, _ = undisturbed
     running = started(tmp_path / "out", "--checkpoint-every", "300")
-    for line in running.stdout:
-        if "compiling for" in line:
-            break
+    running.wait_until("compiling for")
     time.sleep(0.5)
     running.send_signal(number)
-    output, _ = running.communicate(timeout=60)
-    assert running.returncode == code, output
+    assert running.wait() == code, running.printed
+    output = running.printed
     assert f"{signal.Signals(number).name}: stopping after a checkpoint." in output
     assert "Run the same command again to resume." in output
     assert not [p for p in leftovers(tmp_path) if p.name != "checkpoints"]
@@ -163,8 +134,8 @@ def test_four_processes_of_which_two_are_killed_commit_each_of_twelve_cells_once
         time.sleep(0.02)
     for victim in runs[:2]:
         victim.kill()
-    outputs = [process.communicate(timeout=500)[0] for process in runs]
-    assert [process.returncode for process in runs] == [-9, -9, 0, 0], outputs
+    codes = [process.wait() for process in runs]
+    assert codes == [-9, -9, 0, 0], [process.printed for process in runs]
     committed = collections.Counter(line["cell"] for line in noted(folder, "committed"))
     assert set(committed.values()) == {1}
     assert len(committed) >= 10  # a killed process may not have come to note its last
@@ -185,14 +156,14 @@ def at_work(folder):
 
 @pytest.mark.slow
 def test_a_second_process_is_refused_with_the_name_of_the_first(undisturbed, tmp_path):
-    folder, longer = tmp_path / "out", ["--set", "steps=4000", "--set", "batch=16"]
+    folder, longer = tmp_path / "out", ["--set", "steps=1000000"]
     first = started(folder, *longer)
     deadline = time.monotonic() + 60
     while not list(folder.glob("cells/*/.lock")) and time.monotonic() < deadline:
         time.sleep(0.05)
     output = ended(folder, *longer, code=2)
     first.kill()
-    first.communicate()
+    first.wait()
     [line] = [line for line in output.splitlines() if line.startswith("error")]
     assert f"is being written by process {first.pid} on " in line
 
@@ -291,7 +262,7 @@ def test_damage_is_verified_named_and_mended(undisturbed, tmp_path, capsys):
         run.main(["report", str(folder)])
     assert stopped.value.code == 2
     assert "is damaged: its content does not match its digest; train" in capsys.readouterr().err
-    output = ended(folder)
+    output = ended(folder, report=True)
     assert "its seeds are trained again." in output
     assert "Training 2 seeds in 1 cells" in output
     assert parts(folder) == expected
