@@ -150,10 +150,7 @@ def checked(options: argparse.Namespace) -> dict[str, tuple[int, ...]]:
         return {axis: values(axis) for axis in options.axes or AXES}
     if len(options.axes) != 1:
         raise ValueError(f"--values {options.values}: name the one axis that they belong to")
-    parts = options.values.split(",")
-    if not all(part.isdecimal() and int(part) for part in parts) or len(set(parts)) < len(parts):
-        raise ValueError(f"--values {options.values}: must be different positive numbers, as in 8,64,256")
-    return {options.axes[0]: tuple(map(int, parts))}
+    return {options.axes[0]: timing.numbers("--values", options.values)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

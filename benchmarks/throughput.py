@@ -147,9 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = options.cells or (list(cells.STUDY) if accelerator else list(cells.LAPTOP))
     try:
         chosen = [cells.named(name, dtype) for name in names]
-        counts = [int(n) for n in (options.seeds or ("32,128" if accelerator else "16")).split(",")]
-        if min(counts) < 1 or options.rounds < 1:
-            raise ValueError("--seeds and --rounds: must be at least 1")
+        counts = timing.numbers("--seeds", options.seeds or ("32,128" if accelerator else "16"))
+        if options.rounds < 1:
+            raise ValueError("--rounds: must be at least 1")
     except ValueError as error:
         made.error(str(error))
     if options.here:

@@ -31,6 +31,18 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\n")
 
 
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """The numbers that an option lists with commas.
+
+    Raises:
+        ValueError: they are not positive whole numbers, or one is there twice.
+    """
+    parts = text.split(",")
+    if not all(part.isdecimal() and int(part) for part in parts) or len(set(parts)) < len(parts):
+        raise ValueError(f"{option} {text}: must be different positive numbers, as in 8,64,256")
+    return tuple(map(int, parts))
+
+
 @dataclasses.dataclass(frozen=True)
 class Result:
     """One measured number.

@@ -84,8 +84,9 @@ def test_cells_without_time_left_are_named(
     ("arguments", "message"),
     [
         (["5x5"], "error: cell '5x5': must be one of quick, width128, width256, or DEPTHxWIDTH"),
-        (["--seeds", "0"], "error: --seeds and --rounds: must be at least 1"),
-        (["--rounds", "0"], "error: --seeds and --rounds: must be at least 1"),
+        (["--seeds", "0"], "error: --seeds 0: must be different positive numbers, as in 8,64,256"),
+        (["--seeds", "8,x"], "error: --seeds 8,x: must be different positive numbers"),
+        (["--rounds", "0"], "error: --rounds: must be at least 1"),
     ],
 )
 def test_bad_options(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
