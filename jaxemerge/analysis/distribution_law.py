@@ -46,12 +46,12 @@ class Study(NamedTuple):
 
 @brief
 class LawFit(NamedTuple):
-    """The law of all cells, and that of all but the largest with its prediction.
+    """The law of all cells, and that without some of them with its prediction.
 
     Attributes:
         law: of all seeds.
-        held: [K] the largest scale.
-        without: the law without this cell.
+        held: [K] the scale of the cell that is held out, or [H, K] of several.
+        without: the law without them.
         predicted: by that law, at every cell.
     """
 
@@ -112,7 +112,7 @@ class LawFit(NamedTuple):
                 label = " ".join(
                     f"{name} {value:g}" for name, value in zip(self.law.names, scale, strict=True)
                 )
-                held = bool(np.all(scale == self.held))
+                held = bool(np.any(np.all(scale == np.atleast_2d(self.held), axis=1)))
                 frames.append(
                     pl.DataFrame(columns).select(
                         pl.lit(label).alias("label"),

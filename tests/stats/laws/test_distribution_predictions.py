@@ -15,6 +15,7 @@ from jaxemerge.stats import (
     two_sided_range,
 )
 from jaxemerge.stats.laws.distribution.held_out import _scored
+from jaxemerge.stats.laws.distribution.law import settled
 from jaxemerge.stats.laws.distribution.nested import _between, crossing
 from jaxemerge.stats.laws.distribution.prediction import described, log_scores, simultaneous_band
 from jaxemerge.stats.laws.distribution.simulation import drawn_counts
@@ -146,12 +147,27 @@ def test_held_out_cells_are_predicted_better_than_by_pools(law):
     assert 0.3 < found.pit.mean() < 0.7
     onwards = held_out_scores(law, by="rolling", least=3)
     assert set(onwards.cell) == {3}
+    last = held_out_scores(law, by=[3])
+    np.testing.assert_array_equal(last.cell, onwards.cell)
+    np.testing.assert_allclose(last.scores[0].joint, onwards.scores[0].joint, atol=1e-6)
     for change, message in (
-        ({"by": "seed"}, "must be 'cell' or 'rolling'"),
+        ({"by": "seed"}, "must be 'cell', 'rolling' or places of cells"),
+        ({"by": [3, 4]}, r"by=\[3, 4\] must be different places among \[0, 1, 2, 3\]"),
+        ({"by": [1, 2, 3]}, "all but two at most"),
         ({"by": "rolling", "least": 4}, "4 diff"),
     ):
         with pytest.raises(ValueError, match=message):
             held_out_scores(law, **change)
+
+
+@pytest.mark.slow  # compiles the likelihood and its slope
+def test_a_search_that_ended_early_goes_on(law):
+    best = law.optimum
+    assert settled(law.problem, law.seen.seeds, best) is best
+    early = best._replace(theta=best.theta + 0.3 * law.problem.free, log_posterior=best.log_posterior - 5.0)
+    assert settled(law.problem, law.seen.seeds, early).log_posterior == pytest.approx(
+        best.log_posterior, abs=0.01
+    )
 
 
 def test_simultaneous_band_holds_whole_replicates():

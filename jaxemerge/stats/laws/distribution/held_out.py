@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +15,7 @@ from ...estimates.arguments import check_at_least
 from ...estimates.interval import Estimate
 from ...estimates.resampling import generator, percentile_interval
 from .fitting import Problem, maximise
-from .law import WITHOUT, DistributionLaw
+from .law import WITHOUT, DistributionLaw, settled
 from .prediction import described, log_scores
 
 Floats = NDArray[np.float64]
@@ -73,7 +73,7 @@ Fold = tuple[Whole, Whole]  # cells to fit, cells to predict
 def held_out_scores(
     law: DistributionLaw,
     *,
-    by: Literal["cell", "rolling"] = "cell",
+    by: Literal["cell", "rolling"] | Sequence[int] = "cell",
     least: int = 3,
     confidence: float = 0.95,
     key: Any = 0,
@@ -90,7 +90,8 @@ def held_out_scores(
     Args:
         law: the fit whose data are split; its form is kept.
         by: "cell" holds out every cell once; "rolling" fits the cells of smaller scale (product of the
-            coordinates) and predicts the next.
+            coordinates) and predicts the next; places in `law.seen.scale` name cells that are held out
+            together and predicted one after the other.
         least: number of different scales in the first fit of "rolling".
         confidence: of the intervals, in (0, 1).
         key: int or JAX key of the resamples and of the randomised transform.
@@ -99,7 +100,7 @@ def held_out_scores(
         HeldOutScores.
 
     Raises:
-        ValueError: if `by` is another word, or there are too few cells.
+        ValueError: if `by` is another word or names a cell that is not there, or there are too few cells.
 
     References:
         Gneiting and Raftery (2007), J. Am. Stat. Assoc. 102, p. 359 (both scores); Czado, Gneiting and Held
@@ -132,10 +133,16 @@ def _cells_of(law: DistributionLaw) -> Whole:
     return np.where(law.seen.row < 0, -1, law.seen.row // law.seen.counts.shape[1])
 
 
-def _folds(law: DistributionLaw, by: str, least: int) -> Iterator[Fold]:
+def _folds(law: DistributionLaw, by: str | Sequence[int], least: int) -> Iterator[Fold]:
     cells = np.flatnonzero(law.seen.seeds.sum(axis=1) > 0)
+    if not isinstance(by, str):
+        chosen = np.isin(cells, by)
+        if not chosen.sum() == len(by) or chosen.sum() > len(cells) - 2:
+            raise ValueError(f"by={by} must be different places among {cells.tolist()}, all but two at most")
+        yield from ((cells[~chosen], np.array([cell])) for cell in cells[chosen])
+        return
     if by not in ("cell", "rolling"):
-        raise ValueError(f"by={by!r} must be 'cell' or 'rolling'")
+        raise ValueError(f"by={by!r} must be 'cell', 'rolling' or places of cells")
     if by == "cell":
         if len(cells) < 3:
             raise ValueError(f"{len(cells)} cells: at least 3 are needed to hold one out")
@@ -162,7 +169,7 @@ def _predictions(law: DistributionLaw) -> dict[str, Predict]:
         used = np.zeros_like(law.seen.seeds)
         used[fit] = law.seen.seeds[fit]
         begin = problem.shape.prior[0] if start is None else start
-        return _predicted(problem, maximise(problem, used, begin).theta)
+        return _predicted(problem, settled(problem, used, maximise(problem, used, begin)).theta)
 
     def nearest(fit: Whole, to: Whole) -> tuple[Floats, Floats]:
         distance = np.sum((scale[fit] - scale[to].mean(axis=0)) ** 2, axis=1)
@@ -178,6 +185,7 @@ def _predictions(law: DistributionLaw) -> dict[str, Predict]:
     start = law.shape.prior[0]
     if law.shape.lengths == 1:
         start[law.shape.places["ln_lambda"]] = WITHOUT
+
     found: dict[str, Predict] = {
         "law": lambda fit, _: fitted(law.problem, fit, start),
         "nearest cell": nearest,
