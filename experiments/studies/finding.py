@@ -15,6 +15,8 @@ import polars as pl
 from jaxemerge.analysis import final, summarise
 from jaxemerge.stats import Estimate
 
+LEAST = 1e-300  # p-values below are rounded to 0
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -40,7 +42,7 @@ class Finding:
         if self.value is not None and self.low is not None and self.high is not None:
             parts = [f"{parts[0]} [{_number(self.low)}, {_number(self.high)}]"]
         if self.p_value is not None:
-            parts.append(f"p = {self.p_value:.2g}")
+            parts.append(f"p = {self.p_value:.2g}" if self.p_value > LEAST else f"p < {LEAST:g}")
         return ", ".join(parts) or "unknown"
 
     @property

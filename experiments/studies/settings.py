@@ -27,6 +27,21 @@ def laptop(models: Sequence[Transformer], study: str) -> tuple[Experiment, ...]:
     return _family(base, models, study)
 
 
+def populations(models: Sequence[Transformer], study: str, seeds: int = 250) -> tuple[Experiment, ...]:
+    """Numbers to 60, so that every length has 31 items or more; 600 steps of 8 x 64 tokens."""
+    base = Experiment(
+        task=Count(numbers=60, train_length=10, test_lengths=(10, 15, 20, 30)),
+        model=models[0],
+        optimizer=AdamW(learning_rate=8e-3, warmup=30, weight_decay=0.1, clip=1.0),
+        steps=600,
+        batch=8,
+        context=64,
+        seeds=paired(range(seeds)),
+        evaluations=20,
+    )
+    return _family(base, models, study)
+
+
 def _family(base: Experiment, models: Sequence[Transformer], study: str) -> tuple[Experiment, ...]:
     """The same experiment for every model."""
     return tuple(replace(base, model=model, study=study, family=study) for model in models)
