@@ -85,12 +85,12 @@ neighbouring cells includes ties.
     width 48, training losses have a single mode: p = 1
 
 Width moves P(success), and not at one step. It also moves the mean of the successes. A single mode is
-rejected at width 48 only, where nearly all seeds succeed: both modes are successes. At no width are failures
-shown to be a mode apart, against what the paper finds for larger models trained for longer. A single mode of
-the losses of the same seeds is not rejected. Two of three seeds of width 16 had the ability at length 20 on
-the way and lost it. Studies of 16 seeds find the trend every time, and the order of neighbouring widths at
-length 20 hardly ever; of twenty such studies none finds the two modes of width 48, and four cannot tell the
-change from a step.
+rejected at width 48 only, where nearly all seeds succeed: the modes are successes, few items apart. At no
+width are failures shown to be a mode apart, against what the paper finds for larger models trained for
+longer. A single mode of the losses of the same seeds is not rejected. Two of three seeds of width 16 had the
+ability at length 20 on the way and lost it. Studies of 16 seeds find the trend every time, and the order of
+neighbouring widths at length 20 hardly ever; of twenty such studies none finds the two modes of width 48,
+and four cannot tell the change from a step.
 
 Not run at this size: depth_or_width, init_or_data with 20 x 20 seeds, grokking_time with 100 seeds.
 """
