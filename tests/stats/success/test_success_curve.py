@@ -249,7 +249,7 @@ def test_intervals_cover_the_truth():
                 for name, truth in zip(ENDS, (6, 2, 0.8), strict=True)
             ]
         )
-    assert np.all(np.mean(hits, axis=0) >= 0.89)
+    assert np.all(np.mean(hits, axis=0) >= 0.89)  # the standard error of 0.95 is 0.028
     assert np.all(np.mean(hits, axis=0) <= 0.995)
 
 
