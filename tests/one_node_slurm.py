@@ -7,7 +7,6 @@ that of sbatch and srun.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -18,7 +17,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-_PR_SET_PDEATHSIG = 1  # of Linux' prctl
 DAEMONS = ("munged", "slurmctld", "slurmd")
 # Jobs are queued again a credential's life after they ended, two minutes unless told otherwise.
 SETTINGS = """
@@ -54,6 +52,8 @@ PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=2 Preem
 """
 
 
+# The kernel ends a daemon with the process that started it, however that ends.
+_ENDS_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # where Debian puts daemons
 
 
@@ -140,12 +140,11 @@ class Cluster:
     def _start(self, name: str, *words: str) -> None:
         quiet = subprocess.DEVNULL
         self._started[name] = subprocess.Popen(
-            [shutil.which(name, path=_PATH) or name, *words],
+            [*_ENDS_WITH_PARENT, shutil.which(name, path=_PATH) or name, *words],
             env=self.environment,
             stdin=quiet,
             stdout=quiet,
             stderr=quiet,
-            preexec_fn=_end_with_parent,
         )
 
     def _kill_jobs(self) -> None:
@@ -157,11 +156,6 @@ class Cluster:
             with contextlib.suppress(OSError):  # it has ended
                 if number not in daemons and mark in path.read_bytes().split(b"\0"):
                     os.kill(number, signal.SIGKILL)
-
-
-def _end_with_parent() -> None:
-    """Has the kernel end this process with the one that started it, however that ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _free_port() -> int:
