@@ -86,13 +86,14 @@ def _forget_programs() -> None:
 # The files that take longest, in this order. A worker takes whole files, so that fixtures are made once: the
 # last ones to be taken must be short.
 LONGEST = (
+    "cli/test_slurm.py",
     "experiments/test_studies.py",
     "cli/test_interruptions.py",
-    "cli/test_slurm.py",
-    "cli/test_launching.py",
-    "cli/test_distributed.py",
-    "cli/test_program.py",
     "test_readme.py",
+    "cli/test_distributed.py",
+    "training/test_seeds.py",
+    "tasks/test_learning.py",
+    "test_report.py",
 )
 
 

@@ -40,7 +40,7 @@ TINY = ["--set", "model.depth=1", "--set", "steps=6", "--set", "batch=2", "--set
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["count_slow"], "error: unknown study 'count_slow': must be one of count_quick, count_fixed_depth"),
+        (["slow"], "error: unknown study 'slow': must be one of count_quick, count_fixed_depth"),
         (["--set", "model.height=3"], "unknown field model.height: must be one of model.depth"),
         (["--set", "model.heads=3"], "heads=3 does not divide width=64"),
         (["--set", "task.test_lengths=10,41"], "test_lengths: 41 is not an answer length of 1 to numbers=40"),
