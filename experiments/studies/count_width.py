@@ -5,8 +5,8 @@
     python experiments/figures.py count_width        (findings and figures, from the results kept here)
 
 Recipe, kept rows and pictures are those of count_depth. Width 32 is its cell of depth 3, whose rows are kept
-for both (``figures.py --keep DIR ...`` takes them from the other folder). Trained again as part of this study, the
-250 seeds gave the same 73,500 rows to the bit.
+for both (``figures.py --keep DIR ...`` takes them from the other folder). Trained again as part of this
+study, the 250 seeds gave the same 73,500 rows to the bit.
 
 Cost, measured: under two hours on 2 cores shared with other work, one of them for width 32
 (6560 s of training, 2026-11-28, AMD EPYC, 2 cores, jax 0.10.2).

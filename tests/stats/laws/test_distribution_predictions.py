@@ -14,8 +14,8 @@ from jaxemerge.stats import (
     step_alternative,
     two_sided_range,
 )
+from jaxemerge.stats.laws.distribution.fitting import settled
 from jaxemerge.stats.laws.distribution.held_out import _scored
-from jaxemerge.stats.laws.distribution.law import settled
 from jaxemerge.stats.laws.distribution.nested import _between, crossing
 from jaxemerge.stats.laws.distribution.prediction import described, log_scores, simultaneous_band
 from jaxemerge.stats.laws.distribution.simulation import drawn_counts

@@ -108,6 +108,12 @@ def maximise(problem: Problem, seeds: Floats, start: Floats, warm: Optimum | Non
         return _Search(problem, seeds).run(start, warm)
 
 
+def settled(problem: Problem, seeds: Floats, optimum: Optimum) -> Optimum:
+    """Searches once more from where a search ended, as one in a narrow valley may end early."""
+    again = maximise(problem, seeds, optimum.theta, optimum)
+    return again if again.log_posterior > optimum.log_posterior + SETTLED else optimum
+
+
 class _Search:
     def __init__(self, problem: Problem, seeds: Floats) -> None:
         device, _ = _host()

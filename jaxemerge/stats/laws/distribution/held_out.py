@@ -14,8 +14,8 @@ from jaxemerge.brief import brief
 from ...estimates.arguments import check_at_least
 from ...estimates.interval import Estimate
 from ...estimates.resampling import generator, percentile_interval
-from .fitting import Problem, maximise
-from .law import WITHOUT, DistributionLaw, settled
+from .fitting import Problem, maximise, settled
+from .law import WITHOUT, DistributionLaw
 from .prediction import described, log_scores
 
 Floats = NDArray[np.float64]
@@ -185,7 +185,6 @@ def _predictions(law: DistributionLaw) -> dict[str, Predict]:
     start = law.shape.prior[0]
     if law.shape.lengths == 1:
         start[law.shape.places["ln_lambda"]] = WITHOUT
-
     found: dict[str, Predict] = {
         "law": lambda fit, _: fitted(law.problem, fit, start),
         "nearest cell": nearest,

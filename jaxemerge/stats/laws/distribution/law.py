@@ -20,7 +20,7 @@ from ...estimates.shared_seeds import shared_labels
 from ..runs import estimate
 from .columns import Columns, columns
 from .divergence import diverging, fit_divergence
-from .fitting import SETTLED, Optimum, Problem, maximise
+from .fitting import Optimum, Problem, maximise, settled
 from .likelihood import LINKS, Shape
 from .population import Populations, populations
 from .prediction import PredictedDistribution, predicted
@@ -327,12 +327,6 @@ def cold(problem: Problem, seeds: Floats) -> Optimum:
     moves += [START_SPREAD * rng.standard_normal(len(centre)) * spread for _ in range(STARTS - 1)]
     found = [maximise(problem, seeds, centre + move * problem.free) for move in moves]
     return settled(problem, seeds, max(found, key=lambda optimum: optimum.log_posterior))
-
-
-def settled(problem: Problem, seeds: Floats, optimum: Optimum) -> Optimum:
-    """Searches once more from where a search ended, as one in a narrow valley may end early."""
-    again = maximise(problem, seeds, optimum.theta, optimum)
-    return again if again.log_posterior > optimum.log_posterior + SETTLED else optimum
 
 
 def resampled(rng: np.random.Generator, seeds: Floats) -> Floats:
