@@ -9,8 +9,8 @@ is how such fits are commonly written; "analytic" is given the gradient by hand.
 tight enough for its best start to reach the optimum; with the default ones it stops early. SciPy is timed
 between two runs of ours.
 
-Measured on two cores (2026-11-24): 4,500 starts and 4,000 bootstraps 10.7 s with compiling; the starts alone
-143 times as fast as the numeric loop and 17 times as fast as the analytic one, to the same optimum. The
+Measured on two cores (2026-11-28): 4,500 starts and 4,000 bootstraps 9.7 s with compiling; the starts alone
+97 times as fast as the numeric loop and 19 times as fast as the analytic one, to the same optimum. The
 search keeps one core busy; halves of the starts in two threads gain 14 %, other solvers of the systems of
 five equations nothing.
 """

@@ -176,8 +176,8 @@ def fit_chinchilla(
     alpha in 99.0 %, beta in 98.0 %, a in 98.7 %, N_opt at 1e23 FLOPs in 98.0 % and its loss in 97.0 %: a
     little wide. With four seeds at each of 30 scales: 96.0, 96.7, 98.7, 95.3, 96.0 and 93.0 %; by least
     squares 93.3, 94.0, 96.0, 93.3, 93.3 and 92.7 %.
-    From 4,500 starts on 240 runs the search takes 1.2 s on two cores (benchmarks/fits.py), with 4,000
-    resamples and compiling 11 s.
+    From 4,500 starts on 240 runs the search takes 1.6 s on two cores (benchmarks/fits.py), with 4,000
+    resamples and compiling 9.7 s.
 
     Args:
         parameters: [n] N of each run, positive.
