@@ -192,7 +192,7 @@ def _is_silent(path: Path, descriptor: int) -> bool:
 
 
 def _last_beat(path: Path) -> float | None:
-    """When the file was touched; opened anew, as network file systems answer ``stat`` from a cache."""
+    """The file's modification time; the file is reopened because network file systems cache ``stat``."""
     try:
         with path.open("rb") as file:
             return os.fstat(file.fileno()).st_mtime

@@ -1,4 +1,4 @@
-"""These tests write reports in passing, and compare what is printed, however slow the machine is."""
+"""Reports are drawn coarsely here, and slow machines print no lines about delays."""
 
 import pytest
 

@@ -26,7 +26,7 @@ def scores(rng, share, quality, items):
 
 
 def rows_of(cell, share, quality):
-    """Results of one cell: three evaluations, at the second of which the last seeds have the ability."""
+    """Results of one cell: three evaluations; the last seeds succeed at the second."""
     rng, parts = np.random.default_rng(cell.model.depth + 100 * cell.model.width), []
     fixed = {**cell_columns(cell), "flops": 1.0, "tokens": 1, "split": "test", "diverged": False}
     before = np.where(np.arange(SEEDS) >= SEEDS - LOST, 0.5, 0.0)

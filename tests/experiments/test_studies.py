@@ -27,7 +27,7 @@ from studies.finding import Finding
 
 KEPT = Path(figures.__file__).parent / "measured"
 ENOUGH, ENOUGH_WHOLE, ENOUGH_IN_ALL = 200_000, 900_000, 2_000_000  # bytes
-# Not worked out anew: the fits of the first take a minute, the second is what count_depth is.
+# Not recomputed: the fits of the first take a minute, and the second runs the same code as count_depth.
 SPARED = ("count_law", "count_width")
 
 # One study of each kind is trained: by options of the command line that make its quick cells tiny, and few of

@@ -109,7 +109,7 @@ def maximise(problem: Problem, seeds: Floats, start: Floats, warm: Optimum | Non
 
 
 def settled(problem: Problem, seeds: Floats, optimum: Optimum) -> Optimum:
-    """Searches once more from where a search ended, as one in a narrow valley may end early."""
+    """Restarts a search from its optimum: in a narrow valley the first may have stopped early."""
     again = maximise(problem, seeds, optimum.theta, optimum)
     return again if again.log_posterior > optimum.log_posterior + SETTLED else optimum
 
